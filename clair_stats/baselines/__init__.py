@@ -1,0 +1,1 @@
+"""Rival methods, one per file, with one common signature."""

@@ -1,0 +1,1 @@
+"""Programs (E), (B), (N): problem, proximal maps, certificates and solvers."""

@@ -1,0 +1,1 @@
+"""Who is contaminated: scores, noise scales, calibrated thresholds."""

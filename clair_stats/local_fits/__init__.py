@@ -1,0 +1,1 @@
+"""Local estimators X_k from a client's own data."""

@@ -1,0 +1,1 @@
+"""Conditions, certificates, constants and predicted gains of Theorems 1 to 5."""

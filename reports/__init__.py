@@ -1,0 +1,1 @@
+"""Verdicts and summaries to LaTeX tables, figures and one document."""

@@ -1,0 +1,1 @@
+"""Monte Carlo: regimes × methods × replications, rows in a store."""

@@ -1,0 +1,1 @@
+"""Data-generating mechanisms, one per file."""

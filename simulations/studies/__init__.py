@@ -1,0 +1,1 @@
+"""Named studies: designs that the command line runs."""

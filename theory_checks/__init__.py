@@ -1,0 +1,1 @@
+"""Theorems as data: rows in, verdicts out."""

@@ -1,0 +1,1 @@
+"""One claim per file, each with its sabotage."""
