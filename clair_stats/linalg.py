@@ -1,0 +1,70 @@
+"""The few linear-algebra words that every room shares; one orientation, p × q blocks stacked side by side.
+
+A stack of K blocks is an array (K, p, q) at every border.  Inside kernels the same numbers are the p × qK matrix
+X = [X_1, …, X_K] of theory.md section 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clair_stats.records import FloatArray
+
+__all__ = ["block_norms", "orthonormal_basis", "project_off", "project_on", "sin_theta", "stack", "unstack"]
+
+
+def stack(blocks: FloatArray) -> FloatArray:
+    """Blocks (K, p, q) to the side-by-side matrix X = [X_1, …, X_K], shape (p, qK)."""
+    n_clients, p, q = blocks.shape
+    return np.ascontiguousarray(blocks.transpose(1, 0, 2)).reshape(p, n_clients * q)
+
+
+def unstack(matrix: FloatArray, n_clients: int) -> FloatArray:
+    """Inverse of :func:`stack`: (p, qK) to (K, p, q)."""
+    p, width = matrix.shape
+    return np.ascontiguousarray(matrix.reshape(p, n_clients, width // n_clients).transpose(1, 0, 2))
+
+
+def block_norms(blocks: FloatArray) -> FloatArray:
+    """Frobenius norm of every block, shape (K,).
+
+    Scaled by the largest entry first, so that norms near 1e-160 or 1e160 neither underflow nor overflow when squared.
+    """
+    largest = float(np.max(np.abs(blocks), initial=0.0))
+    if largest == 0.0:
+        return np.zeros(blocks.shape[0])
+    scaled = blocks / largest
+    return np.asarray(largest * np.sqrt(np.einsum("kij,kij->k", scaled, scaled)), dtype=np.float64)
+
+
+def project_on(basis: FloatArray, blocks: FloatArray) -> FloatArray:
+    """P_U applied to a matrix (p, q) or to every block of a stack (K, p, q); ``basis`` is p × r, orthonormal."""
+    projected: FloatArray = basis @ (basis.T @ blocks)
+    return projected
+
+
+def project_off(basis: FloatArray, blocks: FloatArray) -> FloatArray:
+    """(I − P_U) applied to a matrix (p, q) or to every block of a stack (K, p, q)."""
+    return blocks - project_on(basis, blocks)
+
+
+def orthonormal_basis(matrix: FloatArray, rank: int | None = None, *, relative_tolerance: float = 1e-10) -> FloatArray:
+    """Leading left singular vectors, p × rank; all above ``relative_tolerance`` times the largest when rank is None."""
+    left, singular_values, _ = np.linalg.svd(matrix, full_matrices=False)
+    if rank is None:
+        top = singular_values[0] if singular_values.size else 0.0
+        rank = int(np.count_nonzero(singular_values > relative_tolerance * top)) if top > 0 else 0
+    return np.ascontiguousarray(left[:, :rank])
+
+
+def sin_theta(first: FloatArray, second: FloatArray) -> float:
+    """‖sin Θ‖_op between two subspaces given by orthonormal bases p × r and p × s.
+
+    It is max(‖(I − P_1)U_2‖_op, ‖(I − P_2)U_1‖_op): 1 when the dimensions differ, 0 only for equal subspaces.  Computed
+    from residuals, not from √(1 − cos²), which loses every angle below 1e-8.
+    """
+    if first.shape[1] != second.shape[1]:
+        return 1.0
+    if first.shape[1] == 0:
+        return 0.0
+    return float(min(1.0, np.linalg.norm(project_off(first, second), 2)))
