@@ -30,7 +30,7 @@ def block_norms(blocks: FloatArray) -> FloatArray:
 
     Scaled by the largest entry first, so that norms near 1e-160 or 1e160 neither underflow nor overflow when squared.
     """
-    largest = float(np.max(np.abs(blocks), initial=0.0))
+    largest = float(np.abs(blocks).max()) if blocks.size else 0.0
     if largest == 0.0:
         return np.zeros(blocks.shape[0])
     scaled = blocks / largest
@@ -67,4 +67,4 @@ def sin_theta(first: FloatArray, second: FloatArray) -> float:
         return 1.0
     if first.shape[1] == 0:
         return 0.0
-    return float(min(1.0, np.linalg.norm(project_off(first, second), 2)))
+    return min(1.0, float(np.linalg.norm(project_off(first, second), 2)))

@@ -1,0 +1,59 @@
+# Everything lives in .venv at the root.  `make verify` is the main job; `make test` the tests.
+# Variables: PYTHON (interpreter for the environment), JOBS (workers), EFFORT (quick | standard | full).
+PYTHON ?= python3
+JOBS ?= 2
+EFFORT ?= quick
+BIN := .venv/bin
+STAMP := .venv/.installed
+SOURCES := clair_stats simulations theory_checks reports benchmarks tests
+
+# One BLAS thread per worker: results do not depend on the machine's thread count, and two workers do not fight.
+export OPENBLAS_NUM_THREADS := 1
+export OMP_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export MPLBACKEND := Agg
+
+.PHONY: help setup verify test test-all lint format types bench clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## create .venv with the tested versions
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+verify: $(STAMP) ## check every theorem, run the studies, write the report (resumes when interrupted)
+	$(BIN)/python -m theory_checks run --effort $(EFFORT) --jobs $(JOBS); checks=$$?; \
+	$(BIN)/python -m simulations run linear_regression --jobs $(JOBS) && \
+	$(BIN)/python -m simulations run digits --jobs $(JOBS) && \
+	$(BIN)/python -m reports build && \
+	exit $$checks
+
+test: $(STAMP) ## the tests (slow ones left out; see test-all)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-all: $(STAMP) ## every test, the slow ones too
+	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow"
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+format: $(STAMP) ## let ruff rewrite
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(STAMP) ## speed and scale; writes docs/performance.md
+	$(BIN)/python -m benchmarks
+
+clean: ## remove results, reports, caches and the environment
+	rm -rf .venv results reports/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
