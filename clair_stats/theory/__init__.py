@@ -1,1 +1,42 @@
-"""Conditions, certificates, constants and predicted gains of Theorems 1 to 5."""
+"""Theorems 1 to 5 of theory.md, evaluated on an instance: assumptions, promises and constants."""
+
+from clair_stats.theory.certificate import Certificate, instance_certificate
+from clair_stats.theory.consistency import ThresholdWindow, detection_scores, threshold_window
+from clair_stats.theory.gain import OracleGain, oracle_gain, refinement_error, refinement_heterogeneity, subspace_cost
+from clair_stats.theory.leverage import block_leverages, incoherence, leverage, orthonormal_coefficients
+from clair_stats.theory.oracle import OracleSolution, solve_oracle
+from clair_stats.theory.recovery import (
+    RecoveryCondition,
+    certificate_bounds,
+    penalty_range,
+    recovery_condition,
+    tolerable_share,
+)
+from clair_stats.theory.stability import StabilityTerms, stability_constant, stability_terms
+
+__all__ = [
+    "Certificate",
+    "OracleGain",
+    "OracleSolution",
+    "RecoveryCondition",
+    "StabilityTerms",
+    "ThresholdWindow",
+    "block_leverages",
+    "certificate_bounds",
+    "detection_scores",
+    "incoherence",
+    "instance_certificate",
+    "leverage",
+    "oracle_gain",
+    "orthonormal_coefficients",
+    "penalty_range",
+    "recovery_condition",
+    "refinement_error",
+    "refinement_heterogeneity",
+    "solve_oracle",
+    "stability_constant",
+    "stability_terms",
+    "subspace_cost",
+    "threshold_window",
+    "tolerable_share",
+]

@@ -1,0 +1,268 @@
+"""When (E) recovers exactly: Theorems 1 and 2, as stated in theory.md section 3 and in a sharper form proved here.
+
+Both forms bound the two numbers η, κ of the instance certificate by the leverage ν, the penalty λ and the numbers of
+clients.  With t = λ‖H‖_op ≤ λ√|O|, γ = |O|/K, ρ = |O|/|C|:
+
+* stated  (theory.md): g = t² (+ γ with common component);  η ≤ t + t√g/(1−g)  and
+  κλ ≤ √ν + t√g/(1−g)·√ν   or, with common component,   κλ ≤ √ν_c + λ‖H‖_F √g/(1−g)·√(ν_c + 1/K).
+* sharp   (docs/derivations/recovery.md): η ≤ t and κλ ≤ √ν   or, with common component,
+  η ≤ t/√(1−γ) and κλ ≤ √ν^c + λ‖Σ_O H_k‖_F/|C|, where ν^c carries no min(r, q)/|C|.
+
+The sharp Theorem 1 reads √ν < λ < 1/√|O|: recovery whenever |O|/|C| · μr < 1, which identical rank-one contamination
+shows to be the exact limit.  The sharp Theorem 2 reads √ν^c/(1 − ρ) < λ < 1/√(|O|(1 + ρ)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
+
+from clair_stats.linalg import stack
+from clair_stats.records import FloatArray
+from clair_stats.theory.leverage import block_leverages
+
+__all__ = ["Form", "RecoveryCondition", "certificate_bounds", "penalty_range", "recovery_condition", "tolerable_share"]
+
+Form: TypeAlias = Literal["stated", "sharp"]
+
+
+@dataclass(frozen=True)
+class RecoveryCondition:
+    """Bounds on the certificate that hold for every instance with these numbers; both below 1 proves recovery."""
+
+    eta_bound: float  # upper bound on η, inf when the bound does not apply (g ≥ 1)
+    kappa_bound: float  # upper bound on κ
+    form: Form
+
+    @property
+    def holds(self) -> bool:
+        """Whether the theorem promises exact recovery."""
+        return self.eta_bound < 1 and self.kappa_bound < 1
+
+    @property
+    def margin(self) -> float:
+        """Smaller of the two distances to 1; positive when the theorem applies."""
+        return 1.0 - max(self.eta_bound, self.kappa_bound)
+
+
+def certificate_bounds(
+    *,
+    block_leverage: float,
+    n_benign: int,
+    n_contaminated: int,
+    block_penalty: float,
+    common_component: bool,
+    mean_leverage: float = 0.0,
+    operator_norm: float | None = None,
+    sum_norm: float | None = None,
+    form: Form = "sharp",
+) -> RecoveryCondition:
+    """Bounds on (η, κ) from numbers alone (theory.md section 3, Theorems 1 and 2).
+
+    Parameters
+    ----------
+    block_leverage : float
+        max_k ‖V_k‖_F², of the centred coefficients when the common component is free.
+    n_benign, n_contaminated : int
+        |C| ≥ 1 and |O| ≥ 0.
+    block_penalty : float
+        λ > 0.
+    common_component : bool
+        False: Theorem 1.  True: Theorem 2.
+    mean_leverage : float
+        min(r, q)/|C|, the second term of ν_c; used by the stated Theorem 2 only.
+    operator_norm : float, optional
+        ‖H‖_op of the instance; √|O|, its largest value, when not given.
+    sum_norm : float, optional
+        ‖Σ_O H_k‖_F of the instance; |O| when not given.
+    form : {"sharp", "stated"}
+
+    Returns
+    -------
+    RecoveryCondition
+
+    Notes
+    -----
+    The stated Theorem 2 may use ‖H‖_op only where it bounds an operator norm.  Its κ multiplies a Frobenius norm by
+    ‖Ṽ_k‖_op ≤ √(ν_c + 1/K), so there ‖H‖_F = √|O| must stay (docs/derivations/recovery.md has the counterexample).
+    """
+    if n_benign < 1 or n_contaminated < 0:
+        raise ValueError(f"n_benign, n_contaminated: {n_benign}, {n_contaminated}; give at least 1 and at least 0")
+    if not (np.isfinite(block_penalty) and block_penalty > 0):
+        raise ValueError(f"block_penalty: {block_penalty!r}; give a positive number")
+    if form not in ("sharp", "stated"):
+        raise ValueError(f"form: {form!r}; give 'sharp' or 'stated'")
+    n_clients = n_benign + n_contaminated
+    share = n_contaminated / n_clients
+    largest = float(np.sqrt(n_contaminated))
+    t = block_penalty * (largest if operator_norm is None else float(operator_norm))
+    frobenius = block_penalty * largest
+    if form == "stated":
+        nu = block_leverage + (mean_leverage if common_component else 0.0)
+        g = t * t + (share if common_component else 0.0)
+        if g >= 1:
+            return RecoveryCondition(np.inf, np.inf, form)
+        gain = np.sqrt(g) / (1 - g)
+        moved = frobenius * gain * np.sqrt(nu + 1 / n_clients) if common_component else t * gain * np.sqrt(nu)
+        return RecoveryCondition(float(t + t * gain), float((np.sqrt(nu) + moved) / block_penalty), form)
+    if t * t + (share if common_component else 0.0) >= 1:
+        return RecoveryCondition(np.inf, np.inf, form)
+    if not common_component:
+        return RecoveryCondition(float(t), float(np.sqrt(block_leverage) / block_penalty), form)
+    total = n_contaminated if sum_norm is None else float(sum_norm)
+    return RecoveryCondition(
+        float(t / np.sqrt(1 - share)), float(np.sqrt(block_leverage) / block_penalty + total / n_benign), form
+    )
+
+
+def recovery_condition(
+    coefficients: ArrayLike,
+    *,
+    n_contaminated: int,
+    block_penalty: float,
+    common_component: bool = False,
+    directions: ArrayLike | None = None,
+    form: Form = "sharp",
+) -> RecoveryCondition:
+    """Does the theorem promise exact recovery for these benign coefficients? (theory.md section 3)
+
+    Parameters
+    ----------
+    coefficients : array_like, shape (|C|, q, r)
+        Benign coefficients A_k.
+    n_contaminated : int
+        Number of contaminated clients, whatever they hold.
+    block_penalty : float
+        λ.
+    common_component : bool
+        False: Theorem 1.  True: Theorem 2.
+    directions : array_like, shape (|O|, p, q), optional
+        H_k of the instance (``instance_certificate(...).directions``); sharper than the worst case.
+    form : {"sharp", "stated"}
+
+    Returns
+    -------
+    RecoveryCondition
+        ``holds``, ``eta_bound``, ``kappa_bound``, ``margin``.
+    """
+    leverages = block_leverages(coefficients, common_component=common_component)
+    _, q, rank = np.asarray(coefficients).shape
+    operator_norm = sum_norm = None
+    if directions is not None and n_contaminated > 0:
+        blocks: FloatArray = np.asarray(directions, dtype=np.float64)
+        if blocks.ndim != 3 or blocks.shape[0] != n_contaminated:
+            raise ValueError(f"directions: shape {blocks.shape}; give one p × q block per contaminated client")
+        operator_norm = float(np.linalg.norm(stack(blocks), 2))
+        sum_norm = float(np.linalg.norm(blocks.sum(axis=0)))
+    return certificate_bounds(
+        block_leverage=float(leverages.max()),
+        n_benign=leverages.size,
+        n_contaminated=n_contaminated,
+        block_penalty=block_penalty,
+        common_component=common_component,
+        mean_leverage=min(rank, q) / leverages.size,
+        operator_norm=operator_norm,
+        sum_norm=sum_norm,
+        form=form,
+    )
+
+
+def penalty_range(
+    *,
+    block_leverage: float,
+    n_benign: int,
+    n_contaminated: int,
+    common_component: bool,
+    mean_leverage: float = 0.0,
+    form: Form = "sharp",
+) -> tuple[float, float, float] | None:
+    """Penalties the theorem allows: (lowest, best, highest), or None when there is none.
+
+    ``best`` maximises the margin.  The sharp ends are closed formulas; the stated ones are found numerically.  With no
+    contaminated client the upper end is infinite and ``best`` is twice the lower end.
+    """
+
+    def margin(log_penalty: float) -> float:
+        return certificate_bounds(
+            block_leverage=block_leverage,
+            n_benign=n_benign,
+            n_contaminated=n_contaminated,
+            block_penalty=float(np.exp(log_penalty)),
+            common_component=common_component,
+            mean_leverage=mean_leverage,
+            form=form,
+        ).margin
+
+    low = float(np.sqrt(block_leverage + (mean_leverage if common_component and form == "stated" else 0.0)))
+    ratio = n_contaminated / n_benign
+    if form == "sharp" and common_component:
+        if ratio >= 1:
+            return None
+        low /= 1 - ratio
+    if n_contaminated == 0:
+        return low, 2 * low, float("inf")
+    high = 1 / np.sqrt(n_contaminated * (1 + ratio)) if common_component else 1 / np.sqrt(n_contaminated)
+    if low >= high:
+        return None
+    # The margin is unimodal in log λ: κ's bound falls at first, η's bound only rises.
+    grid = np.linspace(np.log(low), np.log(high), 65)
+    values = [margin(float(x)) for x in grid[1:-1]]
+    peak = int(np.argmax(values)) + 1
+    found = minimize_scalar(lambda x: -margin(float(x)), bounds=(grid[peak - 1], grid[peak + 1]), method="bounded")
+    best = float(found.x)
+    if margin(best) <= 0:
+        return None
+    if form == "sharp":
+        return low, float(np.exp(best)), float(high)
+    ends = []
+    for outer in (float(np.log(low)), float(np.log(high))):
+        inner = best
+        for _ in range(80):
+            middle = 0.5 * (outer + inner)
+            outer, inner = (outer, middle) if margin(middle) > 0 else (middle, inner)
+        ends.append(float(np.exp(inner)))
+    return ends[0], float(np.exp(best)), ends[1]
+
+
+def tolerable_share(
+    incoherence: float, rank: int, n_clients: int, *, common_component: bool, form: Form = "sharp", columns: int = 1
+) -> float:
+    """Largest γ = |O|/K for which some penalty satisfies the theorem, over the possible |O| = 0, 1, …
+
+    Parameters
+    ----------
+    incoherence : float
+        μ = ν|C|/r ≥ 1, kept fixed while |O| varies.
+    rank, n_clients : int
+        r and K.
+    common_component : bool
+    form : {"sharp", "stated"}
+    columns : int
+        q; enters ν_c of the stated Theorem 2 only.
+
+    Returns
+    -------
+    float
+        0.0 when not even one contaminated client is tolerated.
+    """
+    if incoherence < 1 or rank < 1 or n_clients < 2:
+        raise ValueError("incoherence, rank, n_clients: give μ ≥ 1, r ≥ 1 and K ≥ 2")
+    best = 0
+    for n_contaminated in range(1, n_clients):
+        n_benign = n_clients - n_contaminated
+        allowed = penalty_range(
+            block_leverage=incoherence * rank / n_benign,
+            n_benign=n_benign,
+            n_contaminated=n_contaminated,
+            common_component=common_component,
+            mean_leverage=min(rank, columns) / n_benign,
+            form=form,
+        )
+        if allowed is None:
+            break
+        best = n_contaminated
+    return best / n_clients
