@@ -246,6 +246,8 @@ class Decomposition:
     noise_radius: float | None  # ε, None unless program (B)
     common_component: bool
     solver: str  # the method that produced the point: "splitting", "accelerated", "conic", …
+    shared: Literal["columns", "rows"] = "columns"  # which space the clients share
+    client_weights: FloatArray | None = None  # (K,), ω_k of the block norm Σ ω_k‖S_k‖_F; None means all 1
 
 
 @dataclass(frozen=True, eq=False)
