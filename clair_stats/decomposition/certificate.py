@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clair_stats.decomposition.problem import Problem, center, objective, residual
-from clair_stats.linalg import block_norms
+from clair_stats.decomposition.problem import Problem, objective, residual, tall_norms
 from clair_stats.records import FloatArray
 
 __all__ = ["Certificate", "certify", "dual_objective", "feasible_dual", "operator_norm"]
@@ -19,6 +18,7 @@ __all__ = ["Certificate", "certify", "dual_objective", "feasible_dual", "operato
 # Scaling onto the boundary of the feasible set may overshoot by rounding; this factor steps back inside.  It costs
 # 1e-14 of the objective, far below every tolerance in use.
 _INSIDE = 1.0 - 1e-14
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,28 +28,28 @@ class Certificate:
     objective: float  # primal objective
     dual_objective: float  # at `dual`
     duality_gap: float  # objective − dual objective
-    dual: FloatArray  # (K, p, q), exactly feasible
+    dual: FloatArray  # (K, q, p), exactly feasible
     infeasibility: float  # ‖R‖_F for (E), excess of ‖R‖_F over ε for (B), 0 for (N)
 
+    @property
+    def relative_gap(self) -> float:
+        """Gap over the absolute objective."""
+        return self.duality_gap / max(abs(self.objective), _TINY)
 
-def operator_norm(blocks: FloatArray) -> float:
-    """‖[Q_1, …, Q_K]‖_op.
+
+def operator_norm(tall: FloatArray) -> float:
+    """‖[Q_1, …, Q_K]‖_op of a stack (K, q, p).
 
     The largest eigenvalue of the smaller Gram matrix; squaring costs no accuracy for the largest singular value.
     """
-    n_clients, p, q = blocks.shape
-    if n_clients * q < p:
-        wide = blocks.transpose(1, 0, 2).reshape(p, n_clients * q)
-        gram = wide.T @ wide
-    else:
-        tall = blocks.transpose(0, 2, 1).reshape(n_clients * q, p)
-        gram = tall.T @ tall
+    matrix = tall.reshape(-1, tall.shape[2])
+    gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
     return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
 
 
 def dual_objective(problem: Problem, dual: FloatArray) -> float:
     """⟨Q, X⟩, minus ε‖Q‖_F for (B), minus ½‖Q‖_F² for (N)."""
-    value = float(np.vdot(dual, problem.blocks))
+    value = float(np.vdot(dual, problem.tall))
     if problem.program == "B":
         assert problem.noise_radius is not None
         return value - problem.noise_radius * float(np.linalg.norm(dual))
@@ -58,28 +58,33 @@ def dual_objective(problem: Problem, dual: FloatArray) -> float:
     return value
 
 
-def feasible_dual(problem: Problem, candidate: FloatArray) -> FloatArray:
-    """The best exactly feasible multiple of a candidate, after taking its mean block out when M is free.
+def feasible_dual(problem: Problem, candidate: FloatArray) -> tuple[FloatArray, float]:
+    """The best exactly feasible multiple of a candidate, after taking its mean block out when M is free, and its value.
 
     For (E) and (B) the dual objective is positively homogeneous, so the best multiple lies on the boundary or is 0; for
     (N) it is quadratic in the multiple, ⟨Q, X⟩/‖Q‖_F² cut at the boundary.
     """
-    dual = center(candidate) if problem.common_component else candidate
+    dual = candidate - candidate.mean(axis=0) if problem.common_component else candidate.copy()
     size = float(np.abs(dual).max(initial=0.0))
     if size == 0.0:
-        return np.zeros_like(candidate)
-    dual = dual / size
+        return dual, 0.0
+    dual *= 1.0 / size if size < 1e-100 or size > 1e100 else 1.0
     bounds = problem.block_bounds
-    norms = block_norms(dual)
+    norms = tall_norms(dual)
     with np.errstate(divide="ignore", over="ignore"):
         largest = min(problem.operator_bound / operator_norm(dual), float(np.min(bounds / norms, initial=np.inf)))
     largest *= _INSIDE
+    value = dual_objective(problem, dual)
     if problem.program == "N":
-        squared = float(np.vdot(dual, dual))
-        largest = min(largest, float(np.vdot(dual, problem.blocks)) / squared)
-    elif dual_objective(problem, dual) <= 0.0:
-        largest = 0.0
-    return dual * max(largest, 0.0)
+        squared = float(norms @ norms)
+        inner = value + 0.5 * squared
+        multiple = max(min(largest, inner / squared), 0.0)
+        value = multiple * inner - 0.5 * multiple * multiple * squared
+    else:
+        multiple = largest if value > 0.0 else 0.0
+        value *= multiple
+    dual *= multiple
+    return dual, value
 
 
 def certify(
@@ -90,17 +95,17 @@ def certify(
     Parameters
     ----------
     problem : Problem
-    common : ndarray, shape (p, q)
-    low_rank, block_sparse : ndarray, shape (K, p, q)
-    candidate : ndarray, shape (K, p, q)
-        Any matrix; it is centred (M free) and scaled to feasibility first, so a bad one costs a large gap, never a
+    common : ndarray, shape (q, p)
+    low_rank, block_sparse : ndarray, shape (K, q, p)
+    candidate : ndarray, shape (K, q, p)
+        Any stack; it is centred (M free) and scaled to feasibility first, so a bad one costs a large gap, never a
         wrong one.
     """
-    dual = feasible_dual(problem, candidate)
-    primal_value = objective(problem, common, low_rank, block_sparse)
-    dual_value = dual_objective(problem, dual)
+    dual, dual_value = feasible_dual(problem, candidate)
+    left_over = residual(problem, common, low_rank, block_sparse)
+    primal_value = objective(problem, low_rank, block_sparse, left_over)
     infeasibility = 0.0
     if problem.program != "N":
-        size = float(np.linalg.norm(residual(problem, common, low_rank, block_sparse)))
+        size = float(np.linalg.norm(left_over))
         infeasibility = size if problem.noise_radius is None else max(0.0, size - problem.noise_radius)
     return Certificate(primal_value, dual_value, primal_value - dual_value, dual, infeasibility)

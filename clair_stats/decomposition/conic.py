@@ -12,9 +12,9 @@ from typing import Any
 import cvxpy
 import numpy as np
 
-from clair_stats.decomposition.problem import Problem, center
-from clair_stats.decomposition.prox import block_shrink, from_tall, to_tall
-from clair_stats.decomposition.splitting import SolverPoint
+from clair_stats.decomposition.points import SolverPoint
+from clair_stats.decomposition.problem import Problem, to_tall
+from clair_stats.decomposition.prox import block_shrink
 from clair_stats.linalg import stack, unstack
 
 __all__ = ["conic_program", "solve_conic"]
@@ -25,8 +25,8 @@ _INTERIOR_POINT_SIZE = 60
 
 def conic_program(problem: Problem) -> tuple[Any, Any, Any, Any, Any]:
     """(program, M, L, S, data constraint); matrices are p × qK, M is p × q or None."""
-    n_clients, p, q = problem.blocks.shape
-    X = stack(problem.blocks)
+    n_clients, q, p = problem.tall.shape
+    X = stack(problem.tall.transpose(0, 2, 1))
     M = cp.Variable((p, q)) if problem.common_component else None
     L = cp.Variable((p, q * n_clients))
     S = cp.Variable((p, q * n_clients))
@@ -51,7 +51,7 @@ def solve_conic(problem: Problem, *, tolerance: float, max_iterations: int) -> S
     RuntimeError
         When the conic solver returns no point at all.
     """
-    n_clients, p, q = problem.blocks.shape
+    n_clients, q, p = problem.tall.shape
     program, M, L, S, data = conic_program(problem)
     small = p + q * n_clients <= _INTERIOR_POINT_SIZE
     with warnings.catch_warnings():
@@ -63,29 +63,26 @@ def solve_conic(problem: Problem, *, tolerance: float, max_iterations: int) -> S
             program.solve(solver="SCS", eps_abs=eps, eps_rel=eps, max_iters=max(max_iterations, 1))
     if L.value is None or S.value is None:
         raise RuntimeError(f"the conic solver ended with status {program.status!r} and no point; use 'first_order'")
-    sparse = unstack(np.asarray(S.value, dtype=np.float64), n_clients)
+    low_rank, sparse, dual = (
+        to_tall(unstack(np.asarray(value, dtype=np.float64), n_clients))
+        for value in (L.value, S.value, data.dual_value)
+    )
     # Solvers leave blocks of norm 1e-8 where the answer is 0.
     norms = np.linalg.norm(sparse, axis=(1, 2))
     sparse[norms <= 1e-7 * max(1.0, float(norms.max(initial=0.0)))] = 0.0
-    common = np.zeros((p, q)) if M is None else np.asarray(M.value, dtype=np.float64)
-    low_rank = unstack(np.asarray(L.value, dtype=np.float64), n_clients)
-    if problem.program == "N":
-        if problem.common_component:
-            common = common + low_rank.mean(axis=0)
-            low_rank = center(low_rank)
-        sparse = from_tall(block_shrink(to_tall(problem.blocks - common - low_rank), problem.block_bounds)[0])
-    else:
-        noise = problem.blocks - common - low_rank - sparse
+    common = np.zeros((q, p)) if M is None else np.asarray(M.value, dtype=np.float64).T
+    if problem.program != "N":
+        noise = problem.tall - common - low_rank - sparse
         size = float(np.linalg.norm(noise))
-        radius = 0.0 if problem.noise_radius is None else problem.noise_radius
-        noise *= 0.0 if radius == 0.0 else min(1.0, radius * (1 - 1e-12) / max(size, 1e-300))
-        low_rank = problem.blocks - sparse - noise
-        common = np.zeros((p, q))
-        if problem.common_component:
-            common = low_rank.mean(axis=0)
-            low_rank = low_rank - common
-    dual = unstack(np.asarray(data.dual_value, dtype=np.float64), n_clients)
-    if float(np.vdot(dual, problem.blocks)) < 0.0:
+        radius = problem.noise_radius or 0.0
+        noise *= min(1.0, radius * (1.0 - 1e-12) / size) if size > 0.0 else 0.0
+        low_rank = problem.tall - sparse - noise
+        common = np.zeros((q, p))
+    if problem.common_component:
+        mean = low_rank.mean(axis=0)
+        common, low_rank = common + mean, low_rank - mean
+    if problem.program == "N":
+        sparse = block_shrink(problem.tall - common - low_rank, problem.block_bounds)
+    if float(np.vdot(dual, problem.tall)) < 0.0:
         dual = -dual  # the sign convention of equality multipliers depends on the solver interface
-    iterations = program.solver_stats.num_iters
-    return SolverPoint(common, low_rank, sparse, dual, int(iterations or 0), float("nan"))
+    return SolverPoint(common, low_rank, sparse, dual, int(program.solver_stats.num_iters or 0), "conic")

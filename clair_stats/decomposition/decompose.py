@@ -12,15 +12,16 @@ from numpy.typing import ArrayLike
 from clair_stats.decomposition.accelerated import solve_accelerated
 from clair_stats.decomposition.certificate import Certificate, certify
 from clair_stats.decomposition.conic import solve_conic
+from clair_stats.decomposition.exact import solve_exact
+from clair_stats.decomposition.noise_ball import solve_noise_ball
 from clair_stats.decomposition.penalties import default_block_penalty
-from clair_stats.decomposition.problem import Problem, penalty_window
-from clair_stats.decomposition.splitting import SolverPoint, WarmStart, solve_splitting
+from clair_stats.decomposition.points import SolverPoint, WarmStart
+from clair_stats.decomposition.problem import Problem, from_tall, penalty_window
 from clair_stats.records import ClientEstimates, Decomposition, FloatArray, Status, as_client_estimates
 
 __all__ = ["decompose"]
 
 Solver = Literal["auto", "first_order", "conic"]
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 def decompose(
@@ -93,27 +94,32 @@ def decompose(
     lam = default_block_penalty(blocks, common_component=common_component) if block_penalty is None else block_penalty
     lam = _check_block_penalty(lam, block_penalty is None, weights, (n_clients, p, q), allow_degenerate)
 
-    # A power of two near the largest entry: scaling by it is exact, and norms of 1e-150 or 1e150 can be squared.
-    largest = float(np.abs(blocks).max())
-    scale = 2.0 ** math.frexp(largest)[1] if largest > 0 else 1.0
+    scale = _binary_scale(blocks)
     problem = Problem(
-        blocks / scale, lam * weights, tau / scale, None if radius is None else radius / scale, common_component
+        np.ascontiguousarray((blocks if scale == 1.0 else blocks / scale).transpose(0, 2, 1)),
+        lam * weights,
+        tau / scale,
+        None if radius is None else radius / scale,
+        common_component,
     )
-    start = _scaled_start(warm_start, problem, scale, shared)
-    point, certificate, name = _solve(problem, solver, tol, max_iterations, start)
-
-    power = 2 if problem.program == "N" else 1
-    status, message = _status(certificate, tol, point.n_iterations, max_iterations, name)
+    start = None if warm_start is None else _scaled_start(warm_start, problem, scale, shared)
+    point, certificate = _solve(problem, solver, tol, max_iterations, start)
+    status, message = _status(certificate, tol, point, max_iterations)
     if status != "optimal":
         warnings.warn(message, RuntimeWarning, stacklevel=2)
-    turn = (lambda a: np.ascontiguousarray(np.swapaxes(a, -1, -2))) if shared == "rows" else (lambda a: a)
+
+    def border(tall: FloatArray, factor: float) -> FloatArray:
+        scaled = tall if factor == 1.0 else tall * factor
+        return scaled if shared == "rows" else from_tall(scaled)
+
+    value_scale = scale * scale if problem.program == "N" else scale
     return Decomposition(
-        common=turn(point.common * scale),
-        low_rank=turn(point.low_rank * scale),
-        block_sparse=turn(point.block_sparse * scale),
-        dual=turn(certificate.dual * (scale if power == 2 else 1.0)),
-        objective=certificate.objective * scale**power,
-        duality_gap=certificate.duality_gap * scale**power,
+        common=border(point.common, scale),
+        low_rank=border(point.low_rank, scale),
+        block_sparse=border(point.block_sparse, scale),
+        dual=border(certificate.dual, scale if problem.program == "N" else 1.0),
+        objective=certificate.objective * value_scale,
+        duality_gap=certificate.duality_gap * value_scale,
         n_iterations=point.n_iterations,
         status=status,
         message=message,
@@ -122,54 +128,58 @@ def decompose(
         noise_penalty=tau,
         noise_radius=radius,
         common_component=common_component,
-        solver=name,
+        solver=point.method,
         shared=shared,
         client_weights=None if client_weights is None else weights,
     )
 
 
+def _binary_scale(blocks: FloatArray) -> float:
+    """A power of two near the largest entry, 1 when that is moderate already.
+
+    Dividing by it is exact, and then norms of 1e-150 or 1e150 can be squared.
+    """
+    largest = max(float(blocks.max()), -float(blocks.min()))
+    if largest == 0.0 or 1e-6 <= largest <= 1e6:
+        return 1.0
+    return float(2.0 ** min(max(math.frexp(largest)[1], -1000), 1000))
+
+
 def _solve(
     problem: Problem, solver: Solver, tol: float, max_iterations: int, start: WarmStart | None
-) -> tuple[SolverPoint, Certificate, str]:
+) -> tuple[SolverPoint, Certificate]:
     """Run one solver; every candidate is judged by the certificate, the last verdict is returned."""
     verdicts: list[Certificate] = []
 
-    def accept(point: SolverPoint) -> bool:
-        verdict = certify(problem, point.common, point.low_rank, point.block_sparse, point.dual_candidate)
-        verdicts[:] = [verdict]
-        return verdict.duality_gap <= tol * max(abs(verdict.objective), _TINY)
+    def accept(point: SolverPoint) -> float:
+        verdicts[:] = [certify(problem, point.common, point.low_rank, point.block_sparse, point.dual_candidate)]
+        return verdicts[-1].relative_gap
 
-    if not problem.blocks.any():
-        zero = np.zeros_like(problem.blocks)
-        point = SolverPoint(zero[0], zero, zero, zero, 0, 0.0)
-        accept(point)
-        return point, verdicts[-1], "closed_form"
-    if solver == "conic":
+    if not problem.tall.any():
+        zero = np.zeros_like(problem.tall)
+        point = SolverPoint(zero[0], zero, zero, zero, 0, "closed_form")
+    elif solver == "conic":
         point = solve_conic(problem, tolerance=tol, max_iterations=max_iterations)
-        accept(point)
-        return point, verdicts[-1], "conic"
-    method, name = (solve_accelerated, "accelerated") if problem.program == "N" else (solve_splitting, "splitting")
-    point = method(problem, tolerance=tol, max_iterations=max_iterations, accept=accept, warm_start=start)
-    return point, verdicts[-1], name
+    else:
+        method = {"E": solve_exact, "B": solve_noise_ball, "N": solve_accelerated}[problem.program]
+        point = method(problem, tolerance=tol, max_iterations=max_iterations, accept=accept, warm_start=start)
+        return point, verdicts[-1]
+    accept(point)
+    return point, verdicts[-1]
 
 
-def _status(
-    certificate: Certificate, tol: float, n_iterations: int, max_iterations: int, name: str
-) -> tuple[Status, str]:
-    size = max(abs(certificate.objective), _TINY)
-    relative = certificate.duality_gap / size
+def _status(certificate: Certificate, tol: float, point: SolverPoint, max_iterations: int) -> tuple[Status, str]:
+    relative = certificate.relative_gap
     if relative <= tol:
-        return (
-            "optimal",
-            f"{name}: relative duality gap {max(relative, 0.0):.1e} ≤ {tol:.1e} in {n_iterations} iterations",
-        )
-    if name == "conic":
+        achieved = f"relative duality gap {max(relative, 0.0):.1e} ≤ {tol:.1e}"
+        return "optimal", f"{point.method}: {achieved} in {point.n_iterations} iterations"
+    if point.method == "conic":
         return "inaccurate", (
             f"conic: relative duality gap {relative:.1e} > {tol:.1e}; the conic solver stopped at its own criterion. "
             "Use solver='first_order', or ask for a larger tol"
         )
     return "iteration_limit", (
-        f"{name}: relative duality gap {relative:.1e} > {tol:.1e} after {n_iterations} iterations. "
+        f"{point.method}: relative duality gap {relative:.1e} > {tol:.1e} after {point.n_iterations} iterations. "
         f"Raise max_iterations above {max_iterations}, or ask for a larger tol"
     )
 
@@ -237,13 +247,11 @@ def _check_block_penalty(
     return lam
 
 
-def _scaled_start(warm_start: Decomposition | None, problem: Problem, scale: float, shared: str) -> WarmStart | None:
-    if warm_start is None:
-        return None
+def _scaled_start(warm_start: Decomposition, problem: Problem, scale: float, shared: str) -> WarmStart:
     sparse, dual = warm_start.block_sparse, warm_start.dual
-    if shared == "rows":
-        sparse, dual = np.swapaxes(sparse, 1, 2), np.swapaxes(dual, 1, 2)
-    if sparse.shape != problem.blocks.shape:
-        raise ValueError(f"warm_start: shape {sparse.shape}, but the estimates are {problem.blocks.shape}")
+    if shared == "columns":
+        sparse, dual = (np.ascontiguousarray(np.swapaxes(a, 1, 2)) for a in (sparse, dual))
+    if sparse.shape != problem.tall.shape:
+        raise ValueError(f"warm_start: K × q × p is {sparse.shape}, but the estimates have {problem.tall.shape}")
     bound = warm_start.noise_penalty if warm_start.program == "N" else 1.0
     return WarmStart(sparse / scale, dual / bound)

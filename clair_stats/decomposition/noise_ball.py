@@ -1,26 +1,27 @@
-"""The second proximal step of program (B): block-sparse part and bounded residual taken out together.
+"""Program (B): the splitting engine with a second step that leaves a ball of radius ε over.
 
-For a stack Y it solves  min Σ_k t_k‖S_k‖_F + ½‖Y − S − N‖_F²  subject to ‖N‖_F ≤ ε.  At the solution T = Y − S − N is
-T_k = Y_k·min(1/(1 + α), t_k/‖Y_k‖_F) and N = αT, where α ≥ 0 is 0 or solves α‖T(α)‖_F = ε: one increasing scalar
-equation in the K block norms, whatever p and q.
+For a stack Y the step solves  min Σ_k t_k‖S_k‖_F + ½‖Y − S − N‖_F²  subject to ‖N‖_F ≤ ε,  t_k = λ_k/ρ.  At its solution
+T = Y − S − N is T_k = Y_k·min(1/(1 + α), t_k/‖Y_k‖_F) and N = αT, where α ≥ 0 solves α‖T(α)‖_F = ε: one increasing
+scalar equation in the K block norms, whatever p and q.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from clair_stats.decomposition.prox import tall_norms
+from clair_stats.decomposition.points import Accept, SolverPoint, WarmStart
+from clair_stats.decomposition.problem import Problem
+from clair_stats.decomposition.splitting import SecondStep, solve_splitting
 from clair_stats.records import FloatArray
 
-__all__ = ["residual_multiplier", "shrink_and_project"]
+__all__ = ["ball_step", "residual_multiplier", "solve_noise_ball"]
 
 
 def residual_multiplier(norms: FloatArray, thresholds: FloatArray, radius: float) -> float:
     """α of the module's equation; infinite when Y lies inside the ball, so that N = Y and S = 0.
 
-    With β = 1 + α the squared equation is (β − 1)²(Σ_{k free} n_k²/β² + Σ_{k capped} t_k²) = ε², where client k is free
-    when n_k/β ≤ t_k.  The capped set shrinks as β grows, so the break points n_k/t_k bracket the root and the equation is
-    solved inside one bracket by bisection safeguarded to rounding.
+    With β = 1 + α the equation is (β − 1)·‖(min(n_k/β, t_k))_k‖ = ε.  Its left side increases, so bisection on the K
+    norms finds β to the last bit in some fifty evaluations.
     """
     if float(np.linalg.norm(norms)) <= radius:
         return float("inf")
@@ -42,16 +43,42 @@ def residual_multiplier(norms: FloatArray, thresholds: FloatArray, radius: float
     return low - 1.0
 
 
-def shrink_and_project(
-    tall: FloatArray, thresholds: FloatArray, radius: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """S, N and the block norms of S, for a stack (K, q, p)."""
-    norms = tall_norms(tall)
-    alpha = residual_multiplier(norms, thresholds, radius)
-    if np.isinf(alpha):
-        return np.zeros_like(tall), tall.copy(), np.zeros_like(norms)
-    with np.errstate(divide="ignore"):
-        kept = np.minimum(1.0 / (1.0 + alpha), np.where(norms > 0, thresholds / norms, np.inf))
-    noise = tall * (alpha * kept)[:, None, None]
-    factors = np.where(kept < 1.0 / (1.0 + alpha), 1.0 - (1.0 + alpha) * kept, 0.0)
-    return tall * factors[:, None, None], noise, factors * norms
+def ball_step(problem: Problem) -> SecondStep:
+    """Factors of S and of S + N for program (B)."""
+    radius = problem.noise_radius
+    assert radius is not None
+
+    def factors(norms: FloatArray, rho: float) -> tuple[FloatArray, FloatArray]:
+        thresholds = problem.penalties / rho
+        alpha = residual_multiplier(norms, thresholds, radius)
+        if np.isinf(alpha):
+            return np.zeros_like(norms), np.ones_like(norms)
+        with np.errstate(divide="ignore"):
+            capped = np.where(norms > 0.0, thresholds / norms, np.inf)
+        left = np.minimum(1.0 / (1.0 + alpha), capped)  # T = left·Y
+        sparse = np.where(capped < 1.0 / (1.0 + alpha), 1.0 - (1.0 + alpha) * capped, 0.0)
+        return sparse, 1.0 - left
+
+    return factors
+
+
+def solve_noise_ball(
+    problem: Problem,
+    *,
+    tolerance: float,
+    max_iterations: int,
+    accept: Accept,
+    warm_start: WarmStart | None = None,
+    partial_spectrum: bool = True,
+) -> SolverPoint:
+    """Solve (B); parameters as for :func:`~clair_stats.decomposition.splitting.solve_splitting`."""
+    return solve_splitting(
+        problem,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        accept=accept,
+        second_step=ball_step(problem),
+        warm_start=warm_start,
+        partial_spectrum=partial_spectrum,
+        method="noise_ball",
+    )

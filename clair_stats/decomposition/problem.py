@@ -3,6 +3,10 @@
 Programs (E), (B) and (N) of theory.md section 2 differ only in what may be left over in X − 1ᵀ⊗M − L − S: nothing, a
 ball, or anything at a quadratic price.  One record holds all three, so that every solver and the certificate read the
 same problem.
+
+Inside this room a stack is an array (K, q, p), blocks transposed ("tall"): then the Gram matrix of X is one product of
+contiguous arrays, every block is one contiguous piece of memory, and the mean block is one reduction.  Measured at
+(p, q, K) = (256, 64, 100), thresholding singular values through that Gram matrix costs 0.13 economy SVDs.
 """
 
 from __future__ import annotations
@@ -11,19 +15,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clair_stats.linalg import block_norms
 from clair_stats.records import FloatArray, Program
 
-__all__ = ["Problem", "center", "nuclear_norm", "objective", "penalty_window", "residual"]
+__all__ = [
+    "Problem",
+    "from_tall",
+    "nuclear_norm",
+    "objective",
+    "penalty_window",
+    "residual",
+    "tall_norms",
+    "to_tall",
+]
+
+# A part of the spectrum below this fraction of ‖L‖_* is bounded instead of computed.
+_NEGLIGIBLE = 1e-12
+
+
+def to_tall(blocks: FloatArray) -> FloatArray:
+    """(K, p, q) to the contiguous array (K, q, p)."""
+    return np.ascontiguousarray(blocks.transpose(0, 2, 1))
+
+
+def from_tall(tall: FloatArray) -> FloatArray:
+    """(K, q, p) to (K, p, q), or (q, p) to (p, q): a view, nothing is copied."""
+    return np.swapaxes(tall, -1, -2)
+
+
+def tall_norms(tall: FloatArray) -> FloatArray:
+    """Frobenius norm of every block of a stack whose entries are of moderate size, shape (K,)."""
+    flat = tall.reshape(tall.shape[0], -1)
+    return np.asarray(np.sqrt(np.einsum("ki,ki->k", flat, flat)), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One instance of program (E), (B) or (N).
+    """One instance of program (E), (B) or (N), entries of moderate size (front doors scale by a power of two).
 
     Parameters
     ----------
-    blocks : ndarray, shape (K, p, q)
+    tall : ndarray, shape (K, q, p)
         The stack X.
     penalties : ndarray, shape (K,)
         λ_k = λ·ω_k, the weight of ‖S_k‖_F (all equal to λ without client weights).
@@ -35,7 +66,7 @@ class Problem:
         Whether M is free.
     """
 
-    blocks: FloatArray
+    tall: FloatArray
     penalties: FloatArray
     noise_penalty: float = 0.0
     noise_radius: float | None = None
@@ -59,36 +90,41 @@ class Problem:
         return self.operator_bound * self.penalties
 
 
-def center(blocks: FloatArray) -> FloatArray:
-    """X(I − Π): subtract the mean block from every block."""
-    centred: FloatArray = blocks - blocks.mean(axis=0)
-    return centred
+def nuclear_norm(tall: FloatArray) -> float:
+    """‖[L_1, …, L_K]‖_*, exact to rounding, or above it by at most 1e-12 of its value.
 
-
-def nuclear_norm(blocks: FloatArray) -> float:
-    """‖[L_1, …, L_K]‖_*, from the triangular factor of a QR, never from squared singular values.
-
-    A Gram matrix loses every singular value below 1e-8 of the largest, which over p values is more than the tolerance
-    of the certificate; it is good enough for operator norms and for thresholding, not for this sum.
+    A Gram matrix loses every singular value below 1e-8 of the largest, so it is used to find the dominant directions
+    only; the values come from triangular factors.  When what lies off those directions is negligible it is bounded by
+    √(p − r)‖·‖_F instead of factorised, on the safe side of a duality gap.
     """
-    n_clients, p, q = blocks.shape
-    tall = np.ascontiguousarray(blocks.transpose(0, 2, 1)).reshape(n_clients * q, p)
-    triangular = np.linalg.qr(tall if tall.shape[0] >= p else tall.T, mode="r")
-    return float(np.linalg.svd(triangular, compute_uv=False).sum())
+    matrix = tall.reshape(-1, tall.shape[-1])
+    if matrix.shape[0] < matrix.shape[1]:
+        matrix = matrix.T
+    values, vectors = np.linalg.eigh(matrix.T @ matrix)
+    leading = vectors[:, values > 1e-8 * values[-1]]
+    if 0 < 3 * leading.shape[1] < matrix.shape[1]:
+        product = matrix @ leading
+        rest = matrix - product @ leading.T
+        size = float(np.linalg.norm(rest)) * float(np.sqrt(matrix.shape[1] - leading.shape[1]))
+        head = float(np.linalg.svd(np.linalg.qr(product, mode="r"), compute_uv=False).sum())
+        if size <= _NEGLIGIBLE * head:
+            return head + size
+    return float(np.linalg.svd(np.linalg.qr(matrix, mode="r"), compute_uv=False).sum())
 
 
 def residual(problem: Problem, common: FloatArray, low_rank: FloatArray, block_sparse: FloatArray) -> FloatArray:
-    """R = X − 1ᵀ⊗M − L − S, shape (K, p, q)."""
-    left_over: FloatArray = problem.blocks - common - low_rank - block_sparse
+    """R = X − 1ᵀ⊗M − L − S, shape (K, q, p)."""
+    left_over = problem.tall - low_rank
+    left_over -= common
+    left_over -= block_sparse
     return left_over
 
 
-def objective(problem: Problem, common: FloatArray, low_rank: FloatArray, block_sparse: FloatArray) -> float:
-    """Primal objective at a point; the constraint of (E) and (B) is not looked at here."""
-    value = nuclear_norm(low_rank) + float(problem.penalties @ block_norms(block_sparse))
+def objective(problem: Problem, low_rank: FloatArray, block_sparse: FloatArray, left_over: FloatArray) -> float:
+    """Primal objective at a point with residual R; the constraint of (E) and (B) is not looked at here."""
+    value = nuclear_norm(low_rank) + float(problem.penalties @ tall_norms(block_sparse))
     if problem.program != "N":
         return value
-    left_over = residual(problem, common, low_rank, block_sparse)
     return 0.5 * float(np.vdot(left_over, left_over)) + problem.noise_penalty * value
 
 
@@ -97,4 +133,4 @@ def penalty_window(n_clients: int, p: int, q: int) -> tuple[float, float]:
 
     At or below the lower end L = 0 is optimal, at or above the upper end S = 0 is.
     """
-    return 1.0 / np.sqrt(n_clients), float(np.sqrt(min(p, q)))
+    return 1.0 / float(np.sqrt(n_clients)), float(np.sqrt(min(p, q)))
