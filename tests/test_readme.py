@@ -1,0 +1,76 @@
+"""The newcomer's path: every snippet of the README runs, in order, in an empty folder, and does what the text says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def snippets():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)
+
+
+def run_python(code, folder):
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """A folder after the README's first snippet, and the snippets themselves."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    python = [code for language, code in snippets() if language == "python"]
+    run_python(python[0], folder)
+    return folder, python
+
+
+def test_make_targets_of_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert {"verify", "test", "bench"} <= named
+    assert [target for target in sorted(named) if not re.search(rf"^{target}:", makefile, re.M)] == []
+
+
+def test_python_snippets_find_the_six_contaminated_clients(newcomer):
+    folder, python = newcomer
+    summary = run_python(python[1], folder)
+    assert "contaminated: [0 1 2 3 4 5]" in summary
+    assert "basis (20, 2)" in summary
+    solution = run_python(python[2], folder)
+    assert solution.startswith("optimal")
+    assert "[0 1 2 3 4 5]" in solution
+
+
+def test_command_snippets(newcomer):
+    folder, _ = newcomer
+    shell = "".join(code for language, code in snippets() if language == "sh" and "clair" in code)
+    commands = [line.split("#")[0].strip() for line in shell.splitlines() if line.strip()]
+    assert [c.split()[1] for c in commands] == ["inspect", "refine", "certify"]
+    status = {}
+    for command in commands:
+        words = [str(Path(sys.executable).parent / "clair"), *command.split()[1:]]
+        done = subprocess.run(
+            words, cwd=folder, capture_output=True, text=True, env={**os.environ, "COLUMNS": "140"}, check=False
+        )
+        status[words[1]] = (done.returncode, done.stdout, done.stderr)
+    assert status["inspect"][0] == 3, status["inspect"]
+    assert all(f"hospital {k} " in status["inspect"][1] for k in range(6))
+    assert (folder / "scores.png").read_bytes().startswith(b"\x89PNG")
+    assert status["refine"][0] == 0, status["refine"]
+    assert np.load(folder / "refined.npz")["refined"].shape == (30, 20, 10)
+    assert status["certify"][0] in (0, 3), status["certify"]
+
+
+def test_links_lead_somewhere():
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if not target.startswith(("http", "mailto")):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
