@@ -12,12 +12,13 @@ from rich.progress import Progress as Bar
 
 from simulations.executor import Progress
 
-__all__ = ["reporter"]
+__all__ = ["reporter", "time_left"]
 
 _LINE_SECONDS = 10.0
 
 
-def _time_left(seconds: float) -> str:
+def time_left(seconds: float) -> str:
+    """Hours, minutes and seconds, such as 1:02:03 or 0:07."""
     if seconds == float("inf"):
         return "?"
     minutes, rest = divmod(round(seconds), 60)
@@ -37,7 +38,7 @@ def reporter(name: str, *, console: Console | None = None) -> Iterator[Callable[
         task = bar.add_task(name, total=None, info="")
 
         def show(progress: Progress) -> None:
-            info = f"{progress.rows_per_second:.0f} rows/s, {_time_left(progress.seconds_left)} left"
+            info = f"{progress.rows_per_second:.0f} rows/s, {time_left(progress.seconds_left)} left"
             if progress.failed:
                 info += f", {progress.failed} failed"
             bar.update(task, total=progress.rows_total, completed=progress.rows_done, info=info)
@@ -55,7 +56,7 @@ def _plain_lines(name: str, console: Console) -> Callable[[Progress], None]:
         last = time.monotonic()
         console.print(
             f"{name}: {progress.rows_done}/{progress.rows_total} rows, {progress.rows_per_second:.0f} rows/s, "
-            f"{_time_left(progress.seconds_left)} left, {progress.failed} failed"
+            f"{time_left(progress.seconds_left)} left, {progress.failed} failed"
         )
 
     return show

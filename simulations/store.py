@@ -15,7 +15,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 
 from simulations.design import Cell, Study, canonical_json, describe
 from simulations.replicate import Row
+from simulations.rows import Block, Chunk, decoded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA_VERSION", "CellStatus", "Chunk", "Store", "StoreError", "load_rows"]
+__all__ = ["SCHEMA_VERSION", "CellStatus", "Store", "StoreError", "load_rows"]
 
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x434C5331  # "CLS1"
@@ -69,15 +70,6 @@ class CellStatus:
     failed: int
     missing: int
     seconds: float  # total time of the rows there
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """Consecutive successful rows of one cell with the same metric names."""
-
-    replications: NDArray[np.int64]  # (n,)
-    names: tuple[str, ...]  # m metric names, sorted
-    values: NDArray[np.float64]  # (n, m)
 
 
 def _message(path: Path, error: BaseException) -> str:
@@ -119,14 +111,14 @@ class Store:
         self._signatures: dict[tuple[str, ...], int] = {}
         if mode not in ("read", "append"):
             raise ValueError(f"mode is {mode!r}; give 'read' or 'append'")
-        with self._errors():
+        with self.errors():
             if mode == "append":
                 self._take_lock()
             elif not self.path.is_file():
                 raise StoreError(f"{self.path}: no such store; run `python -m simulations run {study.name}` first")
-            self._connection = self._connect()
+            self.connection = self._connect()
         try:
-            with self._errors():
+            with self.errors():
                 self._check_or_create(mode)
                 self._ids = self._cell_ids(mode)
         except BaseException:
@@ -144,7 +136,8 @@ class Store:
         return connection
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """Turn what SQLite and the system say into a StoreError with a remedy."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -170,17 +163,17 @@ class Store:
             raise StoreError(f"{self.path}: another run is writing to this store; wait for it to end") from None
 
     def _check_or_create(self, mode: str) -> None:
-        execute = self._connection.execute
+        execute = self.connection.execute
         tables = {name for (name,) in execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables and mode == "append":
             execute("PRAGMA journal_mode = WAL")
-            with self._transaction():
+            with self.transaction():
                 for statement in _SCHEMA.split(";")[:-1]:
                     execute(statement)
                 execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 meta = {"study": self.study.name, "root_seed": str(self.study.root_seed)}
-                self._connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+                self.connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             return
         if execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
             raise StoreError(f"{self.path}: not a store of this program; give another path with --store")
@@ -199,12 +192,12 @@ class Store:
                 )
 
     def _cell_ids(self, mode: str) -> dict[str, int]:
-        execute = self._connection.execute
+        execute = self.connection.execute
         known = dict(execute("SELECT hash, id FROM cells"))
         new = [cell for cell in self.study.cells if cell.hash not in known]
         if new and mode == "append":
-            with self._transaction():
-                self._connection.executemany(
+            with self.transaction():
+                self.connection.executemany(
                     "INSERT INTO cells (hash, regime_hash, regime, method) VALUES (?, ?, ?, ?)",
                     [
                         (c.hash, c.regime_hash, canonical_json(describe(c.regime)), canonical_json(describe(c.method)))
@@ -215,16 +208,17 @@ class Store:
         return known
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
+    def transaction(self) -> Iterator[None]:
+        """All of the body's statements or none of them."""
+        self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
             # On a full disk SQLite has rolled back already.
             with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
+                self.connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
+        self.connection.execute("COMMIT")
 
     def __enter__(self) -> Store:
         return self
@@ -238,24 +232,24 @@ class Store:
         """Close the file; the writer first folds the write-ahead log into it, so that one file can be copied."""
         if self._lock is not None:
             with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._connection.close()
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.connection.close()
         if self._lock is not None:
             self._lock.close()
 
     def _signature(self, names: tuple[str, ...]) -> int:
         if names not in self._signatures:
             text = json.dumps(names, ensure_ascii=False)
-            self._connection.execute("INSERT OR IGNORE INTO signatures (names) VALUES (?)", (text,))
-            (number,) = self._connection.execute("SELECT id FROM signatures WHERE names = ?", (text,)).fetchone()
+            self.connection.execute("INSERT OR IGNORE INTO signatures (names) VALUES (?)", (text,))
+            (number,) = self.connection.execute("SELECT id FROM signatures WHERE names = ?", (text,)).fetchone()
             self._signatures[names] = number
         return self._signatures[names]
 
     def append(self, rows: Iterable[Row]) -> None:
         """Write rows in one transaction: all of them or none."""
         try:
-            with self._errors(), self._transaction():
-                self._connection.executemany(_INSERT, [self._record(row) for row in rows])
+            with self.errors(), self.transaction():
+                self.connection.executemany(_INSERT, [self._record(row) for row in rows])
         except BaseException:
             self._signatures.clear()  # a rolled-back transaction took new signatures with it
             raise
@@ -269,22 +263,22 @@ class Store:
 
     def add_provenance(self, record_hash: str, record: str) -> None:
         """Remember the environment that wrote rows; the same environment is kept once."""
-        with self._errors(), self._transaction():
-            self._connection.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", (record_hash, record))
+        with self.errors(), self.transaction():
+            self.connection.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", (record_hash, record))
 
     def provenance(self) -> list[str]:
         """JSON records of all environments that wrote rows, in the order of their first use."""
-        with self._errors():
-            return [text for (text,) in self._connection.execute("SELECT record FROM provenance ORDER BY rowid")]
+        with self.errors():
+            return [text for (text,) in self.connection.execute("SELECT record FROM provenance ORDER BY rowid")]
 
     def missing(self, *, retry_failed: bool = False) -> dict[str, NDArray[np.int64]]:
         """Replications of each cell (by hash) that have no row yet, without loading any data."""
         wanted = " AND status = 'ok'" if retry_failed else ""
         gaps: dict[str, NDArray[np.int64]] = {}
-        with self._errors():
+        with self.errors():
             for cell in self.study.cells:
                 absent = np.ones(self.study.replications, dtype=np.bool_)
-                cursor = self._connection.execute(
+                cursor = self.connection.execute(
                     f"SELECT replication FROM rows WHERE cell = ? AND replication < ?{wanted}",
                     (self._ids.get(cell.hash, -1), self.study.replications),
                 )
@@ -295,10 +289,10 @@ class Store:
 
     def status(self) -> list[CellStatus]:
         """Counts of every cell of the study, in the study's order."""
-        with self._errors():
+        with self.errors():
             counts = {
                 (cell, status): (count, seconds)
-                for cell, status, count, seconds in self._connection.execute(
+                for cell, status, count, seconds in self.connection.execute(
                     "SELECT cell, status, COUNT(*), SUM(seconds) FROM rows WHERE replication < ? GROUP BY cell, status",
                     (self.study.replications,),
                 )
@@ -314,9 +308,9 @@ class Store:
 
     def failures(self) -> Iterator[tuple[str, int, str]]:
         """(cell hash, replication, traceback) of the failed rows, in the study's order."""
-        with self._errors():
+        with self.errors():
             for cell in self.study.cells:
-                for replication, error in self._connection.execute(
+                for replication, error in self.connection.execute(
                     "SELECT replication, error FROM rows WHERE cell = ? AND replication < ? AND status = 'failed'"
                     " ORDER BY replication",
                     (self._ids.get(cell.hash, -1), self.study.replications),
@@ -325,65 +319,67 @@ class Store:
 
     def signatures(self, cell: Cell) -> list[tuple[str, ...]]:
         """The lists of metric names that occur among the rows of a cell."""
-        with self._errors():
-            found = self._connection.execute(
+        with self.errors():
+            found = self.connection.execute(
                 "SELECT names FROM signatures WHERE id IN"
                 " (SELECT DISTINCT signature FROM rows WHERE cell = ? AND replication < ?) ORDER BY names",
                 (self._ids.get(cell.hash, -1), self.study.replications),
             )
             return [tuple(json.loads(names)) for (names,) in found]
 
-    def records(self, cell: Cell) -> list[tuple[int, str, str | None, float]]:
-        """(replication, status, error, seconds) of every row of a cell, by replication."""
-        with self._errors():
-            return self._connection.execute(
-                "SELECT replication, status, error, seconds FROM rows WHERE cell = ? AND replication < ?"
-                " ORDER BY replication",
-                (self._ids.get(cell.hash, -1), self.study.replications),
-            ).fetchall()
+    def blocks(self, cell: Cell, *, size: int = 50_000) -> Iterator[Block]:
+        """All rows of one cell, failed ones too, in the order of replications, at most ``size`` at a time."""
+        with self.errors():
+            names = self._signature_names()
+            cursor = self._select(cell, "replication, signature, metrics, status, error, seconds")
+            while rows := cursor.fetchmany(size):
+                yield Block(
+                    replications=np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows)),
+                    status=[row[3] for row in rows],
+                    errors=[row[4] for row in rows],
+                    seconds=np.fromiter((row[5] for row in rows), dtype=np.float64, count=len(rows)),
+                    chunks=list(decoded([row for row in rows if row[1] is not None], names)),
+                )
 
     def chunks(self, cell: Cell, *, size: int = 50_000) -> Iterator[Chunk]:
         """Successful rows of one cell in the order of replications, at most ``size`` at a time."""
-        with self._errors():
-            names = {
-                number: tuple(json.loads(text))
-                for number, text in self._connection.execute("SELECT id, names FROM signatures")
-            }
-            cursor = self._connection.execute(
-                "SELECT replication, signature, metrics FROM rows"
-                " WHERE cell = ? AND replication < ? AND status = 'ok' ORDER BY replication",
-                (self._ids.get(cell.hash, -1), self.study.replications),
-            )
-            while block := cursor.fetchmany(size):
-                start = 0
-                for stop in range(1, len(block) + 1):  # runs of one signature; nearly always the whole block
-                    if stop == len(block) or block[stop][1] != block[start][1]:
-                        yield _decoded(block[start:stop], names[block[start][1]])
-                        start = stop
+        with self.errors():
+            names = self._signature_names()
+            cursor = self._select(cell, "replication, signature, metrics", "AND status = 'ok'")
+            while rows := cursor.fetchmany(size):
+                yield from decoded(rows, names)
+
+    def _signature_names(self) -> dict[int, tuple[str, ...]]:
+        stored = self.connection.execute("SELECT id, names FROM signatures")
+        return {number: tuple(json.loads(text)) for number, text in stored}
+
+    def _select(self, cell: Cell, columns: str, condition: str = "") -> sqlite3.Cursor:
+        """Rows of one cell among the study's replications, in their order."""
+        return self.connection.execute(
+            f"SELECT {columns} FROM rows WHERE cell = ? AND replication < ? {condition} ORDER BY replication",
+            (self._ids.get(cell.hash, -1), self.study.replications),
+        )
+
+    def row(self, cell: Cell, replication: int) -> Row | None:
+        """One row as it was written, or None."""
+        with self.errors():
+            found = self.connection.execute(
+                "SELECT metrics, names, error, seconds FROM rows LEFT JOIN signatures ON signature = signatures.id"
+                " WHERE cell = ? AND replication = ?",
+                (self._ids.get(cell.hash, -1), replication),
+            ).fetchone()
+        if found is None:
+            return None
+        blob, names, error, seconds = found
+        metrics = None
+        if blob is not None:
+            metrics = dict(zip(json.loads(names), np.frombuffer(blob, dtype="<f8").tolist(), strict=True))
+        return Row(cell.hash, replication, metrics, error, seconds)
 
     def integrity(self) -> str:
         """``"ok"``, or what SQLite finds damaged."""
-        with self._errors():
-            return str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-
-
-def _decoded(block: Sequence[tuple[int, int, bytes]], names: tuple[str, ...]) -> Chunk:
-    replications = np.fromiter((row[0] for row in block), dtype=np.int64, count=len(block))
-    values = np.frombuffer(b"".join([row[2] for row in block]), dtype="<f8").reshape(len(block), len(names))
-    return Chunk(replications, names, values)
-
-
-def flat_fields(description: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """``{"regime": name, "regime.field": value, ...}``; nested parts get dotted names, lists become JSON text."""
-    flat: dict[str, Any] = {prefix: description["name"]} if "name" in description else {}
-    for key, value in description.items():
-        if key == "name":
-            continue
-        if isinstance(value, dict):
-            flat.update(flat_fields(value, f"{prefix}.{key}"))
-        else:
-            flat[f"{prefix}.{key}"] = canonical_json(value) if isinstance(value, list) else value
-    return flat
+        with self.errors():
+            return str(self.connection.execute("PRAGMA quick_check(1)").fetchone()[0])
 
 
 def load_rows(store_path: str | os.PathLike[str], study: Study, *, seconds: bool = False) -> pd.DataFrame:

@@ -1,0 +1,161 @@
+"""Studies as TOML files.
+
+    name = "shares"
+    title = "Recovery against the contaminated share"
+    replications = 500
+    root_seed = 20260521
+    aims = "..."
+    estimands = "..."
+
+    [[grid]]                                   # one crossed design; several add up to a nested one
+    [[grid.regimes]]
+    type = "simulations.regimes.gaussian:Gaussian"
+    fixed = { rank = 2 }                       # one value
+    crossed = { share = [0.1, 0.2] }           # a factor: every value with every level of the others
+    nested = [ { p = 10, q = 5 }, { p = 20, q = 10 } ]   # settings that go together
+
+    [[grid.methods]]
+    type = "simulations.methods:Clair"
+
+    [[measures]]
+    type = "Mean"                              # a name of simulations.summaries
+    metric = "sin_theta"
+
+Fields that are themselves dataclasses are tables with their own ``type``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simulations import summaries
+from simulations.design import Cell, Study, crossed, grid, levels
+
+__all__ = ["read_toml"]
+
+_TOP = ("name", "title", "replications", "root_seed", "aims", "estimands", "notes", "grid", "measures")
+_PART = ("type", "fixed", "crossed", "nested")
+
+
+def _only(table: object, allowed: tuple[str, ...], where: str) -> Mapping[str, Any]:
+    if not isinstance(table, Mapping):
+        raise TypeError(f"{where}: expected a table, got {type(table).__name__}")
+    for key in table:
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, n=1)
+            raise ValueError(
+                f"{where}: unknown key {key!r}; {f'did you mean {near[0]!r}?' if near else f'use {allowed}'}"
+            )
+    return table
+
+
+def _class(path: object, where: str) -> type[Any]:
+    if not isinstance(path, str) or path.count(":") != 1:
+        raise ValueError(f"{where}: type is {path!r}; give 'package.module:Class'")
+    module_name, class_name = path.split(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"{where}: cannot import {module_name!r} ({error})") from error
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+        near = difflib.get_close_matches(class_name, classes, n=1)
+        raise ValueError(
+            f"{where}: {module_name} has no class {class_name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    return found
+
+
+def _value(value: object, where: str) -> Any:  # noqa: ANN401 - a field of a design
+    """Lists become tuples and tables with a ``type`` become dataclasses."""
+    if isinstance(value, list):
+        return tuple(_value(item, where) for item in value)
+    if isinstance(value, Mapping):
+        fields = {key: _value(item, f"{where}.{key}") for key, item in value.items() if key != "type"}
+        return _class(value["type"], where)(**fields) if "type" in value else fields
+    return value
+
+
+def _parts(tables: object, where: str) -> tuple[Any, ...]:
+    made: list[Any] = []
+    if not isinstance(tables, list) or not tables:
+        raise ValueError(f"{where}: give at least one [[{where}]]")
+    for number, raw in enumerate(tables):
+        here = f"{where}[{number}]"
+        table = _only(raw, _PART, here)
+        part = _class(table.get("type"), here)
+        factors = {key: _value(value, f"{here}.{key}") for key, value in table.get("fixed", {}).items()}
+        for key, values in table.get("crossed", {}).items():
+            if not isinstance(values, list) or not values:
+                raise ValueError(f"{here}.crossed.{key}: give a list of levels")
+            factors[key] = levels(*(_value(value, f"{here}.{key}") for value in values))
+        nested = [_value(setting, f"{here}.nested") for setting in table.get("nested", [{}])]
+        try:
+            made += grid(part, nested=nested, **factors)
+        except TypeError as error:
+            raise ValueError(f"{here}: {error}") from error
+    return tuple(made)
+
+
+def _measure(raw: object, where: str) -> summaries.Measure:
+    table = _only(raw, tuple(raw) if isinstance(raw, Mapping) else (), where)
+    name = table.get("type")
+    known = [name for name in summaries.__all__ if name not in ("Accumulator", "Estimate", "Measure")]
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        raise ValueError(
+            f"{where}: unknown measure {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {known}")
+        )
+    fields = {key: _value(value, f"{where}.{key}") for key, value in table.items() if key != "type"}
+    try:
+        made: summaries.Measure = getattr(summaries, str(name))(**fields)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return made
+
+
+def read_toml(path: Path) -> Study:
+    """Read a study from a TOML file.
+
+    Raises
+    ------
+    ValueError, TypeError
+        The file is not there, is not TOML, or says something a design cannot hold; the message gives file and key.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read ({error.strerror})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: not TOML: {error}") from error
+    try:
+        table = _only(raw, _TOP, "study")
+        for key in ("name", "title", "replications", "root_seed", "grid"):
+            if key not in table:
+                raise ValueError(f"the key {key!r} is missing")
+        cells: tuple[Cell, ...] = ()
+        for number, block in enumerate(table["grid"]):
+            design = _only(block, ("regimes", "methods"), f"grid[{number}]")
+            cells += crossed(
+                _parts(design.get("regimes"), "grid.regimes"), _parts(design.get("methods"), "grid.methods")
+            )
+        measures = tuple(_measure(m, f"measures[{i}]") for i, m in enumerate(table.get("measures", ())))
+        words = {key: str(table[key]) for key in ("aims", "estimands", "notes") if key in table}
+        return Study(
+            name=str(table["name"]),
+            title=str(table["title"]),
+            cells=cells,
+            replications=table["replications"],
+            root_seed=table["root_seed"],
+            measures=measures,
+            **words,
+        )
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
