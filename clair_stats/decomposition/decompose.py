@@ -189,7 +189,7 @@ def _check_choices(solver: str, shared: str, tol: float, max_iterations: int) ->
         raise ValueError(f"solver: {solver!r} is unknown; choose 'auto', 'first_order' or 'conic'")
     if shared not in ("columns", "rows"):
         raise ValueError(f"shared: {shared!r} is unknown; choose 'columns' or 'rows'")
-    if not (np.isscalar(tol) and np.isfinite(tol) and tol > 0):
+    if not (math.isfinite(tol) and tol > 0):
         raise ValueError(f"tol: {tol!r}; give a positive relative duality gap, such as 1e-6")
     if max_iterations < 1:
         raise ValueError(f"max_iterations: {max_iterations!r}; give at least 1")

@@ -1,7 +1,7 @@
-"""Program (E) finished from its identified structure: guess span and support, solve what remains, let it be certified.
+"""Program (E) finished from its identified structure: guess span and support, solve the rest, have it certified.
 
-After a few splitting steps the support O of S and the rank r of L no longer change.  If the blocks outside O then lie in
-one r-dimensional column space U (up to a common block), the solution is that of the *oracle problem* of theory.md
+After a few splitting steps the support O of S and the rank r of L no longer change.  If the blocks outside O then lie
+in one r-dimensional column space U (up to a common block), the solution is that of the *oracle problem* of theory.md
 section 3, with col(L) ⊂ span(U) and S_C = 0 imposed.  In coordinates y = UᵀX it reads
 
     min over z_k, k ∈ O:   ‖z(I − Π)‖_* + Σ_{k∈O} λ_k (d_k² + ‖y_k − z_k‖_F²)^{1/2},      z_k = y_k on C,
@@ -12,6 +12,8 @@ gap of the full program at the point returned, and a wrong guess sends the calle
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,19 +60,18 @@ def finish_identified(
         off_norms,
         problem.penalties[support],
         n_clients if problem.common_component else None,
-        tolerance=1e-3 * tolerance,
+        tolerance=1e-2 * tolerance,
     )
     if solved is None:
         return None
-    return _lift(
-        problem, support, center, span, coordinates.reshape(-1, q, rank), offered, off_span, solved, n_iterations
-    )
+    return _lift(problem, support, span, coordinates.reshape(-1, q, rank), offered, off_span, solved, n_iterations)
 
 
 def _refined_basis(matrix: FloatArray, basis: FloatArray) -> FloatArray:
     """Orthonormal basis of the row space of an n × p matrix of rank r, from an approximate one: one power step.
 
-    Orthonormalising between the two products keeps the accuracy of a QR, where a Gram matrix would square the condition.
+    Orthonormalising between the two products keeps the accuracy of a QR, where a Gram matrix would square the
+    condition.
     """
     left, _ = np.linalg.qr(matrix @ basis)
     span, _ = np.linalg.qr(matrix.T @ left)
@@ -103,8 +104,8 @@ def reduced_solution(
 
     Notes
     -----
-    Fixed point of the variational forms ‖z‖_* = min_W ½(tr W⁻¹zᵀz + tr W), ‖s‖ = min_a ½(‖s‖²/a + a): for given
-    W = (zᵀz)^{1/2} and a_k = ‖S_k‖_F/λ_k the minimiser over z is explicit in the eigenbasis of W.  Anderson acceleration
+    Fixed point of the variational forms ‖z‖_* = min_W ½(tr W⁻¹zᵀz + tr W), ‖s‖ = min_a ½(‖s‖²/a + a): for given W =
+    (zᵀz)^{1/2} and a_k = ‖S_k‖_F/λ_k the minimiser over z is explicit in the eigenbasis of W.  Anderson acceleration
     over the last few iterates makes the linear convergence fast; the point stays a fixed point of the plain map.
     """
     share = 0.0 if n_clients is None else 1.0 / n_clients
@@ -136,9 +137,9 @@ def reduced_solution(
         del steps[:-_MEMORY], images[:-_MEMORY]
         z = image
         if len(steps) > 1:
-            differences = np.stack([late - early for early, late in zip(steps[:-1], steps[1:], strict=True)])
+            differences = np.stack([late - early for early, late in pairwise(steps)])
             weights, *_ = np.linalg.lstsq(differences @ differences.T, differences @ steps[-1], rcond=1e-12)
-            change = np.stack([late - early for early, late in zip(images[:-1], images[1:], strict=True)])
+            change = np.stack([late - early for early, late in pairwise(images)])
             z = image - (weights @ change).reshape(image.shape)
     return None
 
@@ -146,7 +147,6 @@ def reduced_solution(
 def _lift(
     problem: Problem,
     support: BoolArray,
-    center: FloatArray,
     span: FloatArray,
     inside: FloatArray,
     offered: FloatArray,

@@ -1,8 +1,8 @@
 """Program (B): the splitting engine with a second step that leaves a ball of radius ε over.
 
-For a stack Y the step solves  min Σ_k t_k‖S_k‖_F + ½‖Y − S − N‖_F²  subject to ‖N‖_F ≤ ε,  t_k = λ_k/ρ.  At its solution
-T = Y − S − N is T_k = Y_k·min(1/(1 + α), t_k/‖Y_k‖_F) and N = αT, where α ≥ 0 solves α‖T(α)‖_F = ε: one increasing
-scalar equation in the K block norms, whatever p and q.
+For a stack Y the step solves  min Σ_k t_k‖S_k‖_F + ½‖Y − S − N‖_F²  subject to ‖N‖_F ≤ ε,  t_k = λ_k/ρ.  At its
+solution T = Y − S − N is T_k = Y_k·min(1/(1 + α), t_k/‖Y_k‖_F) and N = αT, where α ≥ 0 solves α‖T(α)‖_F = ε: one
+increasing scalar equation in the K block norms, whatever p and q.
 """
 
 from __future__ import annotations

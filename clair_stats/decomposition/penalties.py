@@ -1,7 +1,7 @@
 """The default block penalty: λ = 1.8 √(r̃/K), r̃ a rank read off robustly, kept inside the window.
 
-The factor 1.8 is where scattered contamination beyond 40 % is still tolerated (theory.md section 3, limits).  The rank is
-a guess for a penalty, not an estimate for inference: λ moves with its square root only.
+The factor 1.8 is where scattered contamination beyond 40 % is still tolerated (theory.md section 3, limits).  The
+rank is a guess for a penalty, not an estimate for inference: λ moves with its square root only.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _MARGIN = 0.05
 def guess_rank(blocks: FloatArray, *, common_component: bool) -> int:
     """Rank at the largest ratio of successive eigenvalues of Σ_k Y_kY_kᵀ/‖Y_k‖_F².
 
-    Y is X, or X minus its entrywise median over clients when the common component is free.  Scaling every block to norm
-    one bounds the influence of each client; the ratio is damped by a tenth of the mean eigenvalue, so that the noise-free
-    tail cannot produce a large ratio of two rounding errors.
+    Y is X, or X minus its entrywise median over clients when the common component is free.  Scaling every block to
+    norm one bounds the influence of each client; the ratio is damped by a tenth of the mean eigenvalue, so that the
+    noise-free tail cannot produce a large ratio of two rounding errors.
     """
     n_clients, p, q = blocks.shape
     deviations = blocks - np.median(blocks, axis=0) if common_component else blocks

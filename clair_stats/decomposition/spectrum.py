@@ -1,10 +1,10 @@
 """Singular value thresholding inside an iteration: the leading spectrum, followed from one step to the next.
 
-Once the low-rank part has settled on a rank r well below p, a full eigenvalue problem at each step is waste.  The tracker
-keeps a basis a few vectors wider than r, turns it by one block power step per call and diagonalises inside it: three
-products of the stack with a thin matrix.  Whenever the smallest value it follows is above the threshold, the rank has
-outgrown the basis and the full Gram matrix decides again.  What the tracker might miss cannot go unnoticed: the dual
-point it leaves has then an operator norm above one, which the certificate measures in full.
+Once the low-rank part has settled on a rank r well below p, a full eigenvalue problem at each step is waste.  The
+tracker keeps a basis a few vectors wider than r, turns it by one block power step per call and diagonalises inside
+it: three products of the stack with a thin matrix.  Whenever the smallest value it follows is above the threshold,
+the rank has outgrown the basis and the full Gram matrix decides again.  What the tracker might miss cannot go
+unnoticed: the dual point it leaves has then an operator norm above one, which the certificate measures in full.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def solve_splitting(
     state = _State(problem, second_step or exact_step(problem), partial_spectrum, method)
     if warm_start is not None:
         state.start_from(warm_start)
-    next_check, last_size = 8, np.inf
+    next_check = 8
     settled: tuple[int, bytes] | None = None
     tried: set[tuple[int, bytes]] = set()
     point: SolverPoint | None = None
@@ -126,10 +126,9 @@ def solve_splitting(
                 # error falls by about 0.65 a step near the end, so log(excess)/0.43 steps are missing
                 missing = np.log(max(gap, size, target) / target) / 0.5 if target > 0 else 25
                 next_check = iteration + int(np.clip(0.7 * missing, 2, 25))
-            last_size = size
             if any(iteration >= b > iteration - 3 for b in _BALANCE_AT):
                 state.balance()
-    assert point is not None and last_size >= 0.0
+    assert point is not None
     return point
 
 
