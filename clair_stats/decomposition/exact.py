@@ -5,6 +5,7 @@ from __future__ import annotations
 from clair_stats.decomposition.identification import finish_identified
 from clair_stats.decomposition.points import Accept, SolverPoint, WarmStart
 from clair_stats.decomposition.problem import Problem
+from clair_stats.decomposition.sketch import finish_from_sketch, worth_sketching
 from clair_stats.decomposition.splitting import solve_splitting
 from clair_stats.records import BoolArray, FloatArray
 
@@ -29,6 +30,10 @@ def solve_exact(
     def finish(support: BoolArray, basis: FloatArray, iteration: int) -> SolverPoint | None:
         return finish_identified(problem, support, basis, iteration, tolerance=tolerance)
 
+    if identify and warm_start is None and worth_sketching(problem):
+        point = finish_from_sketch(problem, tolerance=tolerance, accept=accept)
+        if point is not None:
+            return point
     return solve_splitting(
         problem,
         tolerance=tolerance,

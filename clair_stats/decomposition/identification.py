@@ -44,7 +44,7 @@ def finish_identified(
     span = _refined_basis(flat, basis)
     coordinates = flat @ span
     size = float(np.linalg.norm(coordinates))
-    if float(np.linalg.norm(flat - coordinates @ span.T)) > _EXACT * size or size == 0.0:
+    if size == 0.0 or _remainder(flat, coordinates, span, q) > _EXACT * size:
         return None
     outside = problem.tall[support] - center
     offered = outside.reshape(-1, p) @ span
@@ -76,6 +76,17 @@ def _refined_basis(matrix: FloatArray, basis: FloatArray) -> FloatArray:
     left, _ = np.linalg.qr(matrix @ basis)
     span, _ = np.linalg.qr(matrix.T @ left)
     return np.asarray(span, dtype=np.float64)
+
+
+def _remainder(matrix: FloatArray, coordinates: FloatArray, span: FloatArray, rows: int) -> float:
+    """‖matrix − coordinates·spanᵀ‖_F in pieces of at least ``rows`` rows, so that no second stack is needed."""
+    rows = max(rows, 1 << 20 >> int(matrix.shape[1]).bit_length())
+    total = 0.0
+    for start in range(0, len(matrix), rows):
+        piece = slice(start, start + rows)
+        rest = matrix[piece] - coordinates[piece] @ span.T
+        total += float(np.vdot(rest, rest))
+    return float(np.sqrt(total))
 
 
 def reduced_solution(

@@ -44,7 +44,7 @@ def from_tall(tall: FloatArray) -> FloatArray:
 
 def tall_norms(tall: FloatArray) -> FloatArray:
     """Frobenius norm of every block of a stack whose entries are of moderate size, shape (K,)."""
-    flat = tall.reshape(tall.shape[0], -1)
+    flat = tall.reshape(tall.shape[0], tall.shape[1] * tall.shape[2])
     return np.asarray(np.sqrt(np.einsum("ki,ki->k", flat, flat)), dtype=np.float64)
 
 
