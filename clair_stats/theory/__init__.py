@@ -12,7 +12,7 @@ from clair_stats.theory.recovery import (
     recovery_condition,
     tolerable_share,
 )
-from clair_stats.theory.stability import StabilityTerms, stability_constant, stability_terms
+from clair_stats.theory.stability import StabilityTerms, posterior_error_bound, stability_constant, stability_terms
 
 __all__ = [
     "Certificate",
@@ -30,6 +30,7 @@ __all__ = [
     "oracle_gain",
     "orthonormal_coefficients",
     "penalty_range",
+    "posterior_error_bound",
     "recovery_condition",
     "refinement_error",
     "refinement_heterogeneity",

@@ -7,7 +7,9 @@ gram G = ṼᵀP_CṼ,  h = ‖P_C Ṽ G⁻¹‖_op,  ℓ_k = ‖Ṽ_k G⁻¹‖
 
     c♯ = 2 · max( h + β max_{k∈C} ℓ_k/(λ − ‖Q_k‖_F),   √((h + sβ/(1−η))² + (β/(1−η))²) ).
 
-Three losses of the stated constant are won back: a wrong benign block enters the subspace through its own leverage
+After the solution is known the budget shrinks: with the returned dual Q̂, the residual R̂ and the duality gap δ, every
+2εβ above may be replaced by  ε(‖Q̂ − Q‖_F − ‖Q̂‖_F) + ⟨Q, R̂⟩ + δ  (:func:`posterior_error_bound`), about ε‖Q‖²/(2‖Q̂‖)
+at most.  Three losses of the stated constant are won back: a wrong benign block enters the subspace through its own leverage
 (ℓ_k ≈ √(r/|C|)) and not with weight 1/√(1−g); one budget is spent once, so the two excesses count by their maximum and
 not by their sum; and ‖Q‖_F replaces λ√K.
 """
@@ -19,9 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from clair_stats.linalg import block_norms
+from clair_stats.records import FloatArray
 from clair_stats.theory.certificate import Certificate
 
-__all__ = ["StabilityTerms", "stability_constant", "stability_terms"]
+__all__ = ["StabilityTerms", "posterior_error_bound", "stability_constant", "stability_terms"]
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,29 @@ class StabilityTerms:
     stated: float  # c of theory.md
 
 
-def stability_terms(certificate: Certificate) -> StabilityTerms:
-    """Both constants of Theorem 3 and the terms of the sharp one.
+@dataclass(frozen=True)
+class _Geometry:
+    """The three gains of the row basis and the two slacks of the certificate."""
 
-    Raises
-    ------
-    ValueError
-        If the instance is not certified: the theorem then promises nothing.
-    """
+    h: float  # ‖P_C Ṽ G⁻¹‖_op
+    s: float  # ‖P_O Ṽ G⁻¹‖_op
+    block: float  # max_{k∈C} ℓ_k/(λ − ‖Q_k‖_F)
+    excess: float  # 1/(1 − η)
+
+    def error(self, noise: float, budget: float) -> float:
+        """Largest ‖P_{U⊥}Δ_Z‖_F when ‖N‖_F ≤ noise and the subgradient budget is ``budget``."""
+        wrong_blocks = self.h * noise + self.block * budget
+        excess = self.excess * budget
+        return max(wrong_blocks, float(np.hypot(self.h * noise + self.s * excess, excess)))
+
+
+def _geometry(certificate: Certificate) -> _Geometry:
     if not certificate.certified:
         raise ValueError(
             f"certificate: η = {certificate.eta:.4g}, κ = {certificate.kappa:.4g}; Theorem 3 needs a certified "
             "instance, choose another block_penalty (penalty_range) or less contamination"
         )
     mask = certificate.collaborative_set
-    lam, eta, kappa, g = certificate.block_penalty, certificate.eta, certificate.kappa, certificate.transversality
-    n_clients = mask.size
     width = certificate.row_basis.shape[2]
     benign = certificate.row_basis[mask]
     flat = benign.reshape(-1, width)
@@ -59,17 +69,69 @@ def stability_terms(certificate: Certificate) -> StabilityTerms:
     others = certificate.row_basis[~mask].reshape(-1, width)
     s = float(np.linalg.norm(others @ gram_inverse, 2)) if others.size else 0.0
     block_gains = np.linalg.norm(benign @ gram_inverse, ord=2, axis=(1, 2))
-    slack = lam - block_norms(certificate.dual[mask])
+    slack = certificate.block_penalty - block_norms(certificate.dual[mask])
+    return _Geometry(h=h, s=s, block=float(np.max(block_gains / slack)), excess=1 / (1 - certificate.eta))
+
+
+def stability_terms(certificate: Certificate) -> StabilityTerms:
+    """Both constants of Theorem 3 and the terms of the sharp one.
+
+    Raises
+    ------
+    ValueError
+        If the instance is not certified: the theorem then promises nothing.
+    """
+    geometry = _geometry(certificate)
     beta = float(np.linalg.norm(certificate.dual))
-    wrong = beta * float(np.max(block_gains / slack))
-    excess = beta / (1 - eta)
-    sharp = 2 * max(h + wrong, float(np.hypot(h + s * excess, excess)))
-    root = np.sqrt(n_clients)
-    tail = lam * root / (1 - eta)
-    stated = 2 / np.sqrt(1 - g) * (1 + root / (1 - kappa) + tail) + 2 * tail
+    root = np.sqrt(certificate.collaborative_set.size)
+    tail = certificate.block_penalty * root / (1 - certificate.eta)
+    stated = 2 / np.sqrt(1 - certificate.transversality) * (1 + root / (1 - certificate.kappa) + tail) + 2 * tail
     return StabilityTerms(
-        noise=2 * h, benign_blocks=2 * wrong, excess_rank=2 * excess, sharp=float(sharp), stated=float(stated)
+        noise=2 * geometry.h,
+        benign_blocks=2 * beta * geometry.block,
+        excess_rank=2 * beta * geometry.excess,
+        sharp=geometry.error(2.0, 2 * beta),
+        stated=float(stated),
     )
+
+
+def posterior_error_bound(
+    certificate: Certificate,
+    *,
+    dual: FloatArray,
+    residual: FloatArray,
+    noise_radius: float,
+    duality_gap: float,
+) -> float:
+    """Bound on ‖P_{U⊥} L̂‖_F from the certificate and the returned solution of (B) (docs/derivations/stability.md).
+
+    Parameters
+    ----------
+    certificate : Certificate
+        Of the noiseless instance; must be certified.
+    dual : ndarray, shape (K, p, q)
+        Q̂, the feasible dual point of the solution (``Decomposition.dual``).
+    residual : ndarray, shape (K, p, q)
+        R̂ = X − 1ᵀ⊗M̂ − L̂ − Ŝ, ‖R̂‖_F ≤ ε.
+    noise_radius : float
+        ε, at least ‖E‖_F.
+    duality_gap : float
+        δ ≥ 0, absolute.
+
+    Returns
+    -------
+    float
+        On the scale of the estimates; never above the bound of the sharp constant by more than the gap allows.
+    """
+    geometry = _geometry(certificate)
+    distance = float(np.linalg.norm(dual - certificate.dual))
+    budget = (
+        noise_radius * (distance - float(np.linalg.norm(dual)))
+        + float(np.vdot(certificate.dual, residual))
+        + max(duality_gap, 0.0)
+    )
+    # The budget bounds a sum of norms, so a negative value can only be rounding.
+    return geometry.error(noise_radius + float(np.linalg.norm(residual)), max(budget, 0.0))
 
 
 def stability_constant(certificate: Certificate, *, form: str = "sharp") -> float:

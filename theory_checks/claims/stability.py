@@ -1,0 +1,91 @@
+"""Theorem 3: the solution of (B) leaves the subspace by at most c·ε, and the error is linear in ε."""
+
+from __future__ import annotations
+
+from simulations.design import crossed, grid, levels
+from theory_checks.claim import Assumption, Claim, Sabotage
+from theory_checks.noise import BallMethod, NoisyRegime
+from theory_checks.rates import SlopeRule
+from theory_checks.rules import AlwaysRule
+
+__all__ = ["CLAIMS"]
+
+_REGIMES = tuple(NoisyRegime(common_component=common) for common in (False, True))
+_CERTIFIED = Assumption("the noiseless instance is certified", "certified")
+_RADII = (1e-3, 2e-3, 5e-3, 1e-2)
+_RATE = SlopeRule(
+    abscissa="relative_radius",
+    ordinate="relative_error",
+    target=1.0,
+    margin=0.1,
+    residual=0.15,
+    spread=0.87,
+    points=4,
+    within_replication=True,
+)
+
+_BOUND = Claim(
+    identifier="stability-bound",
+    theorem=3,
+    title="The error bound of stable recovery is never exceeded",
+    statement=(
+        r"For a certified instance, $\|E\|_F\le\varepsilon$ and any solution of (B), "
+        r"$\|P_{U^\perp}\hat L\|_F\le c_\sharp\varepsilon\ (\le c\,\varepsilon)$ and "
+        r"$\|\sin\Theta(\hat U,U^*)\|\le c_\sharp\varepsilon/\sigma_r(\hat L)$."
+    ),
+    source="theory.md section 4 (c); docs/derivations/stability.md (sharper constant)",
+    assumptions=(_CERTIFIED,),
+    statistic="share of solutions beyond the sharp bound, the stated bound or the angle bound; bound over error is reported",
+    rule=AlwaysRule(
+        report=(
+            "tightness_posterior",
+            "tightness_sharp",
+            "tightness_stated",
+            "improvement",
+            "loss_budget",
+            "loss_subgradient",
+            "loss_geometry",
+        )
+    ),
+    cells=crossed(_REGIMES, BallMethod()),
+    replications={"quick": 40, "standard": 400, "full": 4000},
+    sabotage=Sabotage(
+        name="constant-over-thirty",
+        description="both constants are divided by 30; with the bound this loose, halving it would not be false",
+        cells=crossed(_REGIMES, BallMethod(divisor=30.0)),
+    ),
+    largest_gap=1e-6,
+)
+
+_SLOPE = Claim(
+    identifier="stability-rate",
+    theorem=3,
+    title="The error of (B) is linear in the noise radius",
+    statement=r"$\|P_{U^\perp}\hat L\|_F$ as a function of $\varepsilon$ has slope $1$ in log-log scale.",
+    source="theory.md section 4",
+    assumptions=(_CERTIFIED,),
+    statistic="slope of log error on log ε within each instance, averaged over instances",
+    rule=_RATE,
+    cells=crossed(
+        [NoisyRegime(common_component=False, shapes=("gaussian", "off-subspace"))],
+        grid(BallMethod, relative_radius=levels(*_RADII)),
+    ),
+    replications={"quick": 40, "standard": 300, "full": 3000},
+    sabotage=Sabotage(
+        name="wrong-rate",
+        description="the rate is said to be 1/2",
+        rule=SlopeRule(
+            abscissa="relative_radius",
+            ordinate="relative_error",
+            target=0.5,
+            margin=0.1,
+            residual=0.15,
+            spread=0.87,
+            points=4,
+            within_replication=True,
+        ),
+    ),
+    largest_gap=1e-6,
+)
+
+CLAIMS = (_BOUND, _SLOPE)
