@@ -1,9 +1,9 @@
 """Contamination of clients, named as in the field of robust federated learning.
 
-Scale convention, one for all modes.  A regime passes a *reference norm*: the root mean square Frobenius norm of a benign
-client's own part U*A_kᵀ.  The contaminating part of a client has root mean square Frobenius norm ``scale`` × reference
-norm, so ``scale=1`` makes contaminated clients as large as benign ones.  ``sign_flip`` and ``scaled`` have no part of
-their own: there ``scale`` multiplies the client's whole target.
+Scale convention, one for all modes.  A regime passes a *reference norm*: the root mean square Frobenius norm of a
+benign client's own part U*A_kᵀ.  The contaminating part of a client has root mean square Frobenius norm ``scale`` ×
+reference norm, so ``scale=1`` makes contaminated clients as large as benign ones.  ``sign_flip`` and ``scaled`` have no
+part of their own: there ``scale`` multiplies the client's whole target.
 
 =============  ==========================================================================  ==========================
 mode           contaminated target Θ*_k (s = scale × reference norm, G iid N(0, 1))        D_k
@@ -63,7 +63,7 @@ def _directions_off(basis: FloatArray, count: int, generator: np.random.Generato
     p, rank = basis.shape
     if p == rank:
         raise ValueError(
-            f"contamination: the shared subspace fills all p = {p} dimensions, so nothing can be contaminated; use r < p"
+            f"contamination: the subspace fills all p = {p} dimensions, so nothing can be contaminated; take r < p"
         )
     return orthonormal_basis(project_off(basis, generator.standard_normal((p, min(count, p - rank)))))
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from clair_stats.records import ClientEstimates
 from simulations.instance import Instance
-from simulations.regimes.structure import RandomStreams, SharedStructure, log_uniform
+from simulations.regimes.structure import SharedStructure, log_uniform
+from simulations.streams import Streams
 
 __all__ = ["GaussianRegime"]
 
@@ -54,7 +55,7 @@ class GaussianRegime(SharedStructure):
         if self.sample_size is not None and self.sample_size < 1:
             raise ValueError(f"sample_size: {self.sample_size} must be at least 1, or None for no sample sizes")
 
-    def generate(self, streams: RandomStreams) -> Instance:
+    def generate(self, streams: Streams) -> Instance:
         """Draw truth ("truth", "contamination"), client scales ("data") and errors ("noise")."""
         truth = self.draw_truth(streams)
         scales_generator = streams.generator("data")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -15,16 +15,9 @@ from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.records import BoolArray, FloatArray
 from simulations.contamination import Clean, check_contamination, contaminate, draw_members, n_contaminated
 from simulations.instance import benign_by_definition
+from simulations.streams import Streams
 
-__all__ = ["RandomStreams", "SharedStructure", "Truth", "log_uniform"]
-
-
-class RandomStreams(Protocol):
-    """What a regime needs of the engine: an independent generator per role."""
-
-    def generator(self, role: str) -> np.random.Generator:
-        """Generator of one role ("truth", "contamination", "noise", "data", …)."""
-        ...
+__all__ = ["SharedStructure", "Truth", "log_uniform"]
 
 
 def log_uniform(geometric_mean: float, spread: float, size: int, generator: np.random.Generator) -> FloatArray:
@@ -59,9 +52,10 @@ class SharedStructure:
     contamination, contamination_scale : str, float
         Mode and scale, see :mod:`simulations.contamination`.
     coefficient_scale, coefficient_spread, coefficient_law : float, float, str
-        A_k has entries of root mean square ``coefficient_scale``.  Law "normal": i.i.d. normal entries.  "balanced": each
-        A_k has orthonormal columns times √q (needs q ≥ r), so the block incoherence is exactly 1.  ``coefficient_spread``
-        is the ratio of the largest to the smallest client-specific factor on A_k (log-uniform), which raises incoherence.
+        A_k has entries of root mean square ``coefficient_scale``.  Law "normal": i.i.d. normal entries.  "balanced":
+        each A_k has orthonormal columns times √q (needs q ≥ r), so the block incoherence is exactly 1.
+        ``coefficient_spread`` is the largest over the smallest client-specific factor on A_k (log-uniform), which
+        raises incoherence.
     common_scale : float
         M* has i.i.d. N(0, common_scale²) entries; 0 gives M* = 0.
     heterogeneity_scale : float
@@ -109,7 +103,7 @@ class SharedStructure:
         """Root mean square of ‖U*A_kᵀ‖_F, √(rq) × coefficient scale; for r = 0 that of a rank-one part."""
         return self.coefficient_scale * math.sqrt(max(self.rank, 1) * self.n_columns)
 
-    def draw_truth(self, streams: RandomStreams) -> Truth:
+    def draw_truth(self, streams: Streams) -> Truth:
         """Draw U*, M*, A_k, H_k (stream "truth") and the contamination (stream "contamination")."""
         generator = streams.generator("truth")
         basis = orthonormal_basis(generator.standard_normal((self.n_rows, self.rank)), self.rank)

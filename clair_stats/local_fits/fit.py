@@ -1,0 +1,70 @@
+"""What every local fit returns: the estimate and the law of its error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from clair_stats.records import FloatArray
+
+__all__ = ["LocalFit", "checked_data"]
+
+
+@dataclass(frozen=True, eq=False)
+class LocalFit:
+    """One client's local estimator X_k with the covariance of its error E_k (theory.md section 1).
+
+    The covariance of vec(E_k) is approximated by a Kronecker product, Cov(E_ij, E_kl) ≈ R_ik S_jl with tr(S) = q.  For
+    least squares with errors of constant variance it is exactly of this form.
+    """
+
+    estimate: FloatArray  # (p, q)
+    row_covariance: FloatArray  # (p, p), R, carries the scale
+    column_covariance: FloatArray  # (q, q), S, trace q
+    effective_sample_size: float  # n, observations behind the fit
+    residual_degrees_of_freedom: float  # per response, after the parameters spent
+    converged: bool
+    message: str  # how the fit ended, in prose
+
+    @property
+    def noise_scale(self) -> float:
+        """σ_k, root of the average variance of one entry of E_k.
+
+        The i.i.d. model of section 5 needs all entries to share this value; off that model it is an average only, and
+        the level of a χ² test built on it is not guaranteed.
+        """
+        p, q = self.estimate.shape
+        return math.sqrt(float(np.trace(self.row_covariance) * np.trace(self.column_covariance)) / (p * q))
+
+    @classmethod
+    def from_covariances(
+        cls, estimate: FloatArray, row: FloatArray, column: FloatArray, **fields: float | bool | str
+    ) -> LocalFit:
+        """Build a fit, moving the scale of ``column`` into ``row`` so that tr(S) = q."""
+        average = float(np.trace(column)) / column.shape[0]
+        if average > 0.0:
+            row, column = row * average, column / average
+        return cls(estimate=estimate, row_covariance=row, column_covariance=column, **fields)  # type: ignore[arg-type]
+
+
+def checked_data(design: ArrayLike, responses: ArrayLike, client: str) -> tuple[FloatArray, FloatArray]:
+    """Design (n, p) and responses (n, q) as finite float64, or an error that names client, field and remedy."""
+    checked: list[FloatArray] = []
+    for field, raw in (("design", np.asarray(design)), ("responses", np.asarray(responses))):
+        if raw.dtype.kind not in "fiub":
+            raise TypeError(f"{client}: {field} has dtype {raw.dtype}; give real numbers")
+        if raw.ndim != 2 or 0 in raw.shape:
+            raise ValueError(f"{client}: {field} has shape {raw.shape}; give a non-empty two-dimensional array")
+        values = np.asarray(raw, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError(f"{client}: {field} has NaN or infinite entries; clean or leave out this client's data")
+        checked.append(values)
+    if checked[0].shape[0] != checked[1].shape[0]:
+        raise ValueError(
+            f"{client}: design has {checked[0].shape[0]} rows, responses {checked[1].shape[0]}; "
+            "give one row of each per observation"
+        )
+    return checked[0], checked[1]

@@ -1,0 +1,148 @@
+"""Multinomial logistic regression with a ridge penalty, and the sandwich covariance of its estimate.
+
+Class scores are identified up to a common column; the estimate is given in orthonormal contrasts of the classes, so
+Θ is p × (q_classes − 1) and its error has full rank.  scikit-learn does the fitting.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TypeAlias
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike, NDArray
+
+from clair_stats.local_fits.fit import LocalFit, checked_data
+from clair_stats.records import FloatArray
+
+IntArray: TypeAlias = NDArray[np.int64]
+
+__all__ = ["class_contrasts", "fit_multinomial"]
+
+
+def class_contrasts(n_classes: int) -> FloatArray:
+    """Orthonormal basis (n_classes, n_classes − 1) of the contrasts between classes; its columns sum to 0 (Helmert)."""
+    if n_classes < 2:
+        raise ValueError(f"n_classes: {n_classes}; a classifier needs at least 2")
+    return np.ascontiguousarray(scipy.linalg.helmert(n_classes).T)
+
+
+def _checked_labels(labels: ArrayLike, n_classes: int, n: int, client: str) -> IntArray:
+    raw = np.asarray(labels)
+    if raw.ndim != 1 or raw.shape[0] != n or raw.dtype.kind not in "iu":
+        raise ValueError(f"{client}: labels have dtype {raw.dtype}, shape {raw.shape}; give {n} integers, one per row")
+    if raw.min() < 0 or raw.max() >= n_classes:
+        raise ValueError(f"{client}: labels lie in [{raw.min()}, {raw.max()}]; give 0 … {n_classes - 1}")
+    return raw.astype(np.int64)
+
+
+def fit_multinomial(
+    design: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n_classes: int,
+    ridge: float,
+    max_iterations: int = 1000,
+    client: str = "client",
+) -> LocalFit:
+    """Minimise −Σ_i log P(y_i | z_i) + ½ ridge ‖B‖_F² over class coefficients B (p, n_classes).
+
+    Parameters
+    ----------
+    design : array_like, shape (n, p)
+        Z; a column of ones serves as a (penalised) intercept.
+    labels : array_like of int, shape (n,)
+        0 … n_classes − 1; classes that a client never saw are allowed, the penalty keeps them finite.
+    n_classes : int
+        Number of classes of the whole federation.
+    ridge : float
+        Positive; separable data have no finite estimate without it.
+    max_iterations : int
+        Of L-BFGS; when they run out ``converged`` is False and ``message`` says so.
+
+    Returns
+    -------
+    LocalFit
+        ``estimate`` (p, n_classes − 1) = B × :func:`class_contrasts`; marginals of the sandwich covariance.
+
+    Raises
+    ------
+    ImportError
+        scikit-learn is not installed.
+    ValueError
+        Naming the client, the field and the remedy.
+    """
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise ImportError(
+            "multinomial fits need scikit-learn; install it with: pip install 'clair-stats[studies]'"
+        ) from error
+    z, _ = checked_data(design, np.zeros((np.asarray(design).shape[0], 1)), client)
+    y = _checked_labels(labels, n_classes, z.shape[0], client)
+    if not (np.isfinite(ridge) and ridge > 0.0):
+        raise ValueError(f"{client}: ridge is {ridge}; give a positive number, separable classes need it")
+    n, p = z.shape
+    # A class that this client never saw still has coefficients: one row of weight 0 makes scikit-learn keep it.
+    rows = np.vstack([z, np.zeros((n_classes, p))])
+    weights = np.concatenate([np.ones(n), np.zeros(n_classes)])
+    # For two classes scikit-learn penalises b = b_1 − b_0 alone; with b_1 = −b_0 = b/2 the penalty on B is half of that.
+    strength = 1.0 / ridge if n_classes > 2 else 2.0 / ridge
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        model = LogisticRegression(C=strength, fit_intercept=False, max_iter=max_iterations, tol=1e-6)
+        model.fit(rows, np.concatenate([y, np.arange(n_classes)]), sample_weight=weights)
+    stopped = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    coefficients = np.asarray(model.coef_, dtype=np.float64)
+    if n_classes == 2:
+        coefficients = np.vstack([-coefficients / 2.0, coefficients / 2.0])
+    contrasts = class_contrasts(n_classes)
+    estimate = coefficients.T @ contrasts
+    influences, spent = _left_out_influences(z, y, estimate, contrasts, ridge)
+    return LocalFit.from_covariances(
+        estimate,
+        np.einsum("nij,nkj->ik", influences, influences) / (n_classes - 1),
+        _unit_average(np.einsum("nij,nik->jk", influences, influences)),
+        effective_sample_size=float(n),
+        residual_degrees_of_freedom=n - spent / (n_classes - 1),
+        converged=not stopped,
+        message=f"L-BFGS stopped after {max_iterations} iterations; raise max_iterations or ridge"
+        if stopped
+        else "L-BFGS converged",
+    )
+
+
+def _unit_average(covariance: FloatArray) -> FloatArray:
+    average = float(np.trace(covariance)) / covariance.shape[0]
+    return covariance / average if average > 0.0 else covariance
+
+
+def _left_out_influences(
+    z: FloatArray, y: IntArray, estimate: FloatArray, contrasts: FloatArray, ridge: float
+) -> tuple[FloatArray, float]:
+    """One-step effect of leaving out each observation, (n, p, q), and the parameters spent tr(H⁻¹(H − ridge I)).
+
+    With Hessian H = Σ_i z_i z_iᵀ ⊗ W_i + ridge I the step for observation i is H⁻¹(z_i ⊗ (I − W_i M_i)⁻¹ s_i),
+    M_i = (z_i ⊗ I)ᵀ H⁻¹ (z_i ⊗ I): the multinomial form of dividing a residual by 1 − leverage (HC3).
+    """
+    n, p = z.shape
+    q = contrasts.shape[1]
+    scores = z @ estimate @ contrasts.T
+    probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    means = probabilities @ contrasts
+    curvatures = np.einsum("nc,cj,ck->njk", probabilities, contrasts, contrasts) - means[:, :, None] * means[:, None, :]
+    # One p²×n by n×q² product instead of an n-fold sum of Kronecker products.
+    products = (z[:, :, None] * z[:, None, :]).reshape(n, p * p)
+    hessian = (
+        (products.T @ curvatures.reshape(n, q * q)).reshape(p, p, q, q).transpose(0, 2, 1, 3).reshape(p * q, p * q)
+    )
+    inverse = scipy.linalg.inv(hessian + ridge * np.eye(p * q), check_finite=False).reshape(p, q, p, q)
+    half = np.tensordot(z, inverse, axes=([1], [2]))  # (n, p, q, q): H⁻¹ (z_i ⊗ I)
+    own = np.einsum("ni,nijk->njk", z, half)
+    residuals = contrasts[y] - means
+    corrected = np.linalg.solve(np.eye(q) - curvatures @ own, residuals[:, :, None])[:, :, 0]
+    spent = p * q - ridge * float(np.einsum("ijij->", inverse))
+    return np.einsum("nijk,nk->nij", half, corrected), spent
