@@ -65,7 +65,7 @@ def feasible_dual(problem: Problem, candidate: FloatArray) -> tuple[FloatArray, 
     (N) it is quadratic in the multiple, ⟨Q, X⟩/‖Q‖_F² cut at the boundary.
     """
     dual = candidate - candidate.mean(axis=0) if problem.common_component else candidate.copy()
-    size = float(np.abs(dual).max(initial=0.0))
+    size = max(float(dual.max()), -float(dual.min()))
     if size == 0.0:
         return dual, 0.0
     dual *= 1.0 / size if size < 1e-100 or size > 1e100 else 1.0
@@ -103,9 +103,9 @@ def certify(
     """
     dual, dual_value = feasible_dual(problem, candidate)
     left_over = residual(problem, common, low_rank, block_sparse)
-    primal_value = objective(problem, low_rank, block_sparse, left_over)
+    size = float(np.linalg.norm(left_over))
+    primal_value = objective(problem, low_rank, block_sparse, size, work=left_over)
     infeasibility = 0.0
     if problem.program != "N":
-        size = float(np.linalg.norm(left_over))
         infeasibility = size if problem.noise_radius is None else max(0.0, size - problem.noise_radius)
     return Certificate(primal_value, dual_value, primal_value - dual_value, dual, infeasibility)

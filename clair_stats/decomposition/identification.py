@@ -39,14 +39,16 @@ def finish_identified(
     if n_benign == 0 or 2 * basis.shape[1] > p:
         return None
     center = problem.tall[benign].mean(axis=0) if problem.common_component else np.zeros((q, p))
-    inside = problem.tall[benign] - center
+    inside = problem.tall[benign]
+    inside -= center
     flat = inside.reshape(-1, p)
     span = _refined_basis(flat, basis)
     coordinates = flat @ span
     size = float(np.linalg.norm(coordinates))
     if size == 0.0 or _remainder(flat, coordinates, span, q) > _EXACT * size:
         return None
-    outside = problem.tall[support] - center
+    outside = problem.tall[support]
+    outside -= center
     offered = outside.reshape(-1, p) @ span
     off_span = outside.reshape(-1, p) - offered @ span.T
     rank = span.shape[1]
@@ -60,7 +62,7 @@ def finish_identified(
         off_norms,
         problem.penalties[support],
         n_clients if problem.common_component else None,
-        tolerance=1e-2 * tolerance,
+        tolerance=0.1 * tolerance,
     )
     if solved is None:
         return None
@@ -80,7 +82,7 @@ def _refined_basis(matrix: FloatArray, basis: FloatArray) -> FloatArray:
 
 def _remainder(matrix: FloatArray, coordinates: FloatArray, span: FloatArray, rows: int) -> float:
     """‖matrix − coordinates·spanᵀ‖_F in pieces of at least ``rows`` rows, so that no second stack is needed."""
-    rows = max(rows, 1 << 20 >> int(matrix.shape[1]).bit_length())
+    rows = max(rows, (1 << 16) // matrix.shape[1])
     total = 0.0
     for start in range(0, len(matrix), rows):
         piece = slice(start, start + rows)
@@ -149,7 +151,12 @@ def reduced_solution(
         z = image
         if len(steps) > 1:
             differences = np.stack([late - early for early, late in pairwise(steps)])
-            weights, *_ = np.linalg.lstsq(differences @ differences.T, differences @ steps[-1], rcond=1e-12)
+            products = differences @ differences.T
+            products[np.diag_indices_from(products)] *= 1.0 + 1e-12
+            try:
+                weights = np.linalg.solve(products, differences @ steps[-1])
+            except np.linalg.LinAlgError:  # two equal steps: nothing to extrapolate from
+                continue
             change = np.stack([late - early for early, late in pairwise(images)])
             z = image - (weights @ change).reshape(image.shape)
     return None
@@ -164,7 +171,7 @@ def _lift(
     off_span: FloatArray,
     z: FloatArray,
     n_iterations: int,
-) -> SolverPoint:
+) -> SolverPoint | None:
     """The full primal point, and the dual point Q = polar + λ P_{U⊥}H(I − Ṽ(ṼᵀP_CṼ)⁻¹ṼᵀP_C)."""
     n_clients, q, p = problem.tall.shape
     rank = span.shape[1]
@@ -196,11 +203,14 @@ def _lift(
         right.append(normals.sum(axis=0) / np.sqrt(n_clients))
     else:
         normal_matrix = polar_benign.T @ polar_benign
-    multipliers = np.linalg.lstsq(normal_matrix, np.concatenate(right), rcond=None)[0]
+    try:
+        multipliers = np.linalg.solve(normal_matrix, np.concatenate(right))
+    except np.linalg.LinAlgError:  # benign rows do not separate V' from the common block: no such dual point
+        return None
     dual = np.empty_like(problem.tall)
-    dual[support] = (polar[support].reshape(-1, rank) @ span.T).reshape(-1, q, p) + normals
-    dual_benign = (polar_benign @ (span.T - multipliers[:rank])).reshape(-1, q, p)
+    np.matmul(polar.reshape(-1, rank), span.T - multipliers[:rank], out=dual.reshape(-1, p))
     if problem.common_component:
-        dual_benign -= multipliers[rank:] / np.sqrt(n_clients)
-    dual[benign] = dual_benign
+        dual -= multipliers[rank:] / np.sqrt(n_clients)
+    normals += (polar[support].reshape(-1, rank) @ span.T).reshape(-1, q, p)
+    dual[support] = normals
     return SolverPoint(common, low_rank, sparse, dual, n_iterations, "identified")

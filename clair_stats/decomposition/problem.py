@@ -90,22 +90,25 @@ class Problem:
         return self.operator_bound * self.penalties
 
 
-def nuclear_norm(tall: FloatArray) -> float:
+def nuclear_norm(tall: FloatArray, work: FloatArray | None = None) -> float:
     """‖[L_1, …, L_K]‖_*, exact to rounding, or above it by at most 1e-12 of its value.
 
     A Gram matrix loses every singular value below 1e-8 of the largest, so it is used to find the dominant directions
     only; the values come from triangular factors.  When what lies off those directions is negligible it is bounded by
-    √(p − r)‖·‖_F instead of factorised, on the safe side of a duality gap.
+    √(p − r)‖·‖_F instead of factorised, on the safe side of a duality gap.  ``work``, of the shape of ``tall``, may be
+    given to be overwritten.
     """
     matrix = tall.reshape(-1, tall.shape[-1])
+    work = np.empty_like(matrix) if work is None else work.reshape(matrix.shape)
     if matrix.shape[0] < matrix.shape[1]:
-        matrix = matrix.T
+        matrix, work = matrix.T, work.T
     values, vectors = np.linalg.eigh(matrix.T @ matrix)
     leading = vectors[:, values > 1e-8 * values[-1]]
     if 0 < 3 * leading.shape[1] < matrix.shape[1]:
         product = matrix @ leading
-        rest = matrix - product @ leading.T
-        size = float(np.linalg.norm(rest)) * float(np.sqrt(matrix.shape[1] - leading.shape[1]))
+        np.matmul(product, leading.T, out=work)
+        np.subtract(matrix, work, out=work)
+        size = float(np.linalg.norm(work)) * float(np.sqrt(matrix.shape[1] - leading.shape[1]))
         head = float(np.linalg.svd(np.linalg.qr(product, mode="r"), compute_uv=False).sum())
         if size <= _NEGLIGIBLE * head:
             return head + size
@@ -120,12 +123,19 @@ def residual(problem: Problem, common: FloatArray, low_rank: FloatArray, block_s
     return left_over
 
 
-def objective(problem: Problem, low_rank: FloatArray, block_sparse: FloatArray, left_over: FloatArray) -> float:
-    """Primal objective at a point with residual R; the constraint of (E) and (B) is not looked at here."""
-    value = nuclear_norm(low_rank) + float(problem.penalties @ tall_norms(block_sparse))
+def objective(
+    problem: Problem,
+    low_rank: FloatArray,
+    block_sparse: FloatArray,
+    residual_norm: float,
+    *,
+    work: FloatArray | None = None,
+) -> float:
+    """Primal objective at a point with residual norm ‖R‖_F; the constraint of (E) and (B) is not looked at here."""
+    value = nuclear_norm(low_rank, work) + float(problem.penalties @ tall_norms(block_sparse))
     if problem.program != "N":
         return value
-    return 0.5 * float(np.vdot(left_over, left_over)) + problem.noise_penalty * value
+    return 0.5 * residual_norm * residual_norm + problem.noise_penalty * value
 
 
 def penalty_window(n_clients: int, p: int, q: int) -> tuple[float, float]:

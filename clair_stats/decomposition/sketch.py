@@ -26,7 +26,7 @@ _STEPS = 16
 def worth_sketching(problem: Problem) -> bool:
     """Whether the image is at most a quarter of the stack."""
     _, q, p = problem.tall.shape
-    return 4 * min(p, _ROWS) * min(q, _COLUMNS) <= p * q
+    return bool(4 * min(p, _ROWS) * min(q, _COLUMNS) <= p * q)
 
 
 def sketched_problem(problem: Problem) -> Problem:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-from scipy.linalg.blas import dgemm
+from scipy.linalg.blas import daxpy, dgemm
 
 from clair_stats.decomposition.points import Accept, SolverPoint, WarmStart
 from clair_stats.decomposition.problem import Problem, tall_norms
@@ -34,6 +34,8 @@ Finish: TypeAlias = Callable[[BoolArray, FloatArray, int], SolverPoint | None]
 # median block norm needs 18–35 iterations to a gap of 1e-6; 1.0 needs 18–59, 1.8 needs 17–62.
 _RELAXATION = 1.6
 _PENALTY_FACTOR = 2.0
+# Up to this many rows the full Gram eigenproblem costs less than following a part of it.
+_SMALL = 64
 _BALANCE_AT = (12, 24, 40, 60, 90, 130, 200, 300, 500)
 
 
@@ -47,10 +49,8 @@ def exact_step(problem: Problem) -> SecondStep:
     return factors
 
 
-def initial_penalty(problem: Problem) -> float:
+def initial_penalty(problem: Problem, norms: FloatArray) -> float:
     """ρ = 2 median(λ_k)/median block norm of the (centred) stack: thresholds on the scale of the blocks."""
-    x = problem.tall
-    norms = tall_norms(x - x.mean(axis=0) if problem.common_component else x)
     typical = float(np.median(norms))
     if typical <= 1e-12 * float(norms.max()):
         typical = float(norms.max()) or 1.0
@@ -137,17 +137,17 @@ class _State:
 
     def __init__(self, problem: Problem, second_step: SecondStep, partial: bool, method: str) -> None:
         self.problem, self.second_step, self.method = problem, second_step, method
-        self.rho = initial_penalty(problem)
         # A common block moves M only (equivariance (v)); without it sums of squares keep their accuracy.
         self.offset = problem.tall.mean(axis=0) if problem.common_component else None
         self.x = problem.tall if self.offset is None else problem.tall - self.offset
-        self.relaxed_x = _RELAXATION * self.x
-        self.y = np.zeros_like(self.x)
+        self.norms = tall_norms(self.x)
+        self.rho = initial_penalty(problem, self.norms)
+        # Every stack is allocated once: at 40 × 1200 the page faults of a fresh one cost ten times its arithmetic.
+        self.y: FloatArray | None = None  # None until the first step, where Y = 0
         self.a = np.empty_like(self.x)
         self.f = np.zeros(len(self.x))
         self.g = np.zeros(len(self.x))
-        self.norms = np.zeros(len(self.x))
-        self.tracker = SpectrumTracker(centred=problem.common_component, partial=partial)
+        self.tracker = SpectrumTracker(centred=problem.common_component, partial=partial and problem.tall.shape[2] > _SMALL)
         self.dual: FloatArray | None = None
         self.value = 1.0
 
@@ -156,13 +156,17 @@ class _State:
         self._second()
 
     def _second(self) -> None:
+        assert self.y is not None
         self.norms = tall_norms(self.y)
         self.f, self.g = self.second_step(self.norms, self.rho)
 
     def step(self, *, keep_dual: bool) -> LeadingPart:
         a, y, flat = self.a, self.y, (-1, self.x.shape[2])
-        np.multiply(y, (1.0 - 2.0 * self.g)[:, None, None], out=a)
-        a += self.x
+        if y is None:
+            a[...] = self.x
+        else:
+            np.multiply(y, (1.0 - 2.0 * self.g)[:, None, None], out=a)
+            a += self.x
         mean = a.mean(axis=0) if self.problem.common_component else None
         leading = self.tracker.threshold(a, mean, 1.0 / self.rho)
         if keep_dual:
@@ -171,9 +175,12 @@ class _State:
             if mean is None:
                 self.dual = a.copy()
             _subtract_product(self.dual.reshape(flat), leading.scaled_left(self.rho), leading.basis, self.rho)
-            self.y_old, self.g_old = y.copy(), self.g
-        y *= (1.0 - _RELAXATION * self.g)[:, None, None]
-        y += self.relaxed_x
+            self.y_old, self.g_old = np.zeros_like(a) if y is None else y.copy(), self.g
+        if y is None:
+            y = self.y = _RELAXATION * self.x
+        else:
+            y *= (1.0 - _RELAXATION * self.g)[:, None, None]
+            daxpy(self.x.ravel(), y.ravel(), a=_RELAXATION)  # in place, both contiguous
         if mean is not None:
             y -= _RELAXATION * mean
         _subtract_product(y.reshape(flat), leading.scaled_left(_RELAXATION), leading.basis)
@@ -184,6 +191,7 @@ class _State:
     def estimate(self) -> tuple[float, float]:
         """First-order estimate of the gap, and the size of the primal step, both on the scale of the objective."""
         assert self.dual is not None
+        assert self.y is not None
         problem = self.problem
         scale = 1.0 / max(1.0, float((tall_norms(self.dual) / problem.penalties).max()))
         inner = np.einsum("kqp,kqp->k", self.dual, self.y)
@@ -199,6 +207,7 @@ class _State:
 
     def point(self, iteration: int) -> SolverPoint:
         assert self.dual is not None
+        assert self.y is not None
         low_rank = self.x - self.g[:, None, None] * self.y
         sparse = self.f[:, None, None] * self.y
         sparse[self.f == 0.0] = 0.0
@@ -211,7 +220,7 @@ class _State:
 
     def balance(self) -> None:
         """Move ρ when primal and dual steps are more than a factor of five apart."""
-        if not (self.primal_change > 0.0 and self.dual_change > 0.0):
+        if self.y is None or not (self.primal_change > 0.0 and self.dual_change > 0.0):
             return
         ratio = self.primal_change / self.dual_change
         if 0.2 < ratio < 5.0:
