@@ -91,17 +91,17 @@ def fit_least_squares(
     estimate = scipy.linalg.cho_solve(factor, z.T @ y)
     estimate += scipy.linalg.cho_solve(factor, z.T @ (y - z @ estimate) - penalty[:, None] * estimate)
     residuals = y - z @ estimate
-    hat = z @ bread @ z.T
-    leverages = np.diag(hat)
-    degrees = n - 2.0 * float(leverages.sum()) + float(np.sum(hat**2))
+    influence = z @ bread
+    leverages = np.einsum("ij,ij->i", influence, z)
+    shrinkage = bread @ gram  # tr(H²) = tr((bread·gram)²), without the n × n hat matrix
+    degrees = n - 2.0 * float(leverages.sum()) + float(np.sum(shrinkage * shrinkage.T))
     if degrees <= 1e-8 * n:
         raise ValueError(f"{client}: n = {n} observations leave no residual degree of freedom; give a ridge penalty")
     if covariance == "classical":
-        row = bread @ gram @ bread
+        row = shrinkage @ bread
         column = residuals.T @ residuals / degrees
     elif covariance == "sandwich":
         left_out = residuals / (1.0 - np.minimum(leverages, _LARGEST_LEVERAGE))[:, None]
-        influence = z @ bread
         sizes = np.sum(left_out**2, axis=1) / y.shape[1]
         row = influence.T @ (sizes[:, None] * influence)
         column = left_out.T @ (np.sum(influence**2, axis=1)[:, None] * left_out)

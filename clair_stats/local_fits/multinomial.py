@@ -88,7 +88,7 @@ def fit_multinomial(
     # A class that this client never saw still has coefficients: one row of weight 0 makes scikit-learn keep it.
     rows = np.vstack([z, np.zeros((n_classes, p))])
     weights = np.concatenate([np.ones(n), np.zeros(n_classes)])
-    # For two classes scikit-learn penalises b = b_1 − b_0 alone; with b_1 = −b_0 = b/2 the penalty on B is half of that.
+    # For two classes scikit-learn penalises b = b_1 − b_0 alone; at b_1 = −b_0 = b/2 the penalty on B is half of that.
     strength = 1.0 / ridge if n_classes > 2 else 2.0 / ridge
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
