@@ -1,0 +1,104 @@
+"""p-values and thresholds for off-subspace residuals, family-wise over clients.
+
+Known noise: T_k/σ_k² is χ² with (p − r)q degrees of freedom, also after the subspace and the common component were
+estimated, because T_k is standardised by leverage (docs/derivations/detection.md).  Unknown noise: the ratio to the
+residual variance of the *other* members is F.  A tolerance for benign heterogeneity makes the χ² non-central.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from clair_stats.detection.panel import Panel
+from clair_stats.detection.shared_fit import SharedFit, standardised_residuals
+from clair_stats.records import FloatArray
+
+__all__ = ["Calibrated", "calibrate", "per_client_level", "residual_variance"]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """Tests of all clients against one fit."""
+
+    scores: FloatArray  # (K,), ρ_k on the scale of the X_k
+    statistics: FloatArray  # (K,), T_k
+    p_values: FloatArray  # (K,), NaN where no test is possible
+    thresholds: FloatArray  # (K,), on the scale of the scores; flagged when scores > thresholds
+    noise: float  # φ, known or estimated, never below the rounding floor
+
+
+def per_client_level(level: float, n_clients: int) -> float:
+    """Šidák: the level of each of K independent tests whose family-wise level is ``level``."""
+    return float(-np.expm1(np.log1p(-level) / n_clients))
+
+
+def residual_variance(panel: Panel, fit: SharedFit, raw: FloatArray) -> tuple[float, float]:
+    """Residual sum of squares of the members and its degrees of freedom (p − r)((|C| − 1)q − r); −1 only with M free."""
+    _, p, q = panel.shape
+    rank = fit.basis.shape[1]
+    replications = int(fit.members.sum()) - int(panel.common_component)
+    return float(raw[fit.members].sum()), float((p - rank) * max(replications * q - rank, 0))
+
+
+def calibrate(
+    panel: Panel, fit: SharedFit, *, level: float, heterogeneity: float = 0.0, noise: float | None = None
+) -> Calibrated:
+    """Test every client: benign, that is ‖H_k‖_F ≤ ``heterogeneity``, against contaminated.
+
+    ``noise`` replaces the residual variance of the members when φ is not known (used when the fit was given).
+    """
+    raw, statistics, degrees = standardised_residuals(panel, fit)
+    n_clients = panel.shape[0]
+    alpha = per_client_level(level, n_clients)
+    known = panel.noise if panel.noise is not None else noise
+    shift = (heterogeneity / panel.scales) ** 2
+    if known is not None:
+        phi = max(known, panel.floor)
+        p_values, critical = _chi_square(statistics, degrees, phi, shift, alpha)
+    else:
+        total, freedom = residual_variance(panel, fit, raw)
+        phi = max(np.sqrt(total / freedom) if freedom > 0 else 0.0, panel.floor)
+        if heterogeneity > 0 or phi <= panel.floor:
+            p_values, critical = _chi_square(statistics, degrees, phi, shift, alpha)
+        else:
+            p_values, critical = _fisher(fit, statistics, degrees, total, freedom, alpha)
+    ratio = np.where(statistics > 0, raw / np.where(statistics > 0, statistics, 1.0), 1.0)
+    return Calibrated(
+        scores=np.sqrt(raw) * panel.scales,
+        statistics=statistics,
+        p_values=p_values,
+        thresholds=np.sqrt(critical * ratio) * panel.scales,
+        noise=float(phi),
+    )
+
+
+def _chi_square(
+    statistics: FloatArray, degrees: FloatArray, phi: float, shift: FloatArray, alpha: float
+) -> tuple[FloatArray, FloatArray]:
+    scaled = statistics / phi**2
+    if not shift.any():
+        return stats.chi2.sf(scaled, degrees), phi**2 * stats.chi2.isf(alpha, degrees)
+    center = shift / phi**2
+    return stats.ncx2.sf(scaled, degrees, center), phi**2 * stats.ncx2.isf(alpha, degrees, center)
+
+
+def _fisher(
+    fit: SharedFit, statistics: FloatArray, degrees: FloatArray, total: float, freedom: float, alpha: float
+) -> tuple[FloatArray, FloatArray]:
+    """Members are tested against the residual variance without them (deletion formula RSS₍₋ₖ₎ = RSS − T_k)."""
+    members = fit.members
+    others = np.where(members, freedom - degrees, freedom)
+    possible = others > 0
+    others = np.where(possible, others, 1.0)
+    rest = np.where(members, np.maximum(total - statistics, 0.0), total)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = (statistics / degrees) / (rest / others)
+    ratio = np.where(statistics == 0, 0.0, ratio)
+    quantile = stats.f.isf(alpha, degrees, others)
+    fraction = quantile * degrees / others
+    critical = np.where(members, total * fraction / (1.0 + fraction), total * fraction)
+    p_values = np.where(possible, stats.f.sf(ratio, degrees, others), np.nan)
+    return p_values, np.where(possible, critical, np.inf)
