@@ -24,6 +24,7 @@ __all__ = [
     "ClientEstimates",
     "Decomposition",
     "Detection",
+    "FactoredDecomposition",
     "FloatArray",
     "Program",
     "Refinement",
@@ -248,6 +249,61 @@ class Decomposition:
     solver: str  # the method that produced the point: "splitting", "accelerated", "conic", …
     shared: Literal["columns", "rows"] = "columns"  # which space the clients share
     client_weights: FloatArray | None = None  # (K,), ω_k of the block norm Σ ω_k‖S_k‖_F; None means all 1
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredDecomposition:
+    """A decomposition of LoRA factors, in orthonormal coordinates; no p × q matrix is ever formed.
+
+    Block k of any part is ``left @ core_part[k] @ right.T``; without common component the frame on the side that is not
+    shared is each client's own, an array with K frames.
+    """
+
+    core: Decomposition  # the same record, its arrays in coordinates: (p', q') and (K, p', q')
+    left: FloatArray | None  # (p, p') shared, or (K, p, p') one per client, orthonormal columns; None: the identity
+    right: FloatArray | None  # (q, q') shared, or (K, q, q') one per client; None: the identity
+    block_shape: tuple[int, int]  # (p, q)
+
+    def basis(self, rank: int) -> FloatArray:
+        """Leading left singular vectors of the low-rank part, p × rank (right ones, q × rank, for shared rows)."""
+        low_rank = self.core.low_rank
+        if self.core.shared == "rows":
+            low_rank = np.swapaxes(low_rank, 1, 2)
+        gram = np.einsum("kpq,krq->pr", low_rank, low_rank, optimize=True)
+        leading = np.ascontiguousarray(np.linalg.eigh(gram)[1][:, ::-1][:, :rank])
+        frame = self.left if self.core.shared == "columns" else self.right
+        return leading if frame is None else frame @ leading
+
+    def common_factors(self) -> tuple[FloatArray, FloatArray]:
+        """M as a pair (p × m, m × q)."""
+        if any(frame is not None and frame.ndim == 3 for frame in (self.left, self.right)):
+            p, q = self.block_shape  # frames of its own for each client: only with M = 0
+            return np.zeros((p, 0)), np.zeros((0, q))
+        return self._pair(self.core.common, self.left, self.right)
+
+    def low_rank_factors(self, client: int) -> tuple[FloatArray, FloatArray]:
+        """L_k as a pair (p × m, m × q)."""
+        return self._client_pair(self.core.low_rank, client)
+
+    def block_sparse_factors(self, client: int) -> tuple[FloatArray, FloatArray]:
+        """S_k as a pair (p × m, m × q)."""
+        return self._client_pair(self.core.block_sparse, client)
+
+    def dual_factors(self, client: int) -> tuple[FloatArray, FloatArray]:
+        """Q_k as a pair (p × m, m × q)."""
+        return self._client_pair(self.core.dual, client)
+
+    def _client_pair(self, part: FloatArray, client: int) -> tuple[FloatArray, FloatArray]:
+        def own(frame: FloatArray | None) -> FloatArray | None:
+            return frame[client] if frame is not None and frame.ndim == 3 else frame
+
+        return self._pair(part[client], own(self.left), own(self.right))
+
+    @staticmethod
+    def _pair(core: FloatArray, left: FloatArray | None, right: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+        first = np.asarray(core) if left is None else left @ core
+        second = np.eye(core.shape[1]) if right is None else np.ascontiguousarray(right.T)
+        return first, second
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The front door of the three programs: checks, scaling, choice of solver, certificate, status in prose."""
+"""The front doors of the three programs: checks, scaling, compression, solver, certificate, status in prose."""
 
 from __future__ import annotations
 
@@ -11,17 +11,27 @@ from numpy.typing import ArrayLike
 
 from clair_stats.decomposition.accelerated import solve_accelerated
 from clair_stats.decomposition.certificate import Certificate, certify
+from clair_stats.decomposition.compression import Compression, compress_dense, compress_factors
 from clair_stats.decomposition.conic import solve_conic
 from clair_stats.decomposition.exact import solve_exact
 from clair_stats.decomposition.noise_ball import solve_noise_ball
+from clair_stats.decomposition.options import Options, Solver, check_block_penalty, check_options
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.decomposition.points import SolverPoint, WarmStart
-from clair_stats.decomposition.problem import Problem, from_tall, penalty_window
-from clair_stats.records import ClientEstimates, Decomposition, FloatArray, Status, as_client_estimates
+from clair_stats.decomposition.problem import Problem, from_tall
+from clair_stats.records import (
+    ClientEstimates,
+    Decomposition,
+    FactoredDecomposition,
+    FloatArray,
+    Status,
+    as_client_estimates,
+)
 
-__all__ = ["decompose"]
+__all__ = ["decompose", "decompose_factors"]
 
-Solver = Literal["auto", "first_order", "conic"]
+# Factors whose products would need more numbers than this (2 GiB) are not multiplied out.
+_LARGEST_PRODUCT = 1 << 28
 
 
 def decompose(
@@ -44,7 +54,8 @@ def decompose(
     Parameters
     ----------
     estimates : ClientEstimates or array_like, shape (K, p, q)
-        The stack X.
+        The stack X.  Factors are solved in compressed coordinates and the answer is multiplied out at the end;
+        :func:`decompose_factors` keeps it factored.
     block_penalty : float, optional
         λ; by default :func:`~clair_stats.decomposition.penalties.default_block_penalty`.
     noise_penalty : float
@@ -84,33 +95,165 @@ def decompose(
     theory.md section 2.
     """
     record = as_client_estimates(estimates)
-    _check_choices(solver, shared, tol, max_iterations)
-    blocks = record.dense()
-    if shared == "rows":
-        blocks = np.ascontiguousarray(blocks.transpose(0, 2, 1))
-    n_clients, p, q = blocks.shape
-    tau, radius = _check_noise(noise_penalty, noise_radius)
-    weights = _check_weights(client_weights, record)
-    lam = default_block_penalty(blocks, common_component=common_component) if block_penalty is None else block_penalty
-    lam = _check_block_penalty(lam, block_penalty is None, weights, (n_clients, p, q), allow_degenerate)
-
-    scale = _binary_scale(blocks)
-    problem = Problem(
-        np.ascontiguousarray((blocks if scale == 1.0 else blocks / scale).transpose(0, 2, 1)),
-        lam * weights,
-        tau / scale,
-        None if radius is None else radius / scale,
-        common_component,
+    options = check_options(
+        record,
+        noise_penalty=noise_penalty,
+        noise_radius=noise_radius,
+        common_component=common_component,
+        solver=solver,
+        tol=tol,
+        max_iterations=max_iterations,
+        shared=shared,
+        client_weights=client_weights,
+        allow_degenerate=allow_degenerate,
     )
-    start = None if warm_start is None else _scaled_start(warm_start, problem, scale, shared)
-    point, certificate = _solve(problem, solver, tol, max_iterations, start)
-    status, message = _status(certificate, tol, point, max_iterations)
+    if record.factors is not None and record.n_clients * math.prod(record.block_shape) > _LARGEST_PRODUCT:
+        raise ValueError(
+            f"estimates: the products of these factors have {record.n_clients} × {record.block_shape} entries; "
+            "use decompose_factors, which returns factors"
+        )
+    compression, scale = _compressed(record, options, compress=warm_start is None)
+    start = None if warm_start is None else _scaled_start(warm_start, compression.core.shape, scale, shared)
+    found = _solve_core(record, compression.core, scale, block_penalty, options, start)
+    keep = shared == "rows"
+
+    def border(part: FloatArray) -> FloatArray:
+        tall = compression.expand(part if keep else np.swapaxes(part, -1, -2))
+        return tall if keep else from_tall(tall)
+
+    if compression.left is None and compression.right is None:
+        return found
+    return Decomposition(
+        **{
+            **vars(found),
+            "common": border(found.common),
+            "low_rank": border(found.low_rank),
+            "block_sparse": border(found.block_sparse),
+            "dual": border(found.dual),
+        }
+    )
+
+
+def decompose_factors(
+    estimates: ClientEstimates,
+    *,
+    block_penalty: float | None = None,
+    noise_penalty: float = 0.0,
+    noise_radius: float | None = None,
+    common_component: bool = True,
+    solver: Solver = "auto",
+    tol: float = 1e-6,
+    max_iterations: int = 5000,
+    shared: Literal["columns", "rows"] = "columns",
+    client_weights: ArrayLike | None = None,
+    allow_degenerate: bool = False,
+) -> FactoredDecomposition:
+    """:func:`decompose` for LoRA factors (B_k, A_k), answered in factors; no p × q matrix is formed.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates
+        With ``factors``.
+    block_penalty, noise_penalty, noise_radius, common_component, solver, tol, max_iterations
+        As for :func:`decompose`.
+    shared, client_weights, allow_degenerate
+        As for :func:`decompose`.
+
+    Returns
+    -------
+    FactoredDecomposition
+        With M = 0 the programs live in K blocks of max_k s_k × min(p, Σ s_k) numbers, with a common component in K
+        blocks of min(q, Σ s_k) × min(p, Σ s_k).
+
+    Raises
+    ------
+    ValueError
+        Without factors, and as :func:`decompose`.
+    """
+    record = as_client_estimates(estimates)
+    if record.factors is None:
+        raise ValueError("estimates: no factors given; use decompose for a stack (K, p, q)")
+    options = check_options(
+        record,
+        noise_penalty=noise_penalty,
+        noise_radius=noise_radius,
+        common_component=common_component,
+        solver=solver,
+        tol=tol,
+        max_iterations=max_iterations,
+        shared=shared,
+        client_weights=client_weights,
+        allow_degenerate=allow_degenerate,
+    )
+    compression, scale = _compressed(record, options, compress=True)
+    core = _solve_core(record, compression.core, scale, block_penalty, options, None)
+    frames = (compression.left, compression.right)
+    left, right = frames if shared == "columns" else frames[::-1]
+    return FactoredDecomposition(core, left, right, record.block_shape)
+
+
+def _compressed(record: ClientEstimates, options: Options, *, compress: bool) -> tuple[Compression, float]:
+    """The stack in its coordinates, divided by a power of two; tall, transposed already for a shared row space."""
+    if record.factors is not None:
+        factors = record.factors
+        if options.shared == "rows":
+            factors = tuple((right.T, left.T) for left, right in factors)
+        scale = _binary_scale(max(float(np.abs(b).max()) * float(np.abs(a).max()) for b, a in factors))
+        found = compress_factors(factors, common_component=options.common_component, scale=scale)
+        return found, scale
+    blocks = record.dense()
+    scale = _binary_scale(max(float(blocks.max()), -float(blocks.min())))
+    tall = blocks if scale == 1.0 else blocks / scale
+    if options.shared == "columns":
+        tall = np.ascontiguousarray(tall.transpose(0, 2, 1))
+    if not compress or options.solver == "conic":
+        return Compression(tall, None, None), scale
+    return compress_dense(tall, common_component=options.common_component), scale
+
+
+def _binary_scale(largest: float) -> float:
+    """A power of two near the largest entry, 1 when that is moderate already.
+
+    Dividing by it is exact, and then norms of 1e-150 or 1e150 can be squared.
+    """
+    if largest == 0.0 or 1e-6 <= largest <= 1e6:
+        return 1.0
+    return float(2.0 ** min(max(math.frexp(largest)[1], -1000), 1000))
+
+
+def _solve_core(
+    record: ClientEstimates,
+    core: FloatArray,
+    scale: float,
+    block_penalty: float | None,
+    options: Options,
+    start: WarmStart | None,
+) -> Decomposition:
+    """Solve in the coordinates of ``core`` (tall, scaled); the record's arrays are (K, p', q'), on the data's scale."""
+    blocks = from_tall(core)
+    lam = (
+        default_block_penalty(blocks, common_component=options.common_component)
+        if block_penalty is None
+        else block_penalty
+    )
+    shape = (record.n_clients, *record.block_shape)
+    lam = check_block_penalty(lam, block_penalty is None, options.weights, shape, options.allow_degenerate)
+    radius = options.noise_radius
+    problem = Problem(
+        core,
+        lam * options.weights,
+        options.noise_penalty / scale,
+        None if radius is None else radius / scale,
+        options.common_component,
+    )
+    point, certificate = _solve(problem, options, start)
+    status, message = _status(certificate, point, options)
     if status != "optimal":
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
 
     def border(tall: FloatArray, factor: float) -> FloatArray:
         scaled = tall if factor == 1.0 else tall * factor
-        return scaled if shared == "rows" else from_tall(scaled)
+        return scaled if options.shared == "rows" else from_tall(scaled)
 
     value_scale = scale * scale if problem.program == "N" else scale
     return Decomposition(
@@ -125,29 +268,16 @@ def decompose(
         message=message,
         program=problem.program,
         block_penalty=lam,
-        noise_penalty=tau,
+        noise_penalty=options.noise_penalty,
         noise_radius=radius,
-        common_component=common_component,
+        common_component=options.common_component,
         solver=point.method,
-        shared=shared,
-        client_weights=None if client_weights is None else weights,
+        shared=options.shared,
+        client_weights=None if bool((options.weights == 1.0).all()) else options.weights,
     )
 
 
-def _binary_scale(blocks: FloatArray) -> float:
-    """A power of two near the largest entry, 1 when that is moderate already.
-
-    Dividing by it is exact, and then norms of 1e-150 or 1e150 can be squared.
-    """
-    largest = max(float(blocks.max()), -float(blocks.min()))
-    if largest == 0.0 or 1e-6 <= largest <= 1e6:
-        return 1.0
-    return float(2.0 ** min(max(math.frexp(largest)[1], -1000), 1000))
-
-
-def _solve(
-    problem: Problem, solver: Solver, tol: float, max_iterations: int, start: WarmStart | None
-) -> tuple[SolverPoint, Certificate]:
+def _solve(problem: Problem, options: Options, start: WarmStart | None) -> tuple[SolverPoint, Certificate]:
     """Run one solver; every candidate is judged by the certificate, the last verdict is returned."""
     verdicts: list[Certificate] = []
 
@@ -158,18 +288,24 @@ def _solve(
     if not problem.tall.any():
         zero = np.zeros_like(problem.tall)
         point = SolverPoint(zero[0], zero, zero, zero, 0, "closed_form")
-    elif solver == "conic":
-        point = solve_conic(problem, tolerance=tol, max_iterations=max_iterations)
+    elif options.solver == "conic":
+        point = solve_conic(problem, tolerance=options.tol, max_iterations=options.max_iterations)
     else:
         method = {"E": solve_exact, "B": solve_noise_ball, "N": solve_accelerated}[problem.program]
-        point = method(problem, tolerance=tol, max_iterations=max_iterations, accept=accept, warm_start=start)
+        point = method(
+            problem,
+            tolerance=options.tol,
+            max_iterations=options.max_iterations,
+            accept=accept,
+            warm_start=start,
+        )
         return point, verdicts[-1]
     accept(point)
     return point, verdicts[-1]
 
 
-def _status(certificate: Certificate, tol: float, point: SolverPoint, max_iterations: int) -> tuple[Status, str]:
-    relative = certificate.relative_gap
+def _status(certificate: Certificate, point: SolverPoint, options: Options) -> tuple[Status, str]:
+    relative, tol = certificate.relative_gap, options.tol
     if relative <= tol:
         achieved = f"relative duality gap {max(relative, 0.0):.1e} ≤ {tol:.1e}"
         return "optimal", f"{point.method}: {achieved} in {point.n_iterations} iterations"
@@ -180,78 +316,17 @@ def _status(certificate: Certificate, tol: float, point: SolverPoint, max_iterat
         )
     return "iteration_limit", (
         f"{point.method}: relative duality gap {relative:.1e} > {tol:.1e} after {point.n_iterations} iterations. "
-        f"Raise max_iterations above {max_iterations}, or ask for a larger tol"
+        f"Raise max_iterations above {options.max_iterations}, or ask for a larger tol"
     )
 
 
-def _check_choices(solver: str, shared: str, tol: float, max_iterations: int) -> None:
-    if solver not in ("auto", "first_order", "conic"):
-        raise ValueError(f"solver: {solver!r} is unknown; choose 'auto', 'first_order' or 'conic'")
-    if shared not in ("columns", "rows"):
-        raise ValueError(f"shared: {shared!r} is unknown; choose 'columns' or 'rows'")
-    if not (math.isfinite(tol) and tol > 0):
-        raise ValueError(f"tol: {tol!r}; give a positive relative duality gap, such as 1e-6")
-    if max_iterations < 1:
-        raise ValueError(f"max_iterations: {max_iterations!r}; give at least 1")
-
-
-def _check_noise(noise_penalty: float, noise_radius: float | None) -> tuple[float, float | None]:
-    tau = float(noise_penalty)
-    if not (math.isfinite(tau) and tau >= 0):
-        raise ValueError(f"noise_penalty: {noise_penalty!r}; give τ ≥ 0 (0 chooses program (E))")
-    if noise_radius is None:
-        return tau, None
-    radius = float(noise_radius)
-    if not (math.isfinite(radius) and radius >= 0):
-        raise ValueError(f"noise_radius: {noise_radius!r}; give ε ≥ 0, or None for program (E) or (N)")
-    if tau > 0:
-        raise ValueError("noise_penalty and noise_radius are both given; give τ for program (N) or ε for (B), not both")
-    return tau, radius
-
-
-def _check_weights(client_weights: ArrayLike | None, record: ClientEstimates) -> FloatArray:
-    if client_weights is None:
-        return np.ones(record.n_clients)
-    weights = np.asarray(client_weights, dtype=np.float64)
-    if weights.shape != (record.n_clients,):
-        raise ValueError(
-            f"client_weights: shape {weights.shape} for {record.n_clients} clients; give one number per client"
-        )
-    bad = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
-    if bad.size:
-        k = int(bad[0])
-        raise ValueError(f"{record.names[k]}: client_weights is {weights[k]!s}; it must be positive and finite")
-    return weights
-
-
-def _check_block_penalty(
-    block_penalty: float, is_default: bool, weights: FloatArray, shape: tuple[int, int, int], allow_degenerate: bool
-) -> float:
-    lam = float(block_penalty)
-    if not (math.isfinite(lam) and lam > 0):
-        raise ValueError(f"block_penalty: {block_penalty!r}; give λ > 0, or None for the default rule")
-    if is_default or allow_degenerate:
-        return lam
-    low, high = penalty_window(*shape)
-    low, high = low * math.sqrt(shape[0]) / float(np.linalg.norm(weights)), high / float(weights.min())
-    if lam <= low:
-        raise ValueError(
-            f"block_penalty: λ = {lam:.4g} is at or below 1/√K = {low:.4g}, where L = 0 is optimal whatever the data; "
-            f"choose λ inside ({low:.4g}, {high:.4g}), or pass allow_degenerate=True"
-        )
-    if lam >= high:
-        raise ValueError(
-            f"block_penalty: λ = {lam:.4g} is at or above √min(p, q) = {high:.4g}, where S = 0 is optimal whatever the "
-            f"data; choose λ inside ({low:.4g}, {high:.4g}), or pass allow_degenerate=True"
-        )
-    return lam
-
-
-def _scaled_start(warm_start: Decomposition, problem: Problem, scale: float, shared: str) -> WarmStart:
+def _scaled_start(
+    warm_start: Decomposition, shape: tuple[int, ...], scale: float, shared: Literal["columns", "rows"]
+) -> WarmStart:
     sparse, dual = warm_start.block_sparse, warm_start.dual
     if shared == "columns":
         sparse, dual = (np.ascontiguousarray(np.swapaxes(a, 1, 2)) for a in (sparse, dual))
-    if sparse.shape != problem.tall.shape:
-        raise ValueError(f"warm_start: K × q × p is {sparse.shape}, but the estimates have {problem.tall.shape}")
+    if sparse.shape != shape:
+        raise ValueError(f"warm_start: K × q × p is {sparse.shape}, but the estimates have {shape}")
     bound = warm_start.noise_penalty if warm_start.program == "N" else 1.0
     return WarmStart(sparse / scale, dual / bound)

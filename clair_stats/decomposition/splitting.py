@@ -147,7 +147,9 @@ class _State:
         self.a = np.empty_like(self.x)
         self.f = np.zeros(len(self.x))
         self.g = np.zeros(len(self.x))
-        self.tracker = SpectrumTracker(centred=problem.common_component, partial=partial and problem.tall.shape[2] > _SMALL)
+        self.tracker = SpectrumTracker(
+            centred=problem.common_component, partial=partial and problem.tall.shape[2] > _SMALL
+        )
         self.dual: FloatArray | None = None
         self.value = 1.0
 
