@@ -15,8 +15,7 @@ import numpy as np
 
 from clair_stats.clair import CLAIR, NoMajorityWarning
 from clair_stats.detection.detect import detect
-from clair_stats.detection.subspace import fit_subspace
-from clair_stats.linalg import orthonormal_basis
+from clair_stats.linalg import orthonormal_basis, stack
 from clair_stats.local_fits import Whitening, pooled_whitening
 from clair_stats.records import BoolArray, ClientEstimates, FloatArray
 from clair_stats.refinement.refine import refine
@@ -169,17 +168,14 @@ class OracleClair:
         """Estimation and subspace metrics."""
         view = _View.of(instance, whiten=self.whiten)
         weights = precisions(view.estimates)
-        fit = fit_subspace(
-            view.estimates.dense(),
-            instance.collaborative_set,
-            instance.rank if self.rank is None else self.rank,
-            weights=weights,
-            common_component=self.common_component,
-        )
-        refinement = refine(
-            view.estimates, basis=fit.basis, collaborative_set=instance.collaborative_set, weights=weights
-        )
-        refined, basis = view.back(refinement.estimates, fit.basis)
+        benign = instance.collaborative_set
+        blocks, own = view.estimates.dense()[benign], weights[benign]
+        center = np.average(blocks, axis=0, weights=own) if self.common_component else 0.0
+        # The weighted least-squares fit of M + U A_kᵀ: leading left singular vectors of the weighted centred stack.
+        rank = instance.rank if self.rank is None else self.rank
+        fitted = orthonormal_basis(stack(np.sqrt(own)[:, None, None] * (blocks - center)), rank)
+        refinement = refine(view.estimates, basis=fitted, collaborative_set=benign, weights=weights)
+        refined, basis = view.back(refinement.estimates, fitted)
         return evaluate(instance, refined, basis=basis)
 
 

@@ -18,7 +18,7 @@ from clair_stats.records import FloatArray
 
 IntArray: TypeAlias = NDArray[np.int64]
 
-__all__ = ["class_contrasts", "fit_multinomial"]
+__all__ = ["class_contrasts", "fit_multinomial", "multinomial_coefficients"]
 
 
 def class_contrasts(n_classes: int) -> FloatArray:
@@ -28,13 +28,69 @@ def class_contrasts(n_classes: int) -> FloatArray:
     return np.ascontiguousarray(scipy.linalg.helmert(n_classes).T)
 
 
-def _checked_labels(labels: ArrayLike, n_classes: int, n: int, client: str) -> IntArray:
+def _checked(design: ArrayLike, labels: ArrayLike, n_classes: int, client: str) -> tuple[FloatArray, IntArray]:
     raw = np.asarray(labels)
-    if raw.ndim != 1 or raw.shape[0] != n or raw.dtype.kind not in "iu":
-        raise ValueError(f"{client}: labels have dtype {raw.dtype}, shape {raw.shape}; give {n} integers, one per row")
+    if raw.ndim != 1 or raw.dtype.kind not in "iu":
+        raise ValueError(f"{client}: labels have dtype {raw.dtype}, shape {raw.shape}; give one integer per row")
+    z, _ = checked_data(design, raw[:, None], client)
     if raw.min() < 0 or raw.max() >= n_classes:
         raise ValueError(f"{client}: labels lie in [{raw.min()}, {raw.max()}]; give 0 … {n_classes - 1}")
-    return raw.astype(np.int64)
+    return z, raw.astype(np.int64)
+
+
+def multinomial_coefficients(
+    design: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n_classes: int,
+    ridge: float,
+    weights: ArrayLike | None = None,
+    max_iterations: int = 1000,
+    client: str = "client",
+) -> tuple[FloatArray, bool]:
+    """Minimise −Σ_i w_i log P(y_i | z_i) + ½ ridge ‖B‖_F² over class coefficients B (p, n_classes).
+
+    Returns
+    -------
+    estimate : array, shape (p, n_classes − 1)
+        B × :func:`class_contrasts`.
+    converged : bool
+
+    Raises
+    ------
+    ImportError
+        scikit-learn is not installed.
+    ValueError
+        Naming the client, the field and the remedy.
+    """
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise ImportError(
+            "multinomial fits need scikit-learn; install it with: pip install 'clair-stats[studies]'"
+        ) from error
+    z, y = _checked(design, labels, n_classes, client)
+    if not (np.isfinite(ridge) and ridge > 0.0):
+        raise ValueError(f"{client}: ridge is {ridge}; give a positive number, separable classes need it")
+    n, p = z.shape
+    own = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    if own.shape != (n,) or not (np.isfinite(own).all() and (own >= 0.0).all() and own.any()):
+        raise ValueError(f"{client}: weights; give {n} finite numbers that are not negative, not all 0")
+    # A class that this client never saw still has coefficients: one row of weight 0 makes scikit-learn keep it.
+    rows = np.vstack([z, np.zeros((n_classes, p))])
+    classes, own = np.concatenate([y, np.arange(n_classes)]), np.concatenate([own, np.zeros(n_classes)])
+    # For two classes scikit-learn penalises b = b_1 − b_0 alone; at b_1 = −b_0 = b/2 the penalty on B is half of that.
+    strength = 1.0 / ridge if n_classes > 2 else 2.0 / ridge
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        model = LogisticRegression(C=strength, fit_intercept=False, max_iter=max_iterations, tol=1e-6)
+        model.fit(rows, classes, sample_weight=own)
+    converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    coefficients = np.asarray(model.coef_, dtype=np.float64)
+    if n_classes == 2:
+        coefficients = np.vstack([-coefficients / 2.0, coefficients / 2.0])
+    return coefficients.T @ class_contrasts(n_classes), converged
 
 
 def fit_multinomial(
@@ -46,7 +102,7 @@ def fit_multinomial(
     max_iterations: int = 1000,
     client: str = "client",
 ) -> LocalFit:
-    """Minimise −Σ_i log P(y_i | z_i) + ½ ridge ‖B‖_F² over class coefficients B (p, n_classes).
+    """Penalised multinomial logistic regression of one client.
 
     Parameters
     ----------
@@ -64,53 +120,29 @@ def fit_multinomial(
     Returns
     -------
     LocalFit
-        ``estimate`` (p, n_classes − 1) = B × :func:`class_contrasts`; marginals of the sandwich covariance.
+        ``estimate`` (p, n_classes − 1) as in :func:`multinomial_coefficients`; marginals of the sandwich covariance
+        with left-out scores.  The penalty's bias is not in it.
 
     Raises
     ------
-    ImportError
-        scikit-learn is not installed.
-    ValueError
-        Naming the client, the field and the remedy.
+    ImportError, ValueError
+        As :func:`multinomial_coefficients`.
     """
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise ImportError(
-            "multinomial fits need scikit-learn; install it with: pip install 'clair-stats[studies]'"
-        ) from error
-    z, _ = checked_data(design, np.zeros((np.asarray(design).shape[0], 1)), client)
-    y = _checked_labels(labels, n_classes, z.shape[0], client)
-    if not (np.isfinite(ridge) and ridge > 0.0):
-        raise ValueError(f"{client}: ridge is {ridge}; give a positive number, separable classes need it")
-    n, p = z.shape
-    # A class that this client never saw still has coefficients: one row of weight 0 makes scikit-learn keep it.
-    rows = np.vstack([z, np.zeros((n_classes, p))])
-    weights = np.concatenate([np.ones(n), np.zeros(n_classes)])
-    # For two classes scikit-learn penalises b = b_1 − b_0 alone; at b_1 = −b_0 = b/2 the penalty on B is half of that.
-    strength = 1.0 / ridge if n_classes > 2 else 2.0 / ridge
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        model = LogisticRegression(C=strength, fit_intercept=False, max_iter=max_iterations, tol=1e-6)
-        model.fit(rows, np.concatenate([y, np.arange(n_classes)]), sample_weight=weights)
-    stopped = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    coefficients = np.asarray(model.coef_, dtype=np.float64)
-    if n_classes == 2:
-        coefficients = np.vstack([-coefficients / 2.0, coefficients / 2.0])
-    contrasts = class_contrasts(n_classes)
-    estimate = coefficients.T @ contrasts
-    influences, spent = _left_out_influences(z, y, estimate, contrasts, ridge)
+    estimate, converged = multinomial_coefficients(
+        design, labels, n_classes=n_classes, ridge=ridge, max_iterations=max_iterations, client=client
+    )
+    z, y = _checked(design, labels, n_classes, client)
+    influences, spent = _left_out_influences(z, y, estimate, class_contrasts(n_classes), ridge)
     return LocalFit.from_covariances(
         estimate,
         np.einsum("nij,nkj->ik", influences, influences) / (n_classes - 1),
         _unit_average(np.einsum("nij,nik->jk", influences, influences)),
-        effective_sample_size=float(n),
-        residual_degrees_of_freedom=n - spent / (n_classes - 1),
-        converged=not stopped,
-        message=f"L-BFGS stopped after {max_iterations} iterations; raise max_iterations or ridge"
-        if stopped
-        else "L-BFGS converged",
+        effective_sample_size=float(z.shape[0]),
+        residual_degrees_of_freedom=z.shape[0] - spent / (n_classes - 1),
+        converged=converged,
+        message="L-BFGS converged"
+        if converged
+        else f"L-BFGS stopped after {max_iterations} iterations; raise max_iterations or ridge",
     )
 
 
