@@ -1,0 +1,223 @@
+"""Theorem 5: the identity of the refined error, its rate in |C|, and the sign rule of the gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from clair_stats.linalg import block_norms, orthonormal_basis, project_off, stack
+from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.refinement.refine import refine
+from clair_stats.theory import oracle_gain, refinement_error, refinement_heterogeneity, subspace_cost
+from simulations.design import crossed, grid, levels
+from simulations.instance import Instance
+from simulations.regimes.gaussian import GaussianRegime
+from theory_checks.claim import Claim, Sabotage
+from theory_checks.rates import SlopeRule
+from theory_checks.rules import AlwaysRule, FrequencyRule
+
+__all__ = ["CLAIMS"]
+
+
+def _weights(instance: Instance) -> FloatArray:
+    """The weights that ``refine`` uses: ∝ 1/σ_k² when the scales are known."""
+    scales = instance.estimates.noise_scales
+    return np.ones(instance.n_clients) if scales is None else np.asarray(scales**-2.0, dtype=np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OracleRefinement:
+    """Refine at U* and a given set, and compare with the identity of Theorem 5."""
+
+    name: ClassVar[str] = "oracle-refinement"
+
+    everybody: bool = False  # sabotage: refinement without detection
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """``deviation`` relative to the estimates; ``off_subspace`` is the squared off-subspace error per client."""
+        mask = instance.collaborative_set
+        members = np.ones_like(mask) if self.everybody else mask
+        refined = refine(instance.estimates, basis=instance.basis, collaborative_set=members)
+        errors = (refined.estimates - instance.targets)[mask]
+        promised = refinement_error(
+            instance.targets[mask], instance.errors[mask], basis=instance.basis, weights=_weights(instance)[mask]
+        )
+        size = float(np.abs(instance.estimates.dense()).max())
+        deviation = float(np.abs(errors - promised).max()) / size
+        return {
+            "deviation": deviation,
+            "n_benign": float(mask.sum()),
+            "off_subspace": float(np.mean(block_norms(project_off(instance.basis, errors)) ** 2)),
+            "violation": float(deviation > 1e-12),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignRule:
+    """Does refinement beat local fine-tuning for a client for whom the rule says so?
+
+    The truth stays, the noise is drawn again ``draws`` times; the subspace is estimated from every draw (leading left
+    singular vectors of the centred benign blocks).  One client per instance is looked at, drawn at random among those for
+    whom the rule promises a gain, so that the replications are independent.  ``loss`` says that the paired one-sided
+    t test at level 0.01 finds the refined risk larger than the local one.
+    """
+
+    name: ClassVar[str] = "sign-rule"
+
+    draws: int = 60
+    without_heterogeneity: bool = False  # sabotage
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Rows: what the rule says, and the paired comparison of the two risks."""
+        mask = instance.collaborative_set
+        targets = instance.targets[mask]
+        scales = np.asarray(instance.extras["noise_scales"])[mask]
+        n_benign, p, q = targets.shape
+        weights = scales**-2.0
+        bias = refinement_heterogeneity(targets, basis=instance.basis, weights=weights)
+        promise = oracle_gain(
+            scales,
+            shape=(p, q),
+            rank=instance.rank,
+            heterogeneity=0.0 if self.without_heterogeneity else bias,
+            weights=weights,
+        )
+        local, refined, costs = np.empty((3, self.draws, n_benign))
+        for draw in range(self.draws):
+            values = targets + scales[:, None, None] * generator.standard_normal(targets.shape)
+            basis = orthonormal_basis(stack(values - values.mean(axis=0)), instance.rank)
+            result = refine(
+                ClientEstimates(values=values), basis=basis, collaborative_set=np.ones(n_benign, bool), weights=weights
+            )
+            local[draw] = block_norms(values - targets) ** 2
+            refined[draw] = block_norms(result.estimates - targets) ** 2
+            costs[draw] = subspace_cost(values, center=result.center, basis=instance.basis, estimated_basis=basis)
+        chosen = np.flatnonzero(promise.beats_local(np.sqrt(np.mean(costs**2, axis=0))))
+        if chosen.size == 0:
+            return {"promised": 0.0, "loss": 0.0, "gain": float("nan")}
+        k = int(generator.choice(chosen))
+        differences = local[:, k] - refined[:, k]
+        error = float(differences.std(ddof=1)) / np.sqrt(self.draws)
+        gain = float(differences.mean())
+        # 2.39 is the 0.99 quantile of Student's t with 59 degrees of freedom.
+        return {"promised": 1.0, "loss": float(gain < -2.39 * error), "gain": gain / float(local[:, k].mean())}
+
+
+_WEIGHTED = grid(
+    GaussianRegime,
+    n_clients=12,
+    n_rows=8,
+    n_columns=3,
+    rank=2,
+    share=0.25,
+    common_scale=1.0,
+    noise_scale=0.1,
+    noise_spread=levels(1.0, 9.0),
+    heterogeneity_scale=levels(0.0, 0.1),
+)
+
+_IDENTITY = Claim(
+    identifier="refinement-identity",
+    theorem=5,
+    title="The error of the refined estimate, to rounding",
+    statement=(
+        r"At $\hat U=U^*$, $\hat C=C$: $\tilde\Theta_k-\Theta^*_k=P_UE_k+P_{U^\perp}\bar E_C+"
+        r"P_{U^\perp}(\bar\Theta^*_C-\Theta^*_k)$."
+    ),
+    source="theory.md section 5; docs/derivations/refinement.md",
+    assumptions=(),
+    statistic="largest entry of the difference, relative to the largest estimate; above 1e-12 is a violation",
+    rule=AlwaysRule(report=("deviation",)),
+    cells=crossed(_WEIGHTED, OracleRefinement()),
+    replications={"quick": 50, "standard": 500, "full": 5000},
+    sabotage=Sabotage(
+        name="refinement-without-detection",
+        description="everybody is averaged, the contaminated clients too",
+        cells=crossed(_WEIGHTED, OracleRefinement(everybody=True)),
+    ),
+)
+
+_COUNTS = (8, 16, 32, 64)
+
+
+def _rate_regimes(contamination: str) -> tuple[GaussianRegime, ...]:
+    return grid(
+        GaussianRegime,
+        nested=[{"n_clients": count} for count in _COUNTS],
+        n_rows=8,
+        n_columns=3,
+        rank=2,
+        share=0.25,
+        noise_scale=0.1,
+        contamination=contamination,
+    )
+
+
+_RATE = Claim(
+    identifier="off-subspace-rate",
+    theorem=5,
+    title="The off-subspace risk falls like 1/|C|",
+    statement=r"$\mathrm E\|P_{U^\perp}(\tilde\Theta_k-\Theta^*_k)\|_F^2=\sigma^2(p-r)q/|C|$: slope $-1$ in $|C|$.",
+    source="theory.md section 5",
+    assumptions=(),
+    statistic="slope of the log mean squared off-subspace error on log |C|",
+    rule=SlopeRule(
+        abscissa="n_benign",
+        ordinate="off_subspace",
+        target=-1.0,
+        margin=0.1,
+        residual=0.34,
+        spread=0.775,
+        points=4,
+        batches=8,
+    ),
+    cells=crossed(_rate_regimes("coordinated"), OracleRefinement()),
+    replications={"quick": 300, "standard": 2000, "full": 20_000},
+    sabotage=Sabotage(
+        name="refinement-without-detection",
+        description=(
+            "everybody is averaged and the contamination is identical: it does not average out, the error stays "
+            "(coordinated contamination with independent coefficients would average out at the same rate)"
+        ),
+        cells=crossed(_rate_regimes("identical"), OracleRefinement(everybody=True)),
+    ),
+)
+
+_SIGN_REGIMES = grid(
+    GaussianRegime,
+    n_clients=30,
+    n_rows=8,
+    n_columns=3,
+    rank=2,
+    share=0.2,
+    common_scale=1.0,
+    noise_scale=0.1,
+    noise_spread=levels(1.0, 4.0),
+    heterogeneity_scale=levels(0.0, 0.05, 0.15),
+)
+
+_SIGN = Claim(
+    identifier="gain-sign-rule",
+    theorem=5,
+    title="The sign rule of the refinement gain",
+    statement=(
+        r"If $\sqrt{\text{oracle risk}}+\text{subspace cost}<\sqrt{\text{local risk}}$ for client $k$, then refinement has "
+        r"smaller risk than local fine-tuning for that client."
+    ),
+    source="theory.md section 5; docs/derivations/refinement.md",
+    assumptions=(),
+    statistic="share of instances where a client promised a gain is found to lose at level 0.01",
+    rule=FrequencyRule("loss", target=0.01, direction="at_most", margin=0.03),
+    cells=crossed(_SIGN_REGIMES, SignRule()),
+    replications={"quick": 40, "standard": 300, "full": 3000},
+    sabotage=Sabotage(
+        name="heterogeneity-ignored",
+        description="the rule leaves out the heterogeneity of the benign clients",
+        cells=crossed(_SIGN_REGIMES, SignRule(without_heterogeneity=True)),
+    ),
+)
+
+CLAIMS = (_IDENTITY, _RATE, _SIGN)
