@@ -13,6 +13,8 @@ gap of the full program at the point returned, and a wrong guess sends the calle
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -21,7 +23,7 @@ from clair_stats.decomposition.points import SolverPoint
 from clair_stats.decomposition.problem import Problem, tall_norms
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["finish_identified", "reduced_solution"]
+__all__ = ["Structure", "finish_identified", "lift", "reduced_solution", "structure_of"]
 
 # Benign blocks count as exactly of rank r below this relative remainder; noise sends the problem back to splitting.
 _EXACT = 1e-9
@@ -29,44 +31,62 @@ _REDUCED_ITERATIONS = 200
 _MEMORY = 6
 
 
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A stack in coordinates of the identified span."""
+
+    problem: Problem
+    support: BoolArray  # (K,), True on O
+    span: FloatArray  # (p, r)
+    inside: FloatArray  # (|C|, q, r), coordinates of the benign blocks, centred on C when M is free
+    offered: FloatArray  # (|O|, q, r), coordinates of the others, about the same centre
+    off_span: FloatArray  # (|O|, q, p), the others off the span
+
+    @property
+    def gram(self) -> FloatArray:
+        """Σ_{k∈C} z_kᵀz_k, r × r."""
+        flat = self.inside.reshape(-1, self.inside.shape[2])
+        return np.asarray(flat.T @ flat, dtype=np.float64)
+
+
 def finish_identified(
     problem: Problem, support: BoolArray, basis: FloatArray, n_iterations: int, *, tolerance: float
 ) -> SolverPoint | None:
     """The oracle point for a support of S and an approximate basis (p, r) of col(L), or None when it cannot exist."""
-    n_clients, q, p = problem.tall.shape
-    benign = ~support
-    n_benign = int(benign.sum())
-    if n_benign == 0 or 2 * basis.shape[1] > p:
+    structure = structure_of(problem, support, basis)
+    if structure is None:
         return None
-    center = problem.tall[benign].mean(axis=0) if problem.common_component else np.zeros((q, p))
-    inside = problem.tall[benign]
-    inside -= center
+    off_norms = tall_norms(structure.off_span)
+    shared = len(support) if problem.common_component else None
+    penalties = problem.penalties[support]
+    solved = reduced_solution([structure], off_norms, penalties, shared, tolerance=0.1 * tolerance)
+    if solved is None:
+        return None
+    sizes = np.sqrt(off_norms**2 + tall_norms(structure.offered - solved[0]) ** 2)
+    return lift(structure, solved[0], penalties / sizes, n_iterations)
+
+
+def structure_of(problem: Problem, support: BoolArray, basis: FloatArray) -> Structure | None:
+    """Coordinates in the span of the benign blocks, or None when these are not exactly of the rank of ``basis``."""
+    _, q, p = problem.tall.shape
+    benign = ~support
+    if not benign.any() or 2 * basis.shape[1] > p:
+        return None
+    inside, outside = problem.tall[benign], problem.tall[support]
+    if problem.common_component:
+        center = inside.mean(axis=0)
+        inside -= center
+        outside -= center
     flat = inside.reshape(-1, p)
     span = _refined_basis(flat, basis)
     coordinates = flat @ span
     size = float(np.linalg.norm(coordinates))
     if size == 0.0 or _remainder(flat, coordinates, span, q) > _EXACT * size:
         return None
-    outside = problem.tall[support]
-    outside -= center
-    offered = outside.reshape(-1, p) @ span
-    off_span = outside.reshape(-1, p) - offered @ span.T
     rank = span.shape[1]
-    offered = offered.reshape(-1, q, rank)
-    off_norms = tall_norms(off_span.reshape(-1, q, p))
-    if off_norms.size and float(off_norms.min()) <= 0.0:
-        return None
-    solved = reduced_solution(
-        coordinates.T @ coordinates,
-        offered,
-        off_norms,
-        problem.penalties[support],
-        n_clients if problem.common_component else None,
-        tolerance=0.1 * tolerance,
-    )
-    if solved is None:
-        return None
-    return _lift(problem, support, span, coordinates.reshape(-1, q, rank), offered, off_span, solved, n_iterations)
+    offered = outside.reshape(-1, p) @ span
+    outside -= (offered @ span.T).reshape(outside.shape)
+    return Structure(problem, support, span, coordinates.reshape(-1, q, rank), offered.reshape(-1, q, rank), outside)
 
 
 def _refined_basis(matrix: FloatArray, basis: FloatArray) -> FloatArray:
@@ -92,24 +112,21 @@ def _remainder(matrix: FloatArray, coordinates: FloatArray, span: FloatArray, ro
 
 
 def reduced_solution(
-    gram: FloatArray,
-    offered: FloatArray,
+    structures: Sequence[Structure],
     off_norms: FloatArray,
     penalties: FloatArray,
     n_clients: int | None,
     *,
     tolerance: float,
-) -> FloatArray | None:
-    """z_O of the oracle problem, shape (|O|, q, r), or None when it does not settle.
+) -> list[FloatArray] | None:
+    """z_O of the oracle problem for every module, each (|O|, q, r), or None when it does not settle.
 
     Parameters
     ----------
-    gram : ndarray, shape (r, r)
-        Σ_{k∈C} z_kᵀz_k, coordinates centred on C when M is free.
-    offered : ndarray, shape (|O|, q, r)
-        y_k on O in the same coordinates.
+    structures : sequence of Structure
+        One; several for modules that share their clients.
     off_norms, penalties : ndarray, shape (|O|,)
-        d_k and λ_k.
+        d_k (over all modules) and λ_k.
     n_clients : int or None
         K when M is free, None when M = 0.
     tolerance : float
@@ -117,92 +134,122 @@ def reduced_solution(
 
     Notes
     -----
-    Fixed point of the variational forms ‖z‖_* = min_W ½(tr W⁻¹zᵀz + tr W), ‖s‖ = min_a ½(‖s‖²/a + a): for given W =
-    (zᵀz)^{1/2} and a_k = ‖S_k‖_F/λ_k the minimiser over z is explicit in the eigenbasis of W.  Anderson acceleration
-    over the last few iterates makes the linear convergence fast; the point stays a fixed point of the plain map.
+    Fixed point of the variational forms ‖z‖_* = min_W ½(tr W⁻¹zᵀz + tr W), ‖s‖ = min_a ½(‖s‖²/a + a): for given
+    W = (zᵀz)^{1/2} and a_k = ‖S_k‖_F/λ_k the minimiser over z is explicit in the eigenbasis of W.  Anderson
+    acceleration over the last few iterates makes the linear convergence fast; a fixed point stays one of the plain map.
     """
-    share = 0.0 if n_clients is None else 1.0 / n_clients
-    z = np.zeros_like(offered)
+    if not len(off_norms):
+        return [structure.offered for structure in structures]
+    if float(off_norms.min()) <= 0.0:
+        return None
+    shapes = [structure.offered.shape for structure in structures]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+    grams = [structure.gram for structure in structures]
+    state = np.zeros(sum(structure.offered.size for structure in structures))
+    scale = max(
+        float(np.sqrt(sum(float(np.vdot(s.offered, s.offered)) for s in structures))), float(np.finfo(np.float64).tiny)
+    )
     steps: list[FloatArray] = []
     images: list[FloatArray] = []
-    scale = max(float(np.linalg.norm(offered)), float(np.finfo(np.float64).tiny))
     for _ in range(_REDUCED_ITERATIONS):
-        flat = z.reshape(-1, z.shape[2])
-        total = z.sum(axis=0)
-        values, rotation = np.linalg.eigh(gram + flat.T @ flat - share * (total.T @ total))
-        if values[0] <= 0.0:
-            return None
-        w = np.sqrt(values)
-        sizes = np.sqrt(off_norms**2 + tall_norms(offered - z) ** 2)
-        a = (sizes / penalties)[:, None]
-        turned = offered @ rotation
-        image = turned * (w / (w + a))[:, None, :]
-        if share:
-            pull = a / (w + a)
-            mean = image.sum(axis=0) / (1.0 - share * pull.sum(axis=0))
-            image += (share * mean) * pull[:, None, :]
-        image = image @ rotation.T
-        step = image - z
-        if float(np.linalg.norm(step)) <= tolerance * scale:
-            return np.asarray(image, dtype=np.float64)
-        steps.append(step.ravel())
-        images.append(image.ravel())
+        parts = [part.reshape(shape) for part, shape in zip(np.split(state, ends), shapes, strict=True)]
+        squared = off_norms**2
+        for structure, part in zip(structures, parts, strict=True):
+            squared = squared + tall_norms(structure.offered - part) ** 2
+        a = (np.sqrt(squared) / penalties)[:, None]
+        mapped = []
+        for structure, gram, part in zip(structures, grams, parts, strict=True):
+            image = _mapped(structure.offered, gram, part, a, n_clients)
+            if image is None:
+                return None
+            mapped.append(image.ravel())
+        images.append(np.concatenate(mapped) if len(mapped) > 1 else mapped[0])
+        steps.append(images[-1] - state)
+        if float(np.linalg.norm(steps[-1])) <= tolerance * scale:
+            return [part.reshape(shape) for part, shape in zip(np.split(images[-1], ends), shapes, strict=True)]
         del steps[:-_MEMORY], images[:-_MEMORY]
-        z = image
-        if len(steps) > 1:
-            differences = np.stack([late - early for early, late in pairwise(steps)])
-            products = differences @ differences.T
-            products[np.diag_indices_from(products)] *= 1.0 + 1e-12
-            try:
-                weights = np.linalg.solve(products, differences @ steps[-1])
-            except np.linalg.LinAlgError:  # two equal steps: nothing to extrapolate from
-                continue
-            change = np.stack([late - early for early, late in pairwise(images)])
-            z = image - (weights @ change).reshape(image.shape)
+        state = _extrapolated(steps, images)
     return None
 
 
-def _lift(
-    problem: Problem,
-    support: BoolArray,
-    span: FloatArray,
-    inside: FloatArray,
-    offered: FloatArray,
-    off_span: FloatArray,
-    z: FloatArray,
-    n_iterations: int,
-) -> SolverPoint | None:
-    """The full primal point, and the dual point Q = polar + λ P_{U⊥}H(I − Ṽ(ṼᵀP_CṼ)⁻¹ṼᵀP_C)."""
+def _mapped(
+    offered: FloatArray, gram: FloatArray, z: FloatArray, a: FloatArray, n_clients: int | None
+) -> FloatArray | None:
+    """Minimiser over z of the quadratic majorant at z; None when W is singular."""
+    share = 0.0 if n_clients is None else 1.0 / n_clients
+    flat = z.reshape(-1, z.shape[2])
+    squared = gram + flat.T @ flat
+    if share:
+        total = z.sum(axis=0)
+        squared -= share * (total.T @ total)
+    values, rotation = np.linalg.eigh(squared)
+    if values[0] <= 0.0:
+        return None
+    w = np.sqrt(values)
+    image = (offered @ rotation) * (w / (w + a))[:, None, :]
+    if share:
+        pull = a / (w + a)
+        mean = image.sum(axis=0) / (1.0 - share * pull.sum(axis=0))
+        image += (share * mean) * pull[:, None, :]
+    return np.asarray(image @ rotation.T, dtype=np.float64)
+
+
+def _extrapolated(steps: list[FloatArray], images: list[FloatArray]) -> FloatArray:
+    """Anderson: the combination of the last images whose combined step is smallest."""
+    if len(steps) == 1:
+        return images[-1]
+    differences = np.stack([late - early for early, late in pairwise(steps)])
+    products = differences @ differences.T
+    products[np.diag_indices_from(products)] *= 1.0 + 1e-12
+    try:
+        weights = np.linalg.solve(products, differences @ steps[-1])
+    except np.linalg.LinAlgError:  # two equal steps: nothing to extrapolate from
+        return images[-1]
+    change = np.stack([late - early for early, late in pairwise(images)])
+    return np.asarray(images[-1] - weights @ change, dtype=np.float64)
+
+
+def lift(structure: Structure, z: FloatArray, ratios: FloatArray, n_iterations: int) -> SolverPoint | None:
+    """The full primal point, and the dual point Q = polar + λ P_{U⊥}H(I − Ṽ(ṼᵀP_CṼ)⁻¹ṼᵀP_C).
+
+    Parameters
+    ----------
+    structure : Structure
+    z : ndarray, shape (|O|, q, r)
+    ratios : ndarray, shape (|O|,)
+        λ_k/‖S_k‖_F.
+    n_iterations : int
+    """
+    problem, support, span = structure.problem, structure.support, structure.span
     n_clients, q, p = problem.tall.shape
     rank = span.shape[1]
     benign = ~support
-    missing = offered - z
-    sparse_outside = (off_span + missing.reshape(-1, rank) @ span.T).reshape(-1, q, p)
+    missing = structure.offered - z
     sparse = np.zeros_like(problem.tall)
-    sparse[support] = sparse_outside
+    sparse[support] = structure.off_span + (missing.reshape(-1, rank) @ span.T).reshape(-1, q, p)
     low_rank = problem.tall - sparse
     common = np.zeros((q, p))
 
     coordinates = np.empty((n_clients, q, rank))
-    coordinates[support], coordinates[benign] = z, inside
+    coordinates[support], coordinates[benign] = z, structure.inside
     if problem.common_component:
         common = low_rank.mean(axis=0)
         low_rank -= common
         coordinates -= coordinates.mean(axis=0)
     flat = coordinates.reshape(-1, rank)
     values, rotation = np.linalg.eigh(flat.T @ flat)
+    if values[0] <= 0.0:
+        return None
     polar = coordinates @ ((rotation / np.sqrt(values)) @ rotation.T)  # V', (K, q, r)
 
-    normals = off_span.reshape(-1, q, p) * (problem.penalties[support] / tall_norms(sparse_outside))[:, None, None]
+    normals = structure.off_span * ratios[:, None, None]
     right = [polar[support].reshape(-1, rank).T @ normals.reshape(-1, p)]
     polar_benign = polar[benign].reshape(-1, rank)
+    normal_matrix = polar_benign.T @ polar_benign
     if problem.common_component:
         mixed = polar[benign].sum(axis=0) / np.sqrt(n_clients)  # (q, r), benign rows of V' against those of 1⊗I/√K
-        share = benign.sum() / n_clients
-        normal_matrix = np.block([[polar_benign.T @ polar_benign, mixed.T], [mixed, share * np.eye(q)]])
+        normal_matrix = np.block([[normal_matrix, mixed.T], [mixed, (benign.sum() / n_clients) * np.eye(q)]])
         right.append(normals.sum(axis=0) / np.sqrt(n_clients))
-    else:
-        normal_matrix = polar_benign.T @ polar_benign
     try:
         multipliers = np.linalg.solve(normal_matrix, np.concatenate(right))
     except np.linalg.LinAlgError:  # benign rows do not separate V' from the common block: no such dual point
