@@ -1,0 +1,87 @@
+"""Test every client against a subspace and a common component that owe nothing to these clients."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from clair_stats.detection.calibration import calibrate, per_client_level
+from clair_stats.detection.panel import panel_of
+from clair_stats.detection.shared_fit import given_fit, standardised_residuals
+from clair_stats.records import ClientEstimates, Detection, as_client_estimates
+
+__all__ = ["detect"]
+
+
+def detect(
+    estimates: ClientEstimates | ArrayLike,
+    *,
+    basis: ArrayLike,
+    common: ArrayLike | None = None,
+    noise_scales: ArrayLike | None = None,
+    level: float = 0.05,
+    heterogeneity: float = 0.0,
+) -> Detection:
+    """Flag the clients whose off-subspace residual is more than noise (theory.md section 5).
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+        Local estimators X_k.
+    basis : array_like, shape (p, r)
+        Orthonormal basis of the shared subspace, taken as known.
+    common : array_like, shape (p, q), optional
+        Common component, taken as known; 0 when not given.
+    noise_scales : array_like, shape (K,), optional
+        σ_k; the record's own when not given.  Without either, one scale (relative to 1/√n_k when sample sizes are
+        there) is matched to the median score, which needs a benign majority.
+    level : float
+        Probability of any false alarm among the K clients.
+    heterogeneity : float
+        Tolerated ‖H_k‖_F of a benign client, scale of the estimates.
+
+    Returns
+    -------
+    Detection
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes, a basis that is not orthonormal, level outside (0, 1), negative heterogeneity.
+
+    Notes
+    -----
+    ρ_k²/σ_k² is exactly χ² with (p − r)q degrees of freedom at the true U and M.  For U and M fitted on the clients
+    themselves use :class:`clair_stats.CLAIR`, which corrects the law for the fit.
+    """
+    checked = as_client_estimates(estimates)
+    if noise_scales is not None:
+        checked = ClientEstimates(
+            values=checked.values,
+            factors=checked.factors,
+            client_names=checked.names,
+            noise_scales=noise_scales,  # type: ignore[arg-type]
+        )
+    p, q = checked.block_shape
+    if not (np.isfinite(level) and 0 < level < 1):
+        raise ValueError(f"level: {level!r}; give a probability strictly between 0 and 1, for instance 0.05")
+    if not (np.isfinite(heterogeneity) and heterogeneity >= 0):
+        raise ValueError(f"heterogeneity: {heterogeneity!r}; give a tolerated norm of at least 0")
+    frame = np.asarray(basis, dtype=np.float64)
+    if frame.ndim != 2 or frame.shape[0] != p or frame.shape[1] > p:
+        raise ValueError(f"basis: shape {frame.shape}; give p × r with p = {p} and r at most {p}")
+    if frame.shape[1] and np.abs(frame.T @ frame - np.eye(frame.shape[1])).max() > 1e-8:
+        raise ValueError("basis: its columns are not orthonormal; orthonormalise it, for instance by np.linalg.qr")
+    center = np.zeros((p, q)) if common is None else np.asarray(common, dtype=np.float64)
+    if center.shape != (p, q):
+        raise ValueError(f"common: shape {center.shape}; give {p} × {q}")
+    panel = panel_of(checked)
+    fit = given_fit(panel, frame, center)
+    noise: float | None = None
+    if panel.noise is None:
+        _, statistics, degrees = standardised_residuals(panel, fit)
+        noise = float(np.sqrt(np.median(statistics) / stats.chi2.median(degrees[0]))) if degrees[0] > 0 else 0.0
+    calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity, noise=noise)
+    benign = ~(calibrated.p_values < per_client_level(level, checked.n_clients))
+    return Detection(benign, calibrated.scores, calibrated.p_values, calibrated.thresholds, level)
