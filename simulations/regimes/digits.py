@@ -10,8 +10,9 @@ scanners and the attack:
   clients in Dirichlet proportions, so each client has its own class mix and its own n_k.
 * *Scanner* of client k: z → (I + U(R_k − I)Uᵀ)z with U the r smoothest non-constant cosine patterns of the image (the
   gradients of illumination) and R_k a uniformly random r × r orthogonal matrix.  A linear classifier that undoes it
-  differs from the common one inside span(U) only, so without penalty the model of theory.md section 1 holds for it
-  exactly.  Class mix, penalty and misfit of the linear model make real off-subspace heterogeneity H_k on top.
+  differs from the common one inside span(U) only, and the penalty does not see an orthogonal change, so at one class
+  mix and one n_k the model of theory.md section 1 holds exactly.  Class mixes, unequal n_k and the misfit of the linear
+  score make real off-subspace heterogeneity H_k on top.
 * *Attack.*  A share of the clients label their images through one common permutation of the classes, fixed for nobody.
 """
 
