@@ -6,14 +6,23 @@ trusted without trusting the method behind it (weak duality is all that is used;
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from clair_stats.decomposition.problem import Problem, objective, residual, tall_norms
+from clair_stats.decomposition.problem import Problem, nuclear_norm, objective, residual, tall_norms
 from clair_stats.records import FloatArray
 
-__all__ = ["Certificate", "certify", "dual_objective", "feasible_dual", "operator_norm"]
+__all__ = [
+    "Certificate",
+    "JointCertificate",
+    "certify",
+    "certify_modules",
+    "dual_objective",
+    "feasible_dual",
+    "operator_norm",
+]
 
 # Scaling onto the boundary of the feasible set may overshoot by rounding; this factor steps back inside.  It costs
 # 1e-14 of the objective, far below every tolerance in use.
@@ -109,3 +118,68 @@ def certify(
     if problem.program != "N":
         infeasibility = size if problem.noise_radius is None else max(0.0, size - problem.noise_radius)
     return Certificate(primal_value, dual_value, primal_value - dual_value, dual, infeasibility)
+
+
+@dataclass(frozen=True, eq=False)
+class JointCertificate:
+    """What is proved about a point of the joint program of several modules (theory.md section 6)."""
+
+    objective: float
+    dual_objective: float
+    duality_gap: float
+    multiple: float  # every centred dual candidate times this is feasible
+    infeasibility: float
+    block_norms: FloatArray  # (K,), (Σ_m ‖S_k^(m)‖_F²)^{1/2}
+
+    @property
+    def relative_gap(self) -> float:
+        """Gap over the absolute objective."""
+        return self.duality_gap / max(abs(self.objective), _TINY)
+
+
+def certify_modules(
+    problems: Sequence[Problem],
+    point_of: Callable[[int], tuple[FloatArray, FloatArray, FloatArray, FloatArray]],
+) -> JointCertificate:
+    """Gap of the joint program, one module in memory at a time.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        The modules; penalties, noise penalty and radius are those of the joint program, the same in each.
+    point_of : callable
+        Module number -> (M, L, S, dual candidate), as for :func:`certify`.
+    """
+    first = problems[0]
+    values = np.zeros(4)  # Σ ‖L‖_*, Σ ‖R‖_F², Σ ⟨Q, X⟩, Σ ‖Q‖_F²
+    sparse_squared, dual_squared = np.zeros(len(first.tall)), np.zeros(len(first.tall))
+    largest = np.inf
+    for number, problem in enumerate(problems):
+        common, low_rank, block_sparse, candidate = point_of(number)
+        dual = candidate - candidate.mean(axis=0) if problem.common_component else candidate
+        norms = tall_norms(dual)
+        dual_squared += norms**2
+        norm = operator_norm(dual)
+        if norm > 0.0:
+            largest = min(largest, problem.operator_bound / norm)
+        left_over = residual(problem, common, low_rank, block_sparse)
+        values += (0.0, float(np.vdot(left_over, left_over)), float(np.vdot(dual, problem.tall)), float(norms @ norms))
+        values[0] += nuclear_norm(low_rank, left_over)
+        sparse_squared += tall_norms(block_sparse) ** 2
+    nuclear, left_squared, inner, squared = (float(value) for value in values)
+    block_norms = np.sqrt(sparse_squared)
+    with np.errstate(divide="ignore"):
+        largest = _INSIDE * min(largest, float(np.min(first.block_bounds / np.sqrt(dual_squared))))
+    primal = nuclear + float(first.penalties @ block_norms)
+    infeasibility = 0.0
+    if first.program == "N":
+        primal = 0.5 * left_squared + first.noise_penalty * primal
+        multiple = max(min(largest, inner / squared), 0.0) if squared > 0.0 else 0.0
+        value = multiple * inner - 0.5 * multiple * multiple * squared
+    else:
+        radius = first.noise_radius or 0.0
+        value = inner - radius * float(np.sqrt(squared))
+        multiple = largest if value > 0.0 else 0.0
+        value *= multiple if value > 0.0 else 0.0
+        infeasibility = max(0.0, float(np.sqrt(left_squared)) - radius)
+    return JointCertificate(primal, value, primal - value, multiple, infeasibility, block_norms)

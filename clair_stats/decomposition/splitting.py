@@ -23,7 +23,7 @@ from clair_stats.decomposition.problem import Problem, tall_norms
 from clair_stats.decomposition.spectrum import LeadingPart, SpectrumTracker
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["SecondStep", "exact_step", "solve_splitting"]
+__all__ = ["SecondStep", "SplittingState", "exact_step", "solve_splitting"]
 
 # (block norms of Y, ρ) -> (f, g): S = f·Y and S + N = g·Y.
 SecondStep: TypeAlias = Callable[[FloatArray, float], tuple[FloatArray, FloatArray]]
@@ -94,7 +94,7 @@ def solve_splitting(
     SolverPoint
         The last point shown to ``accept``; its constraint holds exactly (L is X − S − N without its mean block).
     """
-    state = _State(problem, second_step or exact_step(problem), partial_spectrum, method)
+    state = SplittingState(problem, second_step or exact_step(problem), partial_spectrum, method)
     if warm_start is not None:
         state.start_from(warm_start)
     next_check = 8
@@ -132,10 +132,17 @@ def solve_splitting(
     return point
 
 
-class _State:
+class SplittingState:
     """The stack Y, its factors, and the work arrays of one run."""
 
-    def __init__(self, problem: Problem, second_step: SecondStep, partial: bool, method: str) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        second_step: SecondStep,
+        partial: bool,
+        method: str,
+        work: FloatArray | None = None,
+    ) -> None:
         self.problem, self.second_step, self.method = problem, second_step, method
         # A common block moves M only (equivariance (v)); without it sums of squares keep their accuracy.
         self.offset = problem.tall.mean(axis=0) if problem.common_component else None
@@ -144,7 +151,7 @@ class _State:
         self.rho = initial_penalty(problem, self.norms)
         # Every stack is allocated once: at 40 × 1200 the page faults of a fresh one cost ten times its arithmetic.
         self.y: FloatArray | None = None  # None until the first step, where Y = 0
-        self.a = np.empty_like(self.x)
+        self.a = np.empty_like(self.x) if work is None else work
         self.f = np.zeros(len(self.x))
         self.g = np.zeros(len(self.x))
         self.tracker = SpectrumTracker(
@@ -154,6 +161,7 @@ class _State:
         self.value = 1.0
 
     def start_from(self, warm_start: WarmStart) -> None:
+        """Start from S and the dual point of a neighbouring problem."""
         self.y = warm_start.block_sparse + warm_start.dual / self.rho
         self._second()
 
@@ -162,22 +170,31 @@ class _State:
         self.norms = tall_norms(self.y)
         self.f, self.g = self.second_step(self.norms, self.rho)
 
-    def step(self, *, keep_dual: bool) -> LeadingPart:
-        a, y, flat = self.a, self.y, (-1, self.x.shape[2])
+    def first_step(self) -> tuple[LeadingPart, FloatArray | None]:
+        """Threshold A = X − (S + N) + U; returns the leading part and the mean block of A."""
+        a, y = self.a, self.y
         if y is None:
             a[...] = self.x
         else:
             np.multiply(y, (1.0 - 2.0 * self.g)[:, None, None], out=a)
             a += self.x
         mean = a.mean(axis=0) if self.problem.common_component else None
-        leading = self.tracker.threshold(a, mean, 1.0 / self.rho)
+        return self.tracker.threshold(a, mean, 1.0 / self.rho), mean
+
+    def dual_candidate(self, leading: LeadingPart, mean: FloatArray | None) -> FloatArray:
+        """ρ(A − Z): operator norm at most 1 and, with M free, mean block 0."""
+        dual = self.a.copy() if mean is None else self.a - mean
+        flat = dual.reshape(-1, dual.shape[2])
+        _subtract_product(flat, leading.scaled_left(self.rho), leading.basis, self.rho)
+        return dual
+
+    def advance(self, *, keep_dual: bool) -> LeadingPart:
+        """First step and relaxation; Y is then the argument of the second step."""
+        leading, mean = self.first_step()
+        y = self.y
         if keep_dual:
-            # ρ(A − Z): operator norm at most 1 and, with M free, mean block 0
-            self.dual = a if mean is None else a - mean
-            if mean is None:
-                self.dual = a.copy()
-            _subtract_product(self.dual.reshape(flat), leading.scaled_left(self.rho), leading.basis, self.rho)
-            self.y_old, self.g_old = np.zeros_like(a) if y is None else y.copy(), self.g
+            self.dual = self.dual_candidate(leading, mean)
+            self.y_old, self.g_old = np.zeros_like(self.x) if y is None else y.copy(), self.g
         if y is None:
             y = self.y = _RELAXATION * self.x
         else:
@@ -185,7 +202,13 @@ class _State:
             daxpy(self.x.ravel(), y.ravel(), a=_RELAXATION)  # in place, both contiguous
         if mean is not None:
             y -= _RELAXATION * mean
-        _subtract_product(y.reshape(flat), leading.scaled_left(_RELAXATION), leading.basis)
+        flat = y.reshape(-1, y.shape[2])
+        _subtract_product(flat, leading.scaled_left(_RELAXATION), leading.basis)
+        return leading
+
+    def step(self, *, keep_dual: bool) -> LeadingPart:
+        """One full step of a single problem."""
+        leading = self.advance(keep_dual=keep_dual)
         self._second()
         self.value = leading.nuclear_norm + float(self.problem.penalties @ (self.f * self.norms))
         return leading
@@ -207,8 +230,8 @@ class _State:
         self.dual_change = float(np.linalg.norm(self.g[:, None, None] * self.y - self.y_old))
         return misfit + (1.0 - scale) * abs(self.value), self.primal_change
 
-    def point(self, iteration: int) -> SolverPoint:
-        assert self.dual is not None
+    def point(self, iteration: int, dual: FloatArray | None = None) -> SolverPoint:
+        """Primal point whose constraint holds exactly, with the kept dual candidate or another one."""
         assert self.y is not None
         low_rank = self.x - self.g[:, None, None] * self.y
         sparse = self.f[:, None, None] * self.y
@@ -218,7 +241,9 @@ class _State:
             mean = low_rank.mean(axis=0)
             low_rank -= mean
             common = mean + self.offset
-        return SolverPoint(common, low_rank, sparse, self.dual, iteration, self.method)
+        candidate = self.dual if dual is None else dual
+        assert candidate is not None
+        return SolverPoint(common, low_rank, sparse, candidate, iteration, self.method)
 
     def balance(self) -> None:
         """Move ρ when primal and dual steps are more than a factor of five apart."""
@@ -227,10 +252,14 @@ class _State:
         ratio = self.primal_change / self.dual_change
         if 0.2 < ratio < 5.0:
             return
-        factor = float(np.clip(np.sqrt(ratio), 0.4, 2.5))
+        self.change_penalty(float(np.clip(np.sqrt(ratio), 0.4, 2.5)))
+        self._second()
+
+    def change_penalty(self, factor: float) -> None:
+        """Multiply ρ, keeping S + N and the dual variable; the second step is then due again."""
+        assert self.y is not None
         self.y *= (self.g + (1.0 - self.g) / factor)[:, None, None]
         self.rho *= factor
-        self._second()
 
 
 def _subtract_product(target: FloatArray, left: FloatArray, basis: FloatArray, scale: float = 1.0) -> None:

@@ -1,0 +1,217 @@
+"""Several modules of one network at once: the clients are shared, subspaces and common components are per module.
+
+A client is contaminated in all modules or in none (theory.md section 6), so the block norm of the program runs over
+all modules of a client.  Modules may be dense stacks or LoRA factors of any shapes; each is compressed when it is
+first seen and may be loaded lazily, so what is held is one compressed stack per module.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from clair_stats.decomposition.compression import Compression, compress_dense, compress_factors
+from clair_stats.decomposition.joint import JointPoint, solve_modules
+from clair_stats.decomposition.options import check_options
+from clair_stats.decomposition.penalties import guess_rank
+from clair_stats.decomposition.problem import Problem, from_tall, tall_norms
+from clair_stats.records import ClientEstimates, FactoredDecomposition, FloatArray, Program, Status, as_client_estimates
+from clair_stats.records import Decomposition as _Decomposition
+
+__all__ = ["ModulesDecomposition", "decompose_modules"]
+
+
+@dataclass(frozen=True, eq=False)
+class ModulesDecomposition:
+    """Certified solution of the joint program; objective, gap and dual points refer to the scaled modules."""
+
+    objective: float
+    duality_gap: float  # absolute, at the stored point
+    block_norms: FloatArray  # (K,), joint norm of S_k over the scaled modules; 0 for clients that need no correction
+    module_scales: FloatArray  # (number of modules,), what each module was divided by
+    n_iterations: int
+    status: Status
+    message: str
+    program: Program
+    block_penalty: float
+    solver: str
+    _point: JointPoint = field(repr=False)
+    _compressions: tuple[Compression, ...] = field(repr=False)
+    _shapes: tuple[tuple[int, int], ...] = field(repr=False)
+    _problems: tuple[Problem, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.module_scales)
+
+    def module(self, number: int) -> FactoredDecomposition:
+        """One module on its own scale, built when asked for; ``core`` is in compressed coordinates.
+
+        Its ``dual`` is the joint dual point's part, its ``objective`` and ``duality_gap`` those of the joint program.
+        """
+        point, scale, problem = self._point.module(number), float(self.module_scales[number]), self._problems[number]
+        candidate = point.dual_candidate
+        dual = candidate - candidate.mean(axis=0) if problem.common_component else candidate
+        core = _Decomposition(
+            common=from_tall(point.common * scale),
+            low_rank=from_tall(point.low_rank * scale),
+            block_sparse=from_tall(point.block_sparse * scale),
+            dual=from_tall(dual * self._point.certificate.multiple),
+            objective=self.objective,
+            duality_gap=self.duality_gap,
+            n_iterations=self.n_iterations,
+            status=self.status,
+            message=self.message,
+            program=self.program,
+            block_penalty=self.block_penalty,
+            noise_penalty=problem.noise_penalty,
+            noise_radius=problem.noise_radius,
+            common_component=problem.common_component,
+            solver=self.solver,
+        )
+        compression = self._compressions[number]
+        return FactoredDecomposition(core, compression.left, compression.right, self._shapes[number])
+
+
+def decompose_modules(
+    modules: Sequence[ClientEstimates | ArrayLike],
+    *,
+    block_penalty: float | None = None,
+    noise_penalty: float = 0.0,
+    noise_radius: float | None = None,
+    common_component: bool = True,
+    tol: float = 1e-6,
+    max_iterations: int = 5000,
+    client_weights: ArrayLike | None = None,
+    scale_modules: Literal["median", "none"] = "median",
+) -> ModulesDecomposition:
+    """Solve the joint program of several modules that share their clients.
+
+    Parameters
+    ----------
+    modules : sequence of ClientEstimates or array_like (K, p_m, q_m)
+        Items are read once, in order, and not kept: a sequence that loads its items on access keeps memory low.
+    block_penalty : float, optional
+        λ; by default 1.8 √(Σ_m r̃_m/K), r̃_m the rank guess of module m.
+    noise_penalty, noise_radius : float
+        τ or ε of the joint program, on the scale of the *scaled* modules.
+    common_component, tol, max_iterations, client_weights
+        As for :func:`~clair_stats.decomposition.decompose.decompose`.
+    scale_modules : {"median", "none"}
+        Divide each module by the median norm of its blocks (about their mean block when M is free), or not.
+
+    Returns
+    -------
+    ModulesDecomposition
+
+    Raises
+    ------
+    ValueError
+        When modules disagree about the clients, or an option is out of range.
+
+    References
+    ----------
+    theory.md section 6.
+    """
+    if not len(modules):
+        raise ValueError("modules: none given; give one stack or set of factors per module")
+    compressions: list[Compression] = []
+    cores: list[FloatArray] = []
+    scales: list[float] = []
+    shapes: list[tuple[int, int]] = []
+    options, names, guesses = None, None, 0
+    for number in range(len(modules)):
+        record = as_client_estimates(modules[number])
+        if names is None:
+            names = record.names
+            options = check_options(
+                record,
+                noise_penalty=noise_penalty,
+                noise_radius=noise_radius,
+                common_component=common_component,
+                solver="first_order",
+                tol=tol,
+                max_iterations=max_iterations,
+                shared="columns",
+                client_weights=client_weights,
+                allow_degenerate=False,
+            )
+        if record.names != names:
+            raise ValueError(
+                f"modules[{number}]: its clients are not those of modules[0]; "
+                "give all modules the same clients, in one order"
+            )
+        compression = _compressed(record, common_component)
+        scale = _module_scale(compression.core, common_component) if scale_modules == "median" else 1.0
+        core = compression.core / scale
+        compressions.append(Compression(core[:0], compression.left, compression.right))
+        cores.append(core)
+        scales.append(scale)
+        shapes.append(record.block_shape)
+        if block_penalty is None:
+            guesses += guess_rank(from_tall(core), common_component=common_component)
+    assert options is not None
+    lam = 1.8 * float(np.sqrt(guesses / len(cores[0]))) if block_penalty is None else float(block_penalty)
+    lam = _checked_penalty(lam, block_penalty is None, options.weights, shapes)
+    problems = tuple(
+        Problem(core, lam * options.weights, options.noise_penalty, options.noise_radius, common_component)
+        for core in cores
+    )
+    point = solve_modules(problems, tolerance=options.tol, max_iterations=options.max_iterations)
+    certificate = point.certificate
+    optimal = certificate.relative_gap <= options.tol
+    message = (
+        f"{point.method}: relative duality gap {max(certificate.relative_gap, 0.0):.1e} "
+        f"{'≤' if optimal else '>'} {options.tol:.1e} in {point.n_iterations} iterations"
+    )
+    if not optimal:
+        message += f". Raise max_iterations above {options.max_iterations}, or ask for a larger tol"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+    return ModulesDecomposition(
+        certificate.objective,
+        certificate.duality_gap,
+        certificate.block_norms,
+        np.array(scales),
+        point.n_iterations,
+        "optimal" if optimal else "iteration_limit",
+        message,
+        problems[0].program,
+        lam,
+        point.method,
+        point,
+        tuple(compressions),
+        tuple(shapes),
+        problems,
+    )
+
+
+def _compressed(record: ClientEstimates, common_component: bool) -> Compression:
+    if record.factors is not None:
+        return compress_factors(record.factors, common_component=common_component)
+    tall = np.ascontiguousarray(record.dense().transpose(0, 2, 1))
+    return compress_dense(tall, common_component=common_component)
+
+
+def _module_scale(core: FloatArray, common_component: bool) -> float:
+    norms = tall_norms(core - core.mean(axis=0) if common_component else core)
+    typical = float(np.median(norms))
+    return typical if typical > 0.0 else float(norms.max()) or 1.0
+
+
+def _checked_penalty(lam: float, is_default: bool, weights: FloatArray, shapes: Sequence[tuple[int, int]]) -> float:
+    if not (np.isfinite(lam) and lam > 0.0):
+        raise ValueError(f"block_penalty: {lam!r}; give λ > 0, or None for the default rule")
+    low = 1.0 / float(np.linalg.norm(weights))
+    high = float(np.sqrt(sum(min(shape) for shape in shapes))) / float(weights.min())
+    if is_default:
+        return float(np.clip(lam, 1.05 * low, max(0.95 * high, 1.05 * low)))
+    if not low < lam < high:
+        raise ValueError(
+            f"block_penalty: λ = {lam:.4g} is outside ({low:.4g}, {high:.4g}), "
+            "where L = 0 or S = 0 is optimal whatever the data; choose λ inside"
+        )
+    return lam

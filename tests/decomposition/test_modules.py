@@ -1,0 +1,121 @@
+"""Several modules jointly: against one module, against cvxpy, on both paths."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+
+from clair_stats.decomposition.decompose import decompose
+from clair_stats.decomposition.joint import _splitting
+from clair_stats.decomposition.modules import decompose_modules
+from clair_stats.records import ClientEstimates
+from tests.decomposition.named_problems import instance
+
+
+def _modules(noise, *, common=True):
+    return [
+        instance(6, 3, 7, 1, seed=1, noise=noise, common=common),
+        instance(4, 5, 7, 1, seed=2, noise=noise, common=common),
+    ]
+
+
+def _joint_oracle(modules, lam, *, common, tau=0.0, radius=None):
+    terms, norms, left = [], [[] for _ in modules[0]], []
+    constraints = []
+    for blocks in modules:
+        n_clients, p, q = blocks.shape
+        L = [cp.Variable((p, q)) for _ in range(n_clients)]
+        M = cp.Variable((p, q)) if common else np.zeros((p, q))
+        for k in range(n_clients):
+            S = cp.Variable((p, q))
+            rest = blocks[k] - M - L[k] - S
+            left.append(cp.vec(rest, order="F"))
+            norms[k].append(cp.vec(S, order="F"))
+        terms.append(cp.normNuc(cp.hstack(L)))
+    value = cp.sum(terms) + lam * cp.sum([cp.norm(cp.hstack(parts)) for parts in norms])
+    remainder = cp.hstack(left)
+    if tau:
+        value = 0.5 * cp.sum_squares(remainder) + tau * value
+    elif radius:
+        constraints.append(cp.norm(remainder) <= radius)
+    else:
+        constraints.append(remainder == 0)
+    problem = cp.Problem(cp.Minimize(value), constraints)
+    problem.solve(solver="CLARABEL")
+    return problem.value
+
+
+@pytest.mark.parametrize("common", [False, True])
+@pytest.mark.parametrize("extra", [{}, {"noise_penalty": 0.05}, {"noise_radius": 0.3}], ids=["E", "N", "B"])
+def test_joint_program_against_cvxpy(common, extra):
+    modules = _modules(0.1, common=common)
+    found = decompose_modules(modules, block_penalty=1.1, common_component=common, tol=1e-7, **extra)
+    scaled = [blocks / scale for blocks, scale in zip(modules, found.module_scales, strict=True)]
+    oracle = _joint_oracle(
+        scaled, 1.1, common=common, tau=extra.get("noise_penalty", 0.0), radius=extra.get("noise_radius")
+    )
+    assert found.status == "optimal"
+    assert found.objective == pytest.approx(oracle, rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_one_module_is_the_single_program(noise):
+    blocks = instance(8, 5, 10, 1, seed=4, noise=noise)
+    joint = decompose_modules([blocks], block_penalty=0.7, tol=1e-8)
+    single = decompose(blocks, block_penalty=0.7, tol=1e-8)
+    scale = joint.module_scales[0]
+    assert joint.objective * scale == pytest.approx(single.objective, rel=3e-8)
+    core = joint.module(0).core
+    np.testing.assert_allclose(core.common + core.low_rank + core.block_sparse, blocks, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(core.block_sparse, axis=(1, 2)), joint.block_norms * scale, atol=1e-9)
+
+
+def test_identified_and_splitting_paths_agree():
+    modules = _modules(0.0)
+    found = decompose_modules(modules, block_penalty=1.1, tol=1e-8)
+    assert found.solver == "identified"
+    plain = _splitting(found._problems, tolerance=1e-8, max_iterations=2000)
+    assert plain.certificate.relative_gap <= 1e-8
+    assert found.objective == pytest.approx(plain.certificate.objective, rel=2e-8)
+    assert plain.certificate.infeasibility <= 1e-10
+
+
+def test_a_client_is_corrected_in_all_modules_or_in_none():
+    modules = _modules(0.0)
+    found = decompose_modules(modules, block_penalty=1.1)
+    corrected = found.block_norms > 0
+    np.testing.assert_array_equal(np.flatnonzero(corrected), [0, 1])
+    for number in range(2):
+        norms = np.linalg.norm(found.module(number).core.block_sparse, axis=(1, 2))
+        np.testing.assert_array_equal(norms > 0, corrected)
+
+
+def test_factors_and_dense_modules_agree():
+    rng = np.random.default_rng(5)
+    basis = rng.standard_normal((30, 1))
+    pairs = tuple(
+        (basis @ rng.standard_normal((1, 2)) if k > 1 else rng.standard_normal((30, 2)), rng.standard_normal((2, 25)))
+        for k in range(8)
+    )
+    record = ClientEstimates(factors=pairs)
+    lazily = decompose_modules([record, record], block_penalty=1.2, common_component=False, tol=1e-9)
+    dense = decompose_modules([record.dense()] * 2, block_penalty=1.2, common_component=False, tol=1e-9)
+    assert lazily.objective == pytest.approx(dense.objective, rel=1e-8)
+    left, right = lazily.module(1).low_rank_factors(5)
+    np.testing.assert_allclose(left @ right, record.dense()[5], atol=1e-6)
+
+
+def test_modules_must_share_their_clients():
+    modules = _modules(0.0)
+    with pytest.raises(ValueError, match=r"modules\[1\]"):
+        decompose_modules([modules[0], modules[1][:-1]])
+    with pytest.raises(ValueError, match="outside"):
+        decompose_modules(modules, block_penalty=100.0)
+    with pytest.raises(ValueError, match="none given"):
+        decompose_modules([])
+
+
+def test_out_of_iterations_warns_and_says_so():
+    with pytest.warns(RuntimeWarning, match="max_iterations"):
+        found = decompose_modules(_modules(0.3), block_penalty=1.1, tol=1e-12, max_iterations=3)
+    assert found.status == "iteration_limit"
+    assert found.duality_gap > 0
