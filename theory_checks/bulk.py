@@ -36,8 +36,8 @@ def region_study(instances: int) -> Study:
     )
 
 
-def region(instances: int, folder: Path, **options: Any) -> tuple[Evidence, pd.DataFrame]:
-    """Run (or continue) the region study; evidence of the rule "always" and the rows that violate or stayed unsolved."""
+def region(instances: int, folder: Path, **options: Any) -> tuple[Evidence, pd.DataFrame]:  # noqa: ANN401 - handed on to run_study
+    """Run (or continue) the region study; evidence of the rule "always" and the rows that violate or stay unsolved."""
     study = region_study(instances)
     store = folder / f"{study.name}.sqlite"
     run_study(study, store, **options)
@@ -77,7 +77,7 @@ class Agreement:
     disagreements: pd.DataFrame  # outside the ties
 
 
-def agreement(instances: int, folder: Path, **options: Any) -> Agreement:
+def agreement(instances: int, folder: Path, **options: Any) -> Agreement:  # noqa: ANN401 - handed on to run_study
     """Run (or continue) the agreement study and compare; ties within 1e-3 of the border are set aside and listed."""
     study = agreement_study(instances)
     store = folder / f"{study.name}.sqlite"

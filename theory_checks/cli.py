@@ -111,7 +111,8 @@ def run(
     """Run what is missing, print the verdicts and write the verdict file.
 
     Exit status: 0 every claim supported (and every sabotage rejected), 1 a claim violated (or a sabotage not rejected),
-    3 something inconclusive, 2 usage.  With --sabotage CLAIM the sabotaged claim is judged like a claim: it should exit 1.
+    3 something inconclusive, 2 usage.  With --sabotage CLAIM the sabotaged claim is judged like a claim: it should
+    exit 1.
     """
     from theory_checks.run import exit_status, run_claims
 
@@ -193,12 +194,13 @@ def null(
     repetitions: Annotated[int, typer.Option(min=1)] = 200,
     jobs: JobsOption = 2,
     backend: BackendOption = "loky",
+    only_chance: Annotated[bool, typer.Option(help="only claims that chance can reject; Holm keeps its size")] = False,
     stores: Annotated[Path, typer.Option("--stores", help="folder of the repetitions' results")] = Path("results/null"),
 ) -> None:
     """Repeat the whole quick family with fresh seeds: how often is a true claim called violated?"""
     from theory_checks.family import family_error
 
-    found = family_error(find_claims([]), repetitions, stores, n_jobs=jobs, backend=backend)
+    found = family_error(find_claims([]), repetitions, stores, only_chance=only_chance, n_jobs=jobs, backend=backend)
     for line in found.lines():
         typer.echo(line)
     raise typer.Exit(0 if found.acceptable else 1)
@@ -219,6 +221,8 @@ def maps(
         sampled = sample_map(name, _effort(effort), stores, n_jobs=jobs, backend=backend)
         for path in draw_map(sampled, output / name):
             typer.echo(str(path))
+        n = int(sampled.replications.sum())
+        typer.echo(f"{name}: {n} instances, {sampled.not_nested} of them not nested")
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""Small instances for the claims about exact and stable recovery: random and adversarial, on both sides of the border.
+"""Small instances for the claims about exact and stable recovery: random and adversarial, around the border.
 
-The textbook regime of the simulations draws typical instances.  A theorem that says *always* deserves worse ones: clients
-of very different leverage, contamination that is identical, aligned with benign directions, tiny, huge, or almost inside
-the subspace.
+The textbook regime of the simulations draws typical instances.  A theorem that says *always* deserves worse ones:
+clients of very different leverage, contamination that is identical, aligned with benign directions, tiny, huge, or
+almost inside the subspace.
 """
 
 from __future__ import annotations
@@ -29,30 +29,33 @@ def _contaminated_blocks(
     """Contaminated client-specific parts (count, p, q), off the subspace and on it."""
     p, rank = basis.shape
     _, _, q = benign.shape
-    inside = np.einsum("pi,kiq->kpq", basis, generator.standard_normal((count, rank, q)))
+    inside: FloatArray = np.einsum("pi,kiq->kpq", basis, generator.standard_normal((count, rank, q)))
     size = 10.0 ** generator.uniform(-1.5, 1.5)
     if kind == "scattered":
         own_sizes = 10.0 ** generator.uniform(-1, 1, count)[:, None, None]
         return inside + own_sizes * project_off(basis, generator.standard_normal((count, p, q)))
     direction = orthonormal_basis(project_off(basis, generator.standard_normal((p, 1))), 1)
     row = generator.standard_normal(q)
-    same = size * np.outer(direction[:, 0], row)
+    same: FloatArray = size * np.outer(direction[:, 0], row)
+    blocks: FloatArray
     if kind == "identical":
-        return np.repeat(same[None], count, axis=0) + (inside if generator.random() < 0.3 else 0.0)
-    if kind == "coordinated":
+        blocks = np.repeat(same[None], count, axis=0) + (inside if generator.random() < 0.3 else 0.0)
+    elif kind == "coordinated":
         width = min(rank, p - rank)
         space = orthonormal_basis(project_off(basis, generator.standard_normal((p, width))), width)
-        return size * np.einsum("pi,kiq->kpq", space, generator.standard_normal((count, width, q)))
-    if kind == "aligned":
+        blocks = size * np.einsum("pi,kiq->kpq", space, generator.standard_normal((count, width, q)))
+    elif kind == "aligned":
         # Rows copied from benign clients: the contamination lives in the row space that the benign clients rely on.
         chosen = generator.integers(benign.shape[0], size=count)
         rows = np.einsum("pi,kpq->kiq", basis, benign[chosen])[:, :1]
-        return size * direction[None] @ rows + (inside if generator.random() < 0.5 else 0.0)
-    if kind == "near-subspace":
+        blocks = size * direction[None] @ rows + (inside if generator.random() < 0.5 else 0.0)
+    elif kind == "near-subspace":
         tiny = 10.0 ** generator.uniform(-3, -1)
-        return 3 * inside + tiny * project_off(basis, generator.standard_normal((count, p, q)))
-    signs = np.where(np.arange(count) % 2 == 0, 1.0, -1.0)
-    return signs[:, None, None] * same + (inside if generator.random() < 0.3 else 0.0)
+        blocks = 3 * inside + tiny * project_off(basis, generator.standard_normal((count, p, q)))
+    else:
+        signs = np.where(np.arange(count) % 2 == 0, 1.0, -1.0)
+        blocks = signs[:, None, None] * same + (inside if generator.random() < 0.3 else 0.0)
+    return blocks
 
 
 def draw_instance(
@@ -111,8 +114,8 @@ class AdversarialRegime:
 
     Notes
     -----
-    Sizes are redrawn until the window is not empty: the instance is drawn *given* the theorem's assumption, no outcome is
-    looked at.  ``extras``: ``block_penalty``, ``kind``.
+    Sizes are redrawn until the window is not empty: the instance is drawn *given* the theorem's assumption, no
+    outcome is looked at.  ``extras``: ``block_penalty``, ``kind``.
     """
 
     name: ClassVar[str] = "adversarial"

@@ -51,7 +51,7 @@ def frequency_critical(n: int, target: float, level: float) -> int:
 
 
 def frequency_detectable(n: int, target: float, level: float) -> float:
-    """Smallest rate above ``target`` that the exact test of "rate ≤ target" rejects with probability 0.9 (1 if none)."""
+    """Smallest rate that the exact test of "rate ≤ target" rejects with probability 0.9 (1 if there is none)."""
     critical = frequency_critical(n, target, level)
     if critical > n:
         return 1.0
@@ -93,8 +93,8 @@ def slope_detectable(standard_error: float, freedom: float, margin: float, level
 def slope_needed(violation: float, *, residual: float, spread: float, points: int, margin: float, level: float) -> int:
     """Replications per point so that a slope off by ``violation`` > margin is rejected with probability 0.9.
 
-    ``residual`` is the planned standard deviation of one log error around the line, ``spread`` the standard deviation of
-    the log abscissas over the ``points`` points.
+    ``residual`` is the planned standard deviation of one log error around the line, ``spread`` the standard deviation
+    of the log abscissas over the ``points`` points.
     """
     if violation <= margin:
         raise ValueError(f"violation: {violation} is inside the margin {margin}; give a larger one")

@@ -27,9 +27,9 @@ class SlopeRule:
     """log(ordinate) against log(abscissa) has slope ``target``, shown by TOST with ``margin``.
 
     Three kinds of observation: every replication at every point; the mean of a batch of replications at every point
-    (``batches`` > 0, for a risk); or one slope per replication (``within_replication``, when all points of a replication
-    share the same truth).  ``residual`` and ``spread`` are the planned standard deviations of one log ordinate around its
-    line and of the log abscissas; they serve the power computation only.
+    (``batches`` > 0, for a risk); or one slope per replication (``within_replication``, when all points of a
+    replication share the same truth).  ``residual`` and ``spread`` are the planned standard deviations of one log
+    ordinate around its line and of the log abscissas; they serve the power computation only.
     """
 
     abscissa: str
@@ -46,8 +46,8 @@ class SlopeRule:
         """See :class:`theory_checks.rules.Rule`."""
         return (
             f"slope of log {self.ordinate} on log {self.abscissa} over {self.points} points × {n} replications (HC3); "
-            f"supported when both one-sided tests at level 0.05 put it inside {self.target:g} ± {self.margin:g}; violated "
-            "when the hypothesis that it lies inside is rejected (Holm, family level 0.05)"
+            f"supported when both one-sided tests at level 0.05 put it inside {self.target:g} ± {self.margin:g}; "
+            "violated when the hypothesis that it lies inside is rejected (Holm, family level 0.05)"
         )
 
     def _observations(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

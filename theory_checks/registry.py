@@ -1,4 +1,4 @@
-"""All claims: every module of theory_checks/claims that defines ``CLAIM`` (or ``CLAIMS``), in the order of file names."""
+"""All claims: every module of theory_checks/claims that defines ``CLAIM`` or ``CLAIMS``."""
 
 from __future__ import annotations
 

@@ -61,8 +61,9 @@ class AlwaysRule:
     def describe(self, n: int) -> str:
         """See :class:`Rule`."""
         return (
-            f"violated by a single counterexample (a true claim is never rejected); supported when {n} replications show "
-            f"none and the exact upper 95 % bound {-math.expm1(math.log(0.05) / n):.2g} is at most {self.tolerated:g}"
+            f"violated by a single counterexample (a true claim is never rejected); supported when {n} replications "
+            f"show none and the exact upper 95 % bound {-math.expm1(math.log(0.05) / n):.2g} is at most "
+            f"{self.tolerated:g}"
         )
 
     def assess(self, rows: pd.DataFrame) -> Evidence:
@@ -119,8 +120,8 @@ class FrequencyRule:
             ("≤", self.target + self.margin) if self.direction == "at_most" else ("≥", self.target - self.margin)
         )
         return (
-            f"violated when the exact binomial test of P({self.event}) {sign} {self.target:g} rejects (Holm, family level "
-            f"0.05); supported when the one-sided 95 % bound from {n} replications is {sign} {limit:.4g}"
+            f"violated when the exact binomial test of P({self.event}) {sign} {self.target:g} rejects (Holm, family "
+            f"level 0.05); supported when the one-sided 95 % bound from {n} replications is {sign} {limit:.4g}"
         )
 
     def assess(self, rows: pd.DataFrame) -> Evidence:
@@ -161,9 +162,10 @@ class LimitRule:
     def describe(self, n: int) -> str:
         """See :class:`Rule`."""
         return (
-            f"violated when the exact binomial test of P({self.event}) ≥ {self.target:g} at the largest {self.abscissa} "
-            f"rejects (Holm, family level 0.05); supported when the lower 95 % bound from {n} replications there is at "
-            "least that, and the lower 95 % bound of the logistic slope in log abscissa is positive"
+            f"violated when the exact binomial test of P({self.event}) ≥ {self.target:g} at the largest "
+            f"{self.abscissa} rejects (Holm, family level 0.05); supported when the lower 95 % bound from {n} "
+            "replications there is at least that, and the lower 95 % bound of the logistic slope in log abscissa is "
+            "positive"
         )
 
     def assess(self, rows: pd.DataFrame) -> Evidence:

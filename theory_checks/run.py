@@ -13,7 +13,8 @@ import pandas as pd
 from simulations.executor import run_study
 from simulations.store import load_rows
 from theory_checks.claim import ROOT_SEED, Claim, Effort
-from theory_checks.verdict import FAMILY_LEVEL, Evidence, Verdict, decide
+from theory_checks.rates import SlopeRule
+from theory_checks.verdict import FAMILY_LEVEL, Evidence, Status, Verdict, decide
 
 __all__ = ["assess_rows", "collect", "exit_status", "run_claims"]
 
@@ -46,7 +47,7 @@ def collect(
     *,
     sabotaged: bool = False,
     root_seed: int = ROOT_SEED,
-    **options: Any,
+    **options: Any,  # noqa: ANN401 - handed on to run_study
 ) -> Evidence:
     """Run what is missing of one claim (or of its sabotage) and assess it; ``options`` go to ``run_study``."""
     study = claim.study(effort, sabotaged=sabotaged, root_seed=root_seed)
@@ -64,12 +65,12 @@ def run_claims(
     with_sabotages: bool = True,
     root_seed: int = ROOT_SEED,
     progress: Callable[[str], None] | None = None,
-    **options: Any,
+    **options: Any,  # noqa: ANN401 - handed on to run_study
 ) -> list[Verdict]:
     """Verdicts of the claims, then of their sabotages.
 
-    Claims form one family under Holm's procedure.  Every sabotage is tested at the strictest level its claim can be left
-    with in that family, level / number of claims, so a rejection would also have happened among the claims.
+    Claims form one family under Holm's procedure.  Every sabotage is tested at the strictest level its claim can be
+    left with in that family, level / number of claims, so a rejection would also have happened among the claims.
     """
     verdicts: list[Verdict] = []
     if with_claims:
@@ -87,21 +88,18 @@ def run_claims(
             item = collect(claim, effort, folder, sabotaged=True, root_seed=root_seed, **options)
             adjusted = min(1.0, item.p_value * len(claims))
             clean = item.failed == 0 and item.unsolved == 0
-            status = (
-                "violated" if adjusted <= FAMILY_LEVEL else "supported" if item.within and clean else "inconclusive"
-            )
-            verdicts.append(_verdict(claim, effort, item, status, adjusted, len(claims), sabotaged=True))
+            accepted: Status = "supported" if item.within and clean else "inconclusive"
+            outcome: Status = "violated" if adjusted <= FAMILY_LEVEL else accepted
+            verdicts.append(_verdict(claim, effort, item, outcome, adjusted, len(claims), sabotaged=True))
     return verdicts
 
 
 def _verdict(
-    claim: Claim, effort: Effort, item: Evidence, status: Any, adjusted: float, family: int, *, sabotaged: bool
+    claim: Claim, effort: Effort, item: Evidence, status: Status, adjusted: float, family: int, *, sabotaged: bool
 ) -> Verdict:
     rule = claim.active_rule(sabotaged=sabotaged)
     planned = claim.used_replications(effort)
     n = item.n if not math.isnan(item.estimate) and item.n else planned
-    from theory_checks.rates import SlopeRule
-
     n = planned if isinstance(rule, SlopeRule) else n
     return Verdict(
         claim=claim.identifier,

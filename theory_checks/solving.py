@@ -14,7 +14,7 @@ from simulations.instance import Instance
 
 __all__ = ["Outcome", "outcome", "solve"]
 
-# A solution with relative gap 1e-9 sits within about 1e-9/(1 − η) of the exact one; 1e-4 leaves room for η up to 1 − 1e-5.
+# A solution with relative gap δ sits within about δ/(1 − η) of the exact one; 1e-4 leaves room for η near 1.
 RECOVERED = 1e-4
 
 

@@ -1,7 +1,8 @@
 """Evidence, verdicts and the family-wise decision; the verdict file is plain JSON without time stamps.
 
-A claim is *violated* when the hypothesis "the claim holds" is rejected after Holm's correction over the family, *supported*
-when it is not and its own acceptance criterion (an exact bound, an equivalence test) is met, *inconclusive* otherwise.
+A claim is *violated* when the hypothesis "the claim holds" is rejected after Holm's correction over the family,
+*supported* when it is not and its own acceptance criterion (an exact bound, an equivalence test) is met, *inconclusive*
+otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from statsmodels.stats.multitest import multipletests
 
@@ -83,7 +84,7 @@ def decide(evidence: Sequence[Evidence], *, level: float = FAMILY_LEVEL) -> list
     return decided
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """JSON without NaN: non-finite numbers as text, floats to 12 digits so that the bytes do not hang on rounding."""
     if isinstance(value, float):
         return float(f"{value:.12g}") if math.isfinite(value) else str(value)

@@ -9,9 +9,11 @@ gram G = ṼᵀP_CṼ,  h = ‖P_C Ṽ G⁻¹‖_op,  ℓ_k = ‖Ṽ_k G⁻¹‖
 
 After the solution is known the budget shrinks: with the returned dual Q̂, the residual R̂ and the duality gap δ, every
 2εβ above may be replaced by  ε(‖Q̂ − Q‖_F − ‖Q̂‖_F) + ⟨Q, R̂⟩ + δ  (:func:`posterior_error_bound`), about ε‖Q‖²/(2‖Q̂‖)
-at most.  Three losses of the stated constant are won back: a wrong benign block enters the subspace through its own leverage
-(ℓ_k ≈ √(r/|C|)) and not with weight 1/√(1−g); one budget is spent once, so the two excesses count by their maximum and
-not by their sum; and ‖Q‖_F replaces λ√K.
+at most.
+
+Three losses of the stated constant are won back by c♯: a wrong benign block enters the subspace through its own
+leverage (ℓ_k ≈ √(r/|C|)) and not with weight 1/√(1−g); one budget is spent once, so the two excesses count by their
+maximum and not by their sum; and ‖Q‖_F replaces λ√K.
 """
 
 from __future__ import annotations

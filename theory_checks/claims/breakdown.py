@@ -129,7 +129,7 @@ def _claim(kind: str) -> Claim:
         if identical
         else Sabotage(
             name="scattered-contamination",
-            description="the contamination is scattered instead of coordinated: many instances with |O| ≥ |C| are recovered",
+            description="the contamination is scattered instead of coordinated: many instances with |O| ≥ |C| recover",
             cells=crossed(BalancedRegime(kind="scattered", lowest=1.0), BreakdownMethod(kind="scattered")),
         )
     )

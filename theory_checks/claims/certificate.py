@@ -17,10 +17,10 @@ CLAIM = Claim(
     theorem=1,
     title="The instance certificate predicts recovery on both sides",
     statement=(
-        r"If $\eta<1$ and $\kappa<1$ then (E) recovers exactly; if $\eta>1$, or $\|V'_k\|_F>\lambda$ for some $k\in C$, "
-        r"then it does not."
+        r"If $\eta<1$ and $\kappa<1$ then (E) recovers exactly; if $\eta>1$, or $\|V'_k\|_F>\lambda$ for some "
+        r"$k\in C$, then it does not."
     ),
-    source="theory.md section 3 (first half); docs/derivations/recovery.md (second half: Q has least norm off the subspace)",
+    source="theory.md section 3 (first half); docs/derivations/recovery.md (second half)",
     assumptions=(
         Assumption("max(η, κ) is more than 1e-3 away from 1", "away_from_border"),
         Assumption("the instance is certified or refuted", "decided"),

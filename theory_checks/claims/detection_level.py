@@ -55,8 +55,8 @@ CLAIM = Claim(
     theorem=4,
     title="The detection test keeps its level at the oracle",
     statement=(
-        r"With $E_k$ i.i.d. $N(0,\sigma_k^2)$ and $H_k=0$, the test based on $\rho_k^2/\sigma_k^2\sim\chi^2_{(p-r)q}$ flags "
-        r"some benign client with probability at most $0.05$."
+        r"With $E_k$ i.i.d. $N(0,\sigma_k^2)$ and $H_k=0$, the test based on "
+        r"$\rho_k^2/\sigma_k^2\sim\chi^2_{(p-r)q}$ flags some benign client with probability at most $0.05$."
     ),
     source="theory.md section 5, Calibration",
     assumptions=(),

@@ -101,8 +101,8 @@ def _claim(common: bool) -> Claim:
         theorem=2 if common else 1,
         title=f"Exact recovery {'with' if common else 'without'} common component",
         statement=(
-            rf"If $E=0$, $H=0$, the {'centred ' if common else ''}benign coefficients have rank $r$ and ${window}$, then every "
-            r"solution of (E) has column space exactly $\mathrm{span}(U^*)$ and $S_k\neq 0$ exactly for $k\in O$."
+            rf"If $E=0$, $H=0$, the {'centred ' if common else ''}benign coefficients have rank $r$ and ${window}$, "
+            r"then every solution of (E) has column space $\mathrm{span}(U^*)$ and $S_k\neq 0$ exactly for $k\in O$."
         ),
         source="theory.md section 3; the sharp window is proved in docs/derivations/recovery.md",
         assumptions=(Assumption("the penalty lies inside the window of the sharp theorem", "theorem"),),
@@ -113,8 +113,8 @@ def _claim(common: bool) -> Claim:
         sabotage=Sabotage(
             name="penalty-above-window",
             description=(
-                "λ is 1.1 to 1.3 window lengths up, and the contamination is identical: the assumption λ < upper end is "
-                "broken, η > 1"
+                "λ is 1.1 to 1.3 window lengths up, and the contamination is identical: the assumption λ < upper end "
+                "is broken, η > 1"
             ),
             cells=crossed(
                 AdversarialRegime(common_component=common, lowest=1.1, highest=1.3, kinds=("identical",)),

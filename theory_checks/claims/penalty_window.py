@@ -98,7 +98,7 @@ CLAIM = Claim(
     theorem=0,
     title="Outside the penalty window the programs are degenerate",
     statement=(
-        r"If $\lambda\le 1/\sqrt K$ then $L=0$ is optimal for (E); if $\lambda\ge\sqrt{\min(p,q)}$ then $S=0$ is optimal."
+        r"If $\lambda\le 1/\sqrt K$ then $L=0$ is optimal for (E); if $\lambda\ge\sqrt{\min(p,q)}$ then $S=0$ is."
     ),
     source="theory.md section 2",
     assumptions=(),

@@ -97,8 +97,8 @@ CLAIM = Claim(
     theorem=0,
     title="Every returned point is optimal, checked outside the solver",
     statement=(
-        r"The point returned for (E), (N) and (B) is feasible, its dual point is feasible, and their objectives differ by at "
-        r"most $10^{-6}$, relatively."
+        r"The point returned for (E), (N) and (B) is feasible, its dual point is feasible, and their objectives differ "
+        r"by at most $10^{-6}$, relatively."
     ),
     source="theory.md section 2",
     assumptions=(),

@@ -1,4 +1,4 @@
-"""Theorem 4: every threshold inside the window returns the collaborative set, for any estimates of subspace and mean."""
+"""Theorem 4: every threshold inside the window returns the collaborative set, whatever the estimates are."""
 
 from __future__ import annotations
 
@@ -85,8 +85,9 @@ CLAIM = Claim(
     theorem=4,
     title="Every threshold inside the window returns the collaborative set",
     statement=(
-        r"$\max_{k\in C}(e_k+\|H_k\|_F+\hat m+\hat s b_k)<\omega<\min_{k\in O}(\sqrt{1-\hat s^2}\,d_k-e_k-\hat m-\hat s b_k)$ "
-        r"implies $\hat C=C$."
+        r"$\max_{k\in C}(e_k+\|H_k\|_F+\hat m+\hat s b_k)<\omega<"
+        r"\min_{k\in O}(\sqrt{1-\hat s^2}\,d_k-e_k-\hat m-\hat s b_k)$"
+        r" implies $\hat C=C$."
     ),
     source="theory.md section 5; docs/derivations/consistency.md",
     assumptions=(),
