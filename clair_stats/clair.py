@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.consensus import Consensus, find_consensus
 from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.plots import plot_scores
 from clair_stats.records import (
     BoolArray,
     ClientEstimates,
@@ -22,6 +24,7 @@ from clair_stats.records import (
     as_client_estimates,
 )
 from clair_stats.refinement.refine import refine
+from clair_stats.summary import summarise
 
 __all__ = ["CLAIR", "NoMajorityWarning"]
 
@@ -222,6 +225,14 @@ class CLAIR:
 
     def _turn(self, array: FloatArray) -> FloatArray:
         return array if self.shared == "columns" else np.ascontiguousarray(np.swapaxes(array, -1, -2))
+
+    def summary(self) -> str:
+        """Rank, set, level, noise, certificate status and what would change the answer."""
+        return summarise(self)
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the scores with their thresholds (.png, .pdf or .svg)."""
+        plot_scores(self, Path(path))
 
     def __repr__(self) -> str:
         settings: dict[str, Any] = {

@@ -31,9 +31,10 @@ def read_estimates(path: Path) -> ClientEstimates:
     if not path.exists():
         raise ValueError(f"{path}: no such file; give an .npz file with an array 'estimates' (K × p × q)")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError(f"{path}: a single array; save it with np.savez(file, estimates=array)")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError(f"{path}: a single array; save it with np.savez(file, estimates=array)")
+        with loaded as archive:
             if "estimates" not in archive.files:
                 found = ", ".join(archive.files) or "nothing"
                 raise ValueError(

@@ -41,7 +41,7 @@ def explain_clients(
     Returns
     -------
     tuple of K str
-        "within its threshold" with the margin for benign clients; for flagged ones size, direction and company.
+        The margin for benign clients; for flagged ones also size, direction and company.
     """
     deviation = blocks - common
     residual = project_off(basis, deviation)
@@ -51,10 +51,10 @@ def explain_clients(
     for k in range(len(names)):
         ratio = _ratio(float(detection.scores[k]), float(detection.threshold[k]))
         if benign[k]:
-            sentences.append(f"within its threshold ({ratio})")
+            sentences.append(ratio)
         else:
             traits = _traits(k, blocks, residual, norms, benign, names)
-            sentences.append("; ".join([f"off-subspace part {ratio}", *traits]))
+            sentences.append("; ".join([ratio, *traits]))
     return tuple(sentences)
 
 

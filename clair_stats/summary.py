@@ -1,0 +1,51 @@
+"""What a fitted CLAIR model has to say for itself, in a few lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from clair_stats.clair import CLAIR
+
+__all__ = ["summarise"]
+
+
+def summarise(model: CLAIR) -> str:
+    """Rank, set, level, noise, certificate status and what would change the answer."""
+    detection, solution = model.detection_, model.decomposition_
+    n_clients = detection.scores.size
+    n_benign = int(model.collaborative_set_.sum())
+    lines = []
+    if model.majority_:
+        flagged = n_clients - n_benign
+        lines.append(
+            f"{flagged} of {n_clients} clients flagged at family-wise level {detection.level:g}; "
+            f"shared rank {model.rank_}"
+        )
+        lines.append(_closest(model))
+    else:
+        lines.append(
+            f"no collaborative majority among {n_clients} clients at level {detection.level:g}: nobody is called "
+            "benign, local estimates are kept; more clients, a heterogeneity tolerance or a fixed rank may change that"
+        )
+    sigma = model.noise_scales_
+    lines.append(f"noise scale per entry: median {np.median(sigma):.4g} (from {sigma.min():.4g} to {sigma.max():.4g})")
+    lines.append(
+        f"convex program ({solution.program}): {solution.status}, relative duality gap "
+        f"{solution.duality_gap / max(abs(solution.objective), np.finfo(float).tiny):.1e}"
+    )
+    return "\n".join(lines)
+
+
+def _closest(model: CLAIR) -> str:
+    """The client nearest to its threshold, on either side: the first to change when the level changes."""
+    p_values = model.p_values_
+    if not np.isfinite(p_values).any():
+        return "the benign clients agree exactly; no level is involved"
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(np.log(model.detection_.scores / model.detection_.threshold))
+    k = int(np.nanargmin(ratio))
+    side = "benign" if model.collaborative_set_[k] else "flagged"
+    return f"closest to its threshold: client index {k} ({side}, p-value {p_values[k]:.2g})"

@@ -1,0 +1,192 @@
+"""The ``clair`` command on real processes' terms: exit statuses, one-line refusals, nothing half-written."""
+
+import os
+import stat
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from clair_stats.cli import _with_default_plot, app
+
+RUNNER = CliRunner()
+
+
+def clients(folder, *, contaminated=3, name="clients.npz", n_clients=20, **arrays):
+    """A file with ``contaminated`` bad clients in front."""
+    rng = np.random.default_rng(11)
+    basis, _ = np.linalg.qr(rng.standard_normal((8, 2)))
+    estimates = np.stack([basis @ rng.standard_normal((2, 6)) for _ in range(n_clients)])
+    estimates += 0.05 * rng.standard_normal(estimates.shape)
+    estimates[:contaminated] += rng.standard_normal((contaminated, 8, 6))
+    path = folder / name
+    np.savez(path, **{"estimates": estimates, **arrays})
+    return path
+
+
+def run(*words):
+    return RUNNER.invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+
+
+def test_flagged_clients_are_named_and_the_status_is_3(tmp_path):
+    path = clients(tmp_path, client_names=[f"bank {k}" for k in range(20)])
+    done = run("inspect", path)
+    assert done.exit_code == 3, done.output
+    flagged = {line.split("  ")[0].strip() for line in done.stdout.splitlines() if "CONTAMINATED" in line}
+    assert flagged == {"bank 0", "bank 1", "bank 2"}
+    assert done.stdout.splitlines()[0].startswith("3 of 20 clients flagged")
+
+
+def test_nobody_flagged_is_0(tmp_path):
+    done = run("inspect", clients(tmp_path, contaminated=0), "--level", "1e-6")
+    assert done.exit_code == 0, done.output
+    assert "CONTAMINATED" not in done.stdout
+
+
+def test_no_majority_is_4_and_says_so(tmp_path):
+    rng = np.random.default_rng(3)
+    # Every client has its own subspace and its own size: no two agree.
+    estimates = rng.standard_normal((9, 12, 12)) * np.geomspace(1, 1e4, 9)[:, None, None]
+    path = tmp_path / "strangers.npz"
+    np.savez(path, estimates=estimates, noise_scales=np.full(9, 1e-3))
+    done = run("inspect", path)
+    assert done.exit_code == 4, done.output
+    assert "no collaborative majority" in done.stdout
+    assert "CONTAMINATED" not in done.stdout
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+def test_plot_is_written_whole(tmp_path, suffix):
+    picture = tmp_path / f"scores{suffix}"
+    assert run("inspect", clients(tmp_path), "--plot", picture).exit_code == 3
+    start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix]
+    assert picture.read_bytes().startswith(start)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clients.npz", picture.name]
+
+
+def test_plot_without_a_name_goes_beside_the_file():
+    assert _with_default_plot(["inspect", "a/b.npz", "--plot"])[-1].endswith("b-scores.png")
+    assert _with_default_plot(["inspect", "--plot", "a/b.npz"])[2].endswith("b-scores.png")
+    assert _with_default_plot(["inspect", "b.npz", "--plot", "--rank", "2"])[3] == "b-scores.png"
+    assert _with_default_plot(["inspect", "b.npz", "--plot", "c.pdf"]) == ["inspect", "b.npz", "--plot", "c.pdf"]
+
+
+def test_refine_writes_what_the_library_computes(tmp_path):
+    from clair_stats import CLAIR
+
+    path, output = clients(tmp_path), tmp_path / "out.npz"
+    assert run("refine", path, "--output", output).exit_code == 0
+    estimates = np.load(path)["estimates"]
+    written = np.load(output)
+    model = CLAIR().fit(estimates)
+    np.testing.assert_array_equal(written["refined"], model.refined_)
+    np.testing.assert_array_equal(written["collaborative_set"], np.arange(20) >= 3)
+    np.testing.assert_array_equal(written["refined"][:3], estimates[:3])
+    assert stat.S_IMODE(os.stat(output).st_mode) & 0o400
+
+
+def test_certify_recomputes_the_gap_and_judges_the_instance(tmp_path):
+    done = run("certify", clients(tmp_path, contaminated=1, n_clients=40))
+    assert "duality gap" in done.stdout
+    assert "instance certificate" in done.stdout
+    assert done.exit_code == (0 if "exact recovery certified" in done.stdout else 3)
+
+
+def broken(folder, kind):
+    """Files that must be refused, with the words the refusal must contain."""
+    path = folder / "broken.npz"
+    good = np.load(clients(folder, name="good.npz"))["estimates"]
+    if kind == "missing":
+        return folder / "nowhere.npz"
+    if kind == "truncated":
+        path.write_bytes((folder / "good.npz").read_bytes()[:400])
+    elif kind == "text":
+        path.write_text("client,score\n")
+    elif kind == "no array":
+        np.savez(path, weights=good)
+    elif kind == "pickled":
+        np.savez(path, estimates=np.array([{"a": 1}], dtype=object))
+    elif kind == "single array":
+        with path.open("wb") as stream:
+            np.save(stream, good)
+    else:
+        changed = {"estimates": good.copy()}
+        if kind == "nan":
+            changed["estimates"][4, 0, 0] = np.nan
+            changed["client_names"] = [f"bank {k}" for k in range(20)]
+        elif kind == "two clients":
+            changed["estimates"] = good[:2]
+        elif kind == "flat":
+            changed["estimates"] = good[:, :, 0]
+        elif kind == "empty":
+            changed["estimates"] = good[:, :0]
+        elif kind == "names":
+            changed["client_names"] = ["a", "b"]
+        elif kind == "noise":
+            changed["noise_scales"] = np.r_[np.ones(19), -1.0]
+        np.savez(path, **changed)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("missing", "no such file"),
+        ("truncated", "truncated"),
+        ("text", "not a readable .npz"),
+        ("no array", "no array 'estimates'"),
+        ("pickled", "not a readable .npz"),
+        ("single array", "np.savez"),
+        ("nan", "bank 4: values has 1 entries that are NaN or infinite"),
+        ("two clients", "at least 3"),
+        ("flat", "one p × q block per client"),
+        ("empty", "at least 1"),
+        ("names", "2 names for 20 clients"),
+        ("noise", "client 19: noise_scales is -1.0"),
+    ],
+)
+@pytest.mark.parametrize("command", ["inspect", "refine", "certify"])
+def test_bad_files_are_refused_in_one_line(tmp_path, kind, words, command):
+    path = broken(tmp_path, kind)
+    output = tmp_path / "out.npz"
+    done = run(command, path, *(["--output", output] if command == "refine" else []))
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert path.name in done.stderr
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--level", "2"], "level"),
+        (["--rank", "99"], "rank"),
+        (["--block-penalty", "-1"], "block_penalty"),
+        (["--heterogeneity", "-1"], "heterogeneity"),
+        (["--shared", "diagonals"], "shared"),
+        (["--plot", "scores.doc"], "unknown kind of output"),
+        (["--plot", "no/such/folder/a.png"], "does not exist"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(tmp_path, words, message):
+    done = run("inspect", clients(tmp_path), *words)
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_failed_write_leaves_nothing_and_keeps_the_old_file(tmp_path, monkeypatch):
+    path, output = clients(tmp_path), tmp_path / "out.npz"
+    output.write_bytes(b"old result")
+
+    def full_disk(stream, **arrays):
+        stream.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full_disk)
+    done = run("refine", path, "--output", output)
+    assert done.exit_code == 2
+    assert "No space left" in done.stderr
+    assert output.read_bytes() == b"old result"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clients.npz", "out.npz"]
