@@ -28,6 +28,7 @@ class Calibrated:
     p_values: FloatArray  # (K,), NaN where no test is possible
     thresholds: FloatArray  # (K,), on the scale of the scores; flagged when scores > thresholds
     noise: float  # φ, known or estimated, never below the rounding floor
+    leverages: FloatArray  # (K,), largest share of one direction of the subspace that a member carries alone
 
 
 def per_client_level(level: float, n_clients: int) -> float:
@@ -50,7 +51,8 @@ def calibrate(
 
     ``noise`` replaces the residual variance of the members when φ is not known (used when the fit was given).
     """
-    raw, statistics, degrees = standardised_residuals(panel, fit)
+    residuals = standardised_residuals(panel, fit)
+    raw, statistics, degrees = residuals.raw, residuals.standardised, residuals.degrees
     n_clients = panel.shape[0]
     alpha = per_client_level(level, n_clients)
     known = panel.noise if panel.noise is not None else noise
@@ -72,6 +74,7 @@ def calibrate(
         p_values=p_values,
         thresholds=np.sqrt(critical * ratio) * panel.scales,
         noise=float(phi),
+        leverages=residuals.leverages,
     )
 
 

@@ -8,69 +8,89 @@ small random subsets are all benign often enough at shares near one half.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
 
+import numpy as np
+from scipy import stats
+
+from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import Reduction
+from clair_stats.detection.whiteness import noise_edge
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["best_halves", "random_subsets"]
+__all__ = ["best_groups", "random_subsets"]
 
-_FIRST_STEPS = 2
-_KEPT = 10
-_LAST_STEPS = 12
+_HALF_STEPS = 3
+_GROWTH_STEPS = 4
+_KEPT = 100
 
 
-def random_subsets(n_clients: int, sizes: tuple[int, ...], count: int, generator: np.random.Generator) -> BoolArray:
-    """``count`` masks (count, K) for every size, drawn without replacement inside a mask."""
-    order = np.argsort(generator.random((count * len(sizes), n_clients)), axis=1)
-    size = np.repeat(np.asarray(sizes), count)
+def random_subsets(n_clients: int, sizes: Mapping[int, int], generator: np.random.Generator) -> BoolArray:
+    """Masks (N, K): for every subset size as many as the mapping says, drawn without replacement inside a mask."""
+    size = np.repeat(np.fromiter(sizes.keys(), int), np.fromiter(sizes.values(), int))
+    order = np.argsort(generator.random((size.size, n_clients)), axis=1)
     return np.asarray(np.argsort(order, axis=1) < size[:, None])
 
 
-def best_halves(
-    reduction: Reduction, design: FloatArray, starts: BoolArray, rank: int, half: int, n_best: int
-) -> tuple[BoolArray, FloatArray]:
-    """Run concentration steps from every start.
+def best_groups(
+    panel: Panel, reduction: Reduction, starts: BoolArray, rank: int, *, half: int, level: float, n_best: int
+) -> BoolArray:
+    """Concentrate every start on a half, grow the halves under a test, and rank what they become.
+
+    The total of a half does not tell a benign half from one of contaminated clients filled up with a few benign ones;
+    growing does: the filled-up half lets in clients of both kinds, and then its residual is not white.
 
     Returns
     -------
-    halves : array, shape (≤ n_best, K) of bool
-        Distinct h-subsets, best first.
-    totals : array, shape (≤ n_best,)
-        Their residual sums of squares.
+    array, shape (≤ n_best, K) of bool
+        Distinct groups: white residual first, then by size.
     """
-    kernel = _Kernel(reduction, design, rank)
+    kernel = _Kernel(panel, reduction, rank)
     masks = starts
-    for _ in range(_FIRST_STEPS):
-        masks, totals = kernel.step(masks, half)
-    masks, totals = _distinct(masks, totals, _KEPT)
-    for _ in range(_LAST_STEPS):
-        previous = masks
-        masks, totals = kernel.step(masks, half)
-        if np.array_equal(previous, masks):
-            break
-    return _distinct(masks, totals, n_best)
+    for _ in range(_HALF_STEPS):
+        residuals, _ = kernel.residuals(masks)
+        masks = _nearest(residuals, half)
+    totals = np.where(masks, residuals, 0.0).sum(axis=1)
+    masks = _unique(masks[np.argsort(totals, kind="stable")])[:_KEPT]
+    cut = _relative_cut(panel, rank, level)
+    for _ in range(_GROWTH_STEPS):
+        residuals, _ = kernel.residuals(masks)
+        passed = residuals <= cut * kernel.variance(masks, residuals)[:, None]
+        masks = np.where((passed.sum(axis=1) >= half)[:, None], passed, _nearest(residuals, half))
+        masks = _unique(masks)
+    residuals, left = kernel.residuals(masks)
+    variance = kernel.variance(masks, residuals)
+    sizes = masks.sum(axis=1)
+    _, p, q = panel.shape
+    edges = np.array([noise_edge(p - rank, (n - int(panel.common_component)) * q - rank) for n in sizes])
+    white = left <= variance * edges
+    return masks[np.lexsort((-sizes, ~white))][:n_best]
 
 
-def _distinct(masks: BoolArray, totals: FloatArray, count: int) -> tuple[BoolArray, FloatArray]:
-    order = np.argsort(totals, kind="stable")
-    chosen: list[int] = []
-    seen: set[bytes] = set()
-    for i in order:
-        key = masks[i].tobytes()
-        if key not in seen:
-            seen.add(key)
-            chosen.append(int(i))
-        if len(chosen) == count:
-            break
-    return masks[chosen], totals[chosen]
+def _relative_cut(panel: Panel, rank: int, level: float) -> float:
+    """Upper quantile of a client's residual in units of the residual variance."""
+    n_clients, p, q = panel.shape
+    return float(stats.chi2.isf(-np.expm1(np.log1p(-level) / n_clients), max((p - rank) * q, 1)))
+
+
+def _nearest(residuals: FloatArray, half: int) -> BoolArray:
+    kept = np.zeros(residuals.shape, dtype=np.bool_)
+    np.put_along_axis(kept, np.argpartition(residuals, half - 1, axis=1)[:, :half], True, axis=1)
+    return kept
+
+
+def _unique(masks: BoolArray) -> BoolArray:
+    """Without repetitions, first occurrence kept, order kept."""
+    first = {row.tobytes(): i for i, row in reversed(list(enumerate(masks)))}
+    return masks[sorted(first.values())]
 
 
 class _Kernel:
     """Many weighted fits at once; everything a step needs from the data is formed here, once."""
 
-    def __init__(self, reduction: Reduction, design: FloatArray, rank: int) -> None:
-        blocks = reduction.coordinates
+    def __init__(self, panel: Panel, reduction: Reduction, rank: int) -> None:
+        blocks, design = reduction.coordinates, panel.design
+        self.panel = panel
         self.n_clients, self.size, self.q = blocks.shape
         self.rank = min(rank, self.size)
         self.design = design
@@ -83,17 +103,20 @@ class _Kernel:
         self.scatter = (blocks @ blocks.transpose(0, 2, 1)).reshape(self.n_clients, -1)
         self.energy = np.einsum("ki,ki->k", self.flat, self.flat)
 
-    def step(self, masks: BoolArray, half: int) -> tuple[BoolArray, FloatArray]:
-        """Fit on every mask, keep the h clients with the smallest residual."""
-        residuals = self.residuals(masks.astype(np.float64))
-        nearest = np.argpartition(residuals, half - 1, axis=1)[:, :half]
-        kept = np.zeros_like(masks)
-        np.put_along_axis(kept, nearest, True, axis=1)
-        return kept, np.asarray(np.take_along_axis(residuals, nearest, axis=1).sum(axis=1))
+    def variance(self, masks: BoolArray, residuals: FloatArray) -> FloatArray:
+        """Residual variance (N,) of the masks; the known one when there is one."""
+        if self.panel.noise is not None:
+            return np.full(len(masks), max(self.panel.noise, self.panel.floor) ** 2)
+        _, p, q = self.panel.shape
+        columns = (masks.sum(axis=1) - int(self.panel.common_component)) * q - self.rank
+        freedom = np.maximum((p - self.rank) * columns, 1)
+        pooled = np.where(masks, residuals, 0.0).sum(axis=1) / freedom
+        return np.asarray(np.maximum(pooled, self.panel.floor**2))
 
-    def residuals(self, weights: FloatArray) -> FloatArray:
-        """Residual energies (N, K) of all clients about N fits."""
-        n_fits = weights.shape[0]
+    def residuals(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Residual energies (N, K) of all clients about the fits on N masks, and the first eigenvalue left out (N,)."""
+        weights = masks.astype(np.float64)
+        n_fits = len(weights)
         scatter = weights @ self.scatter
         residual = np.broadcast_to(self.energy + self.outside, (n_fits, self.n_clients))
         center = None
@@ -107,11 +130,14 @@ class _Kernel:
                 - 2.0 * self.design * (center @ self.flat.T)
                 + self.design**2 * np.einsum("ni,ni->n", center, center)[:, None]
             )
+        if self.size == 0:
+            return np.asarray(residual), np.zeros(n_fits)
+        values, vectors = np.linalg.eigh(scatter.reshape(n_fits, self.size, self.size))
+        left = values[:, -1 - self.rank] if self.rank < self.size else np.zeros(n_fits)
         if self.rank:
-            vectors = np.linalg.eigh(scatter.reshape(n_fits, self.size, self.size))[1]
             bases = np.ascontiguousarray(vectors[:, :, -self.rank :].transpose(0, 2, 1))  # (N, r, R)
             inside = (bases.reshape(-1, self.size) @ self.wide).reshape(n_fits, self.rank, self.n_clients, self.q)
             if center is not None:
                 inside -= self.design[:, None] * (bases @ block)[:, :, None, :]
             residual = residual - np.einsum("nrkq,nrkq->nk", inside, inside)
-        return np.asarray(residual)
+        return np.maximum(residual, 0.0), left

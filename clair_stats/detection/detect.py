@@ -80,8 +80,9 @@ def detect(
     fit = given_fit(panel, frame, center)
     noise: float | None = None
     if panel.noise is None:
-        _, statistics, degrees = standardised_residuals(panel, fit)
-        noise = float(np.sqrt(np.median(statistics) / stats.chi2.median(degrees[0]))) if degrees[0] > 0 else 0.0
+        residuals = standardised_residuals(panel, fit)
+        freedom = float(residuals.degrees[0])
+        noise = float(np.sqrt(np.median(residuals.raw) / stats.chi2.median(freedom))) if freedom > 0 else 0.0
     calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity, noise=noise)
     benign = ~(calibrated.p_values < per_client_level(level, checked.n_clients))
     return Detection(benign, calibrated.scores, calibrated.p_values, calibrated.thresholds, level)

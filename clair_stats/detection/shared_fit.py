@@ -13,7 +13,7 @@ import numpy as np
 from clair_stats.detection.panel import Panel
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["SharedFit", "fit_shared", "given_fit", "standardised_residuals"]
+__all__ = ["Residuals", "SharedFit", "fit_shared", "given_fit", "standardised_residuals"]
 
 # A direction of a client's own coefficients whose leverage exceeds this is fitted by that client alone.
 _FULL_LEVERAGE = 1.0 - 1e-6
@@ -27,6 +27,16 @@ class SharedFit:
     common: FloatArray  # (p, q), scale of the X_k
     members: BoolArray  # (K,), clients in the fit; all False when basis and common were given
     eigenvalues: FloatArray  # (p,), descending, of the scatter of the members; empty when given
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Off-subspace residuals R_k = (I − P_U)(Y_k − c_k M) of all clients against one fit."""
+
+    raw: FloatArray  # (K,), ‖R_k‖_F²
+    standardised: FloatArray  # (K,), T_k = tr R_k (I ∓ H_kk)^{-1} R_kᵀ, − for members; H: hat matrix, linearised fit
+    degrees: FloatArray  # (K,), (p − r)(q − number of directions that client k fits alone)
+    leverages: FloatArray  # (K,), largest leverage of a member on one direction of the subspace; 0 for others
 
 
 def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
@@ -57,19 +67,10 @@ def given_fit(panel: Panel, basis: FloatArray, common: FloatArray) -> SharedFit:
     return SharedFit(basis, common, np.zeros(panel.shape[0], dtype=np.bool_), np.zeros(0))
 
 
-def standardised_residuals(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, FloatArray]:
+def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     """Residual energies corrected for what each client itself contributed to the fit.
 
-    Returns
-    -------
-    raw : array, shape (K,)
-        ‖R_k‖_F², R_k = (I − P_U)(Y_k − c_k M).
-    standardised : array, shape (K,)
-        T_k = tr R_k (I − H_kk)^{-1} R_kᵀ for members and tr R_k (I + H_kk)^{-1} R_kᵀ for others, H the hat matrix of the
-        linearised fit; T_k/φ² is χ² with ``degrees`` degrees of freedom to first order in the noise
-        (docs/derivations/detection.md).
-    degrees : array, shape (K,)
-        (p − r)(q − number of fully leveraged directions of client k).
+    T_k/φ² is χ² with ``degrees`` degrees of freedom to first order in the noise (docs/derivations/detection.md).
     """
     n_clients, p, q = panel.shape
     rank = fit.basis.shape[1]
@@ -80,11 +81,11 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> tuple[FloatArray, Fl
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
-        return raw, raw.copy(), degrees
+        return Residuals(raw, raw.copy(), degrees, np.zeros(n_clients))
     mean_leverage = panel.design**2 / float(np.sum(panel.design[members] ** 2)) if panel.common_component else 0.0
     own = np.broadcast_to(np.where(members, 1.0 - mean_leverage, 1.0 + mean_leverage), (n_clients,))
     if rank == 0:
-        return raw, raw / np.maximum(own, 1e-12), degrees
+        return Residuals(raw, raw / np.maximum(own, 1e-12), degrees, np.zeros(n_clients))
     scatter = np.einsum("kiq,kjq->ij", inside[members], inside[members])
     values, vectors = np.linalg.eigh(scatter)
     keep = values > 1e-12 * values[-1]
@@ -99,4 +100,9 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> tuple[FloatArray, Fl
     safe = np.where(full, 1.0, remaining)
     correction = np.where(full, 0.0, np.where(members[:, None], energies, -energies) / safe)
     standardised = (raw + correction.sum(axis=1)) / np.maximum(own, 1e-12)
-    return raw, np.maximum(standardised, 0.0), degrees - (p - rank) * full.sum(axis=1)
+    return Residuals(
+        raw,
+        np.maximum(standardised, 0.0),
+        degrees - (p - rank) * full.sum(axis=1),
+        np.where(members, leverages[:, -1], 0.0),
+    )
