@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from simulations.backends import BackendError
+from simulations.store import StoreError
 from theory_checks.claim import EFFORTS, Claim, Effort
 from theory_checks.registry import find_claims
 from theory_checks.verdict import FAMILY_LEVEL, Verdict, write_verdicts
@@ -38,6 +42,16 @@ def _claims(names: list[str] | None) -> list[Claim]:
         return find_claims(list(names or ()))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="CLAIM") from error
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turn what the caller can mend (a store, a backend, a path) into one line and exit status 2."""
+    try:
+        yield
+    except (ValueError, OSError, StoreError, BackendError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 def print_verdicts(verdicts: list[Verdict]) -> None:
@@ -123,20 +137,16 @@ def run(
         if console.is_terminal:
             console.print(f"[dim]{name} …[/dim]")
 
-    try:
-        if sabotage:
+    if sabotage:
+        with _usage_errors():
             verdicts = run_claims(_claims(sabotage), chosen, stores, with_claims=False, progress=progress, **options)
-            print_verdicts(verdicts)
-            states = {verdict.status for verdict in verdicts}
-            raise typer.Exit(1 if "violated" in states else 3 if "inconclusive" in states else 0)
-        family = _claims(claims)
+        print_verdicts(verdicts)
+        states = {verdict.status for verdict in verdicts}
+        raise typer.Exit(1 if "violated" in states else 3 if "inconclusive" in states else 0)
+    family = _claims(claims)
+    with _usage_errors():
         verdicts = run_claims(family, chosen, stores, with_sabotages=with_sabotages, progress=progress, **options)
         write_verdicts(output, verdicts)
-    except (ValueError, OSError, RuntimeError) as error:
-        if isinstance(error, typer.Exit):
-            raise
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
     print_verdicts(verdicts)
     status = exit_status(verdicts)
     meaning = {
@@ -158,7 +168,8 @@ def agreement(
     """Certificate against empirical recovery on random and adversarial instances; ties are listed one by one."""
     from theory_checks.bulk import agreement as compare
 
-    found = compare(instances, stores, n_jobs=jobs, backend=backend)
+    with _usage_errors():
+        found = compare(instances, stores, n_jobs=jobs, backend=backend)
     typer.echo(f"{found.n} instances outside the ties, {len(found.ties)} ties within 1e-3, {found.unsolved} unsolved")
     typer.echo(f"certified: {found.certified_recovered} recovered, {found.certified_failed} not")
     typer.echo(f"not certified: {found.open_failed} not recovered, {found.open_recovered} recovered all the same")
@@ -182,7 +193,8 @@ def region(
     """Instances inside the theorem regions: no violation may occur; prints the exact upper 95 % bound."""
     from theory_checks.bulk import region as inside
 
-    evidence, suspects = inside(instances, stores, n_jobs=jobs, backend=backend)
+    with _usage_errors():
+        evidence, suspects = inside(instances, stores, n_jobs=jobs, backend=backend)
     typer.echo(evidence.detail)
     if len(suspects):
         typer.echo(suspects.to_string(index=False))
@@ -218,9 +230,10 @@ def maps(
     from theory_checks.maps import MAPS, draw_map, sample_map
 
     for name in MAPS:
-        sampled = sample_map(name, _effort(effort), stores, n_jobs=jobs, backend=backend)
-        for path in draw_map(sampled, output / name):
-            typer.echo(str(path))
+        with _usage_errors():
+            sampled = sample_map(name, _effort(effort), stores, n_jobs=jobs, backend=backend)
+            for path in draw_map(sampled, output / name):
+                typer.echo(str(path))
         n = int(sampled.replications.sum())
         typer.echo(f"{name}: {n} instances, {sampled.not_nested} of them not nested")
 
