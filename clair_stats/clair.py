@@ -13,7 +13,6 @@ from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.consensus import Consensus, find_consensus
 from clair_stats.detection.panel import Panel, panel_of
-from clair_stats.plots import plot_scores
 from clair_stats.records import (
     BoolArray,
     ClientEstimates,
@@ -107,6 +106,7 @@ class CLAIR:
     refinement_: Refinement
     consensus_: Consensus
     majority_: bool
+    client_names_: tuple[str, ...]
 
     def _check(self, checked: ClientEstimates) -> None:
         if checked.n_clients < 3:
@@ -191,6 +191,7 @@ class CLAIR:
     def _conclude(self, checked: ClientEstimates, blocks: FloatArray, panel: Panel, consensus: Consensus) -> None:
         fit, calibrated = consensus.fit, consensus.calibrated
         members = consensus.collaborative_set
+        self.client_names_ = checked.names
         self.majority_ = consensus.majority
         self.consensus_ = consensus
         if not consensus.majority:
@@ -232,6 +233,9 @@ class CLAIR:
 
     def plot(self, path: str | Path) -> None:
         """Draw the scores with their thresholds (.png, .pdf or .svg)."""
+        # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
+        from clair_stats.plots import plot_scores
+
         plot_scores(self, Path(path))
 
     def __repr__(self) -> str:

@@ -25,7 +25,6 @@ from clair_stats.decomposition.verify import verify_solution
 from clair_stats.detection.reasons import explain_clients
 from clair_stats.files import check_output, read_estimates, write_arrays
 from clair_stats.linalg import project_on
-from clair_stats.plots import plot_scores
 from clair_stats.records import ClientEstimates, FloatArray
 from clair_stats.theory import instance_certificate, recovery_condition
 
@@ -189,7 +188,7 @@ def inspect(
         console.print(model.summary(), soft_wrap=True)
         _print_clients(estimates, model, console)
         if plot is not None:
-            plot_scores(model, plot, names=estimates.names)
+            model.plot(plot)
             console.print(f"scores drawn in {plot}", soft_wrap=True)
     raise typer.Exit(_exit_status(model))
 

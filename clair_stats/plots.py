@@ -36,7 +36,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         raise
 
 
-def draw_scores(model: CLAIR, axes: Axes, names: tuple[str, ...] | None = None) -> None:
+def draw_scores(model: CLAIR, axes: Axes) -> None:
     """Scores ρ_k with their thresholds, largest ratio first."""
     detection = model.detection_
     scores, thresholds = detection.scores, detection.threshold
@@ -55,16 +55,15 @@ def draw_scores(model: CLAIR, axes: Axes, names: tuple[str, ...] | None = None) 
     axes.set_ylabel("score: off-subspace residual norm")
     axes.set_title(f"{int((~detection.collaborative_set).sum())} of {scores.size} clients flagged, rank {model.rank_}")
     if scores.size <= _MOST_NAMES:
-        labels = names if names is not None else tuple(str(k) for k in range(scores.size))
-        axes.set_xticks(positions, [labels[k] for k in order], rotation=90, fontsize=7)
+        axes.set_xticks(positions, [model.client_names_[k] for k in order], rotation=90, fontsize=7)
     else:
         axes.set_xlabel("clients, most suspicious first")
     axes.legend(frameon=False)
 
 
-def plot_scores(model: CLAIR, path: Path, *, names: tuple[str, ...] | None = None) -> None:
+def plot_scores(model: CLAIR, path: Path) -> None:
     """Draw the scores of a fitted model into a file (.png, .pdf or .svg)."""
     n_clients = model.detection_.scores.size
     figure = Figure(figsize=(min(max(6.0, 0.17 * n_clients + 2.0), 14.0), 4.2), layout="constrained")
-    draw_scores(model, figure.subplots(), names)
+    draw_scores(model, figure.subplots())
     save_figure(figure, path)

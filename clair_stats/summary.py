@@ -48,4 +48,4 @@ def _closest(model: CLAIR) -> str:
         ratio = np.abs(np.log(model.detection_.scores / model.detection_.threshold))
     k = int(np.nanargmin(ratio))
     side = "benign" if model.collaborative_set_[k] else "flagged"
-    return f"closest to its threshold: client index {k} ({side}, p-value {p_values[k]:.2g})"
+    return f"closest to its threshold: {model.client_names_[k]} ({side}, p-value {p_values[k]:.2g})"

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from clair_stats.decomposition.accelerated import solve_accelerated
 from clair_stats.decomposition.certificate import Certificate, certify
 from clair_stats.decomposition.compression import Compression, compress_dense, compress_factors
-from clair_stats.decomposition.conic import solve_conic
 from clair_stats.decomposition.exact import solve_exact
 from clair_stats.decomposition.noise_ball import solve_noise_ball
 from clair_stats.decomposition.options import Options, Solver, check_block_penalty, check_options
@@ -289,6 +288,9 @@ def _solve(problem: Problem, options: Options, start: WarmStart | None) -> tuple
         zero = np.zeros_like(problem.tall)
         point = SolverPoint(zero[0], zero, zero, zero, 0, "closed_form")
     elif options.solver == "conic":
+        # Imported here: cvxpy takes half of the library's import time, and only this branch needs it.
+        from clair_stats.decomposition.conic import solve_conic
+
         point = solve_conic(problem, tolerance=options.tol, max_iterations=options.max_iterations)
     else:
         method = {"E": solve_exact, "B": solve_noise_ball, "N": solve_accelerated}[problem.program]
