@@ -58,7 +58,11 @@ def compress_dense(tall: FloatArray, *, common_component: bool) -> Compression:
 
 
 def compress_factors(
-    factors: Sequence[tuple[FloatArray, FloatArray]], *, common_component: bool, scale: float = 1.0
+    factors: Sequence[tuple[FloatArray, FloatArray]],
+    *,
+    common_component: bool,
+    scale: float = 1.0,
+    keep_frames: bool = True,
 ) -> Compression:
     """Coordinates of X_k = B_kA_k, from QRs of the factors.
 
@@ -70,6 +74,9 @@ def compress_factors(
         zeros, which no norm sees); with M free the row frame is shared and the core min(q, Σ s_k) rows high.
     scale : float
         The core is divided by it.
+    keep_frames : bool
+        False leaves the frames out: half the time, and 67 MB less for 64 clients of rank 16 at 4096 × 4096.  The core
+        is the same, so the frames can be had later.
 
     Returns
     -------
@@ -82,26 +89,35 @@ def compress_factors(
     left: FloatArray | None = None
     lefts = [pair[0] for pair in factors]
     if total < p:
-        left, triangular = np.linalg.qr(np.concatenate(lefts, axis=1))
+        left, triangular = _qr(np.concatenate(lefts, axis=1), keep_frames)
         lefts = [triangular[:, ends[k] : ends[k + 1]] for k in range(len(factors))]
-    width = left.shape[1] if left is not None else p
+    width = min(total, p)
 
     if common_component:
         rights = [pair[1].T for pair in factors]
         shared: FloatArray | None = None
         if total < q:
-            shared, triangular = np.linalg.qr(np.concatenate(rights, axis=1))
+            shared, triangular = _qr(np.concatenate(rights, axis=1), keep_frames)
             rights = [triangular[:, ends[k] : ends[k + 1]] for k in range(len(factors))]
-        core = np.empty((len(factors), q if shared is None else shared.shape[1], width))
+        core = np.empty((len(factors), min(total, q), width))
         for k, (left_k, right_k) in enumerate(zip(lefts, rights, strict=True)):
             np.matmul(right_k / scale, left_k.T, out=core[k])
         return Compression(core, left, shared)
 
     highest = min(max(ranks), q)
     core = np.zeros((len(factors), highest, width))
-    frames = np.zeros((len(factors), q, highest))
+    frames = np.zeros((len(factors), q, highest)) if keep_frames else None
     for k, (left_k, pair) in enumerate(zip(lefts, factors, strict=True)):
-        frame, triangular = np.linalg.qr(pair[1].T)
+        frame, triangular = _qr(pair[1].T, keep_frames)
         core[k, : triangular.shape[0]] = (triangular / scale) @ left_k.T
-        frames[k, :, : frame.shape[1]] = frame
+        if frame is not None and frames is not None:
+            frames[k, :, : frame.shape[1]] = frame
     return Compression(core, left, frames)
+
+
+def _qr(matrix: FloatArray, keep_frame: bool) -> tuple[FloatArray | None, FloatArray]:
+    """Orthonormal factor (None when not wanted) and triangular factor, the same with and without."""
+    if keep_frame:
+        frame, triangular = np.linalg.qr(matrix)
+        return frame, triangular
+    return None, np.asarray(np.linalg.qr(matrix, mode="r"), dtype=np.float64)

@@ -41,7 +41,7 @@ class ModulesDecomposition:
     block_penalty: float
     solver: str
     _point: JointPoint = field(repr=False)
-    _compressions: tuple[Compression, ...] = field(repr=False)
+    _source: Sequence[ClientEstimates | ArrayLike] = field(repr=False)
     _shapes: tuple[tuple[int, int], ...] = field(repr=False)
     _problems: tuple[Problem, ...] = field(repr=False)
 
@@ -73,7 +73,8 @@ class ModulesDecomposition:
             common_component=problem.common_component,
             solver=self.solver,
         )
-        compression = self._compressions[number]
+        record = as_client_estimates(self._source[number])
+        compression = _compressed(record, problem.common_component, keep_frames=True)
         return FactoredDecomposition(core, compression.left, compression.right, self._shapes[number])
 
 
@@ -94,7 +95,8 @@ def decompose_modules(
     Parameters
     ----------
     modules : sequence of ClientEstimates or array_like (K, p_m, q_m)
-        Items are read once, in order, and not kept: a sequence that loads its items on access keeps memory low.
+        Items are read once, in order, and one again when ``module(number)`` asks for it; nothing of them is kept but a
+        compressed core.  A sequence that loads its items on access keeps memory low.
     block_penalty : float, optional
         λ; by default 1.8 √(Σ_m r̃_m/K), r̃_m the rank guess of module m.
     noise_penalty, noise_radius : float
@@ -119,7 +121,6 @@ def decompose_modules(
     """
     if not len(modules):
         raise ValueError("modules: none given; give one stack or set of factors per module")
-    compressions: list[Compression] = []
     cores: list[FloatArray] = []
     scales: list[float] = []
     shapes: list[tuple[int, int]] = []
@@ -145,10 +146,9 @@ def decompose_modules(
                 f"modules[{number}]: its clients are not those of modules[0]; "
                 "give all modules the same clients, in one order"
             )
-        compression = _compressed(record, common_component)
+        compression = _compressed(record, common_component, keep_frames=False)
         scale = _module_scale(compression.core, common_component) if scale_modules == "median" else 1.0
         core = compression.core / scale
-        compressions.append(Compression(core[:0], compression.left, compression.right))
         cores.append(core)
         scales.append(scale)
         shapes.append(record.block_shape)
@@ -183,15 +183,15 @@ def decompose_modules(
         lam,
         point.method,
         point,
-        tuple(compressions),
+        modules,
         tuple(shapes),
         problems,
     )
 
 
-def _compressed(record: ClientEstimates, common_component: bool) -> Compression:
+def _compressed(record: ClientEstimates, common_component: bool, *, keep_frames: bool) -> Compression:
     if record.factors is not None:
-        return compress_factors(record.factors, common_component=common_component)
+        return compress_factors(record.factors, common_component=common_component, keep_frames=keep_frames)
     tall = np.ascontiguousarray(record.dense().transpose(0, 2, 1))
     return compress_dense(tall, common_component=common_component)
 
