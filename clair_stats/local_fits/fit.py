@@ -28,6 +28,15 @@ class LocalFit:
     residual_degrees_of_freedom: float  # per response, after the parameters spent
     converged: bool
     message: str  # how the fit ended, in prose
+    entry_variances: FloatArray | None = None  # (p, q), where they are known better than through R and S
+
+    @property
+    def standard_errors(self) -> FloatArray:
+        """Standard error of every entry, (p, q): from ``entry_variances``, else √(R_ii S_jj)."""
+        if self.entry_variances is not None:
+            return np.sqrt(self.entry_variances)
+        variances = np.outer(np.diag(self.row_covariance), np.diag(self.column_covariance))
+        return np.asarray(np.sqrt(np.maximum(variances, 0.0)), dtype=np.float64)
 
     @property
     def noise_scale(self) -> float:
@@ -40,8 +49,25 @@ class LocalFit:
         return math.sqrt(float(np.trace(self.row_covariance) * np.trace(self.column_covariance)) / (p * q))
 
     @classmethod
+    def from_full_covariance(
+        cls, estimate: FloatArray, covariance: FloatArray, **fields: float | bool | str
+    ) -> LocalFit:
+        """Build a fit from Cov(vec E), shape (p, q, p, q): both marginals and every entry's own variance are kept."""
+        p, q = estimate.shape
+        row = np.einsum("ijkj->ik", covariance) / q
+        column = np.einsum("ijil->jl", covariance)
+        average = float(np.trace(column)) / q
+        return cls.from_covariances(
+            estimate,
+            row,
+            column / average if average > 0.0 else column,
+            entry_variances=np.einsum("ijij->ij", covariance).reshape(p, q).copy(),
+            **fields,
+        )
+
+    @classmethod
     def from_covariances(
-        cls, estimate: FloatArray, row: FloatArray, column: FloatArray, **fields: float | bool | str
+        cls, estimate: FloatArray, row: FloatArray, column: FloatArray, **fields: float | bool | str | FloatArray
     ) -> LocalFit:
         """Build a fit, moving the scale of ``column`` into ``row`` so that tr(S) = q."""
         average = float(np.trace(column)) / column.shape[0]
