@@ -31,9 +31,7 @@ def solve_accelerated(
 
     The returned L is a thresholded matrix, so it is exactly of low rank; S is optimal for it.
     """
-    # A common block moves M only (equivariance (v)); without it sums of squares keep their accuracy.
-    offset = problem.tall.mean(axis=0) if problem.common_component else np.zeros(problem.tall.shape[1:])
-    x = problem.tall - offset
+    x = problem.tall
     tau, bounds = problem.noise_penalty, problem.block_bounds
     tracker = SpectrumTracker(centred=problem.common_component, partial=partial_spectrum)
     sparse = np.zeros_like(x) if warm_start is None else warm_start.block_sparse
@@ -59,7 +57,7 @@ def solve_accelerated(
         value += float(bounds @ tall_norms(fitted))
         target = tolerance * max(value, float(np.finfo(np.float64).tiny))
         if value - _dual_value(x, argument, bounds) <= refused * target or iteration == max_iterations:
-            common = offset if mean is None else offset + mean
+            common = np.zeros(x.shape[1:]) if mean is None else mean
             point = SolverPoint(common, low_rank, fitted, argument, iteration, "accelerated")
             achieved = accept(point)
             if achieved <= tolerance:

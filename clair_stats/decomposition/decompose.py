@@ -202,9 +202,8 @@ def _compressed(record: ClientEstimates, options: Options, *, compress: bool) ->
         return found, scale
     blocks = record.dense()
     scale = _binary_scale(max(float(blocks.max()), -float(blocks.min())))
-    tall = blocks if scale == 1.0 else blocks / scale
-    if options.shared == "columns":
-        tall = np.ascontiguousarray(tall.transpose(0, 2, 1))
+    oriented = blocks.transpose(0, 2, 1) if options.shared == "columns" else blocks
+    tall = np.multiply(oriented, 1.0 / scale, order="C")
     if not compress or options.solver == "conic":
         return Compression(tall, None, None), scale
     return compress_dense(tall, common_component=options.common_component), scale
@@ -229,6 +228,10 @@ def _solve_core(
     start: WarmStart | None,
 ) -> Decomposition:
     """Solve in the coordinates of ``core`` (tall, scaled); the record's arrays are (K, p', q'), on the data's scale."""
+    # ``core`` is a fresh array: taking the mean block out in place moves M only.
+    shift = core.mean(axis=0) if options.common_component else np.zeros(core.shape[1:])
+    if options.common_component:
+        core -= shift
     blocks = from_tall(core)
     lam = (
         default_block_penalty(blocks, common_component=options.common_component)
@@ -256,7 +259,7 @@ def _solve_core(
 
     value_scale = scale * scale if problem.program == "N" else scale
     return Decomposition(
-        common=border(point.common, scale),
+        common=border(point.common + shift, scale),
         low_rank=border(point.low_rank, scale),
         block_sparse=border(point.block_sparse, scale),
         dual=border(certificate.dual, scale if problem.program == "N" else 1.0),
@@ -284,7 +287,8 @@ def _solve(problem: Problem, options: Options, start: WarmStart | None) -> tuple
         verdicts[:] = [certify(problem, point.common, point.low_rank, point.block_sparse, point.dual_candidate)]
         return verdicts[-1].relative_gap
 
-    if not problem.tall.any():
+    size = float(np.linalg.norm(problem.tall))
+    if size == 0.0 or (problem.noise_radius is not None and size <= problem.noise_radius):
         zero = np.zeros_like(problem.tall)
         point = SolverPoint(zero[0], zero, zero, zero, 0, "closed_form")
     elif options.solver == "conic":

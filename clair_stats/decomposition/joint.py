@@ -126,7 +126,7 @@ class _Ensemble:
             return point
         # For (N) no constraint binds, so the thresholded matrix itself, exactly of low rank, is the better part.
         low_rank = (leading.scaled_left() @ leading.basis.T).reshape(state.x.shape)
-        common = np.zeros(state.x.shape[1:]) if mean is None or state.offset is None else mean + state.offset
+        common = np.zeros(state.x.shape[1:]) if mean is None else mean
         return SolverPoint(common, low_rank, point.block_sparse, point.dual_candidate, iteration, "splitting")
 
 

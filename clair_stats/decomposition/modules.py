@@ -44,6 +44,7 @@ class ModulesDecomposition:
     _source: Sequence[ClientEstimates | ArrayLike] = field(repr=False)
     _shapes: tuple[tuple[int, int], ...] = field(repr=False)
     _problems: tuple[Problem, ...] = field(repr=False)
+    _shifts: tuple[FloatArray, ...] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.module_scales)
@@ -57,7 +58,7 @@ class ModulesDecomposition:
         candidate = point.dual_candidate
         dual = candidate - candidate.mean(axis=0) if problem.common_component else candidate
         core = _Decomposition(
-            common=from_tall(point.common * scale),
+            common=from_tall(point.common * scale + self._shifts[number]),
             low_rank=from_tall(point.low_rank * scale),
             block_sparse=from_tall(point.block_sparse * scale),
             dual=from_tall(dual * self._point.certificate.multiple),
@@ -123,6 +124,7 @@ def decompose_modules(
         raise ValueError("modules: none given; give one stack or set of factors per module")
     cores: list[FloatArray] = []
     scales: list[float] = []
+    shifts: list[FloatArray] = []
     shapes: list[tuple[int, int]] = []
     options, names, guesses = None, None, 0
     for number in range(len(modules)):
@@ -148,8 +150,11 @@ def decompose_modules(
             )
         compression = _compressed(record, common_component, keep_frames=False)
         scale = _module_scale(compression.core, common_component) if scale_modules == "median" else 1.0
-        core = compression.core / scale
+        core = compression.core
+        shift = core.mean(axis=0) if common_component else np.zeros(core.shape[1:])
+        core = (core - shift) / scale
         cores.append(core)
+        shifts.append(shift)
         scales.append(scale)
         shapes.append(record.block_shape)
         if block_penalty is None:
@@ -186,6 +191,7 @@ def decompose_modules(
         modules,
         tuple(shapes),
         problems,
+        tuple(shifts),
     )
 
 

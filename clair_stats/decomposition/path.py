@@ -49,7 +49,9 @@ def penalty_path(
     record = as_client_estimates(estimates)
     name = "block_penalty" if block_penalties is not None else "noise_penalty"
     solutions: list[Decomposition] = []
-    for value in block_penalties if block_penalties is not None else noise_penalties or ():
+    values = block_penalties if block_penalties is not None else noise_penalties
+    assert values is not None
+    for value in values:
         start = solutions[-1] if solutions else None
         solutions.append(decompose(record, **{**options, name: value, "warm_start": start}))
     return tuple(solutions)

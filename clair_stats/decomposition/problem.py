@@ -50,7 +50,10 @@ def tall_norms(tall: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One instance of program (E), (B) or (N), entries of moderate size (front doors scale by a power of two).
+    """One instance of program (E), (B) or (N).
+
+    Front doors scale the entries to moderate size (by a power of two) and, with M free, take the mean block out: it
+    moves M only (equivariance (v)), and without it sums of squares and inner products keep their accuracy.
 
     Parameters
     ----------

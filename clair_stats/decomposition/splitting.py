@@ -36,6 +36,7 @@ _RELAXATION = 1.6
 _PENALTY_FACTOR = 2.0
 # Up to this many rows the full Gram eigenproblem costs less than following a part of it.
 _SMALL = 64
+_EXTREME = 100.0
 _BALANCE_AT = (12, 24, 40, 60, 90, 130, 200, 300, 500)
 
 
@@ -144,9 +145,7 @@ class SplittingState:
         work: FloatArray | None = None,
     ) -> None:
         self.problem, self.second_step, self.method = problem, second_step, method
-        # A common block moves M only (equivariance (v)); without it sums of squares keep their accuracy.
-        self.offset = problem.tall.mean(axis=0) if problem.common_component else None
-        self.x = problem.tall if self.offset is None else problem.tall - self.offset
+        self.x = problem.tall
         self.norms = tall_norms(self.x)
         self.rho = initial_penalty(problem, self.norms)
         # Every stack is allocated once: at 40 × 1200 the page faults of a fresh one cost ten times its arithmetic.
@@ -159,6 +158,14 @@ class SplittingState:
         )
         self.dual: FloatArray | None = None
         self.value = 1.0
+
+        outlying = self.norms > _EXTREME * float(np.median(self.norms))
+        if outlying.any() and not outlying.all() and not problem.common_component:
+            # A block moves by about λ/ρ a step, so one that is 1e9 times the others would take 1e9 steps to get to S.
+            threshold = problem.penalties[outlying] / self.rho
+            self.y = np.zeros_like(self.x)
+            self.y[outlying] = self.x[outlying] * (1.0 - threshold / self.norms[outlying])[:, None, None]
+            self._second()
 
     def start_from(self, warm_start: WarmStart) -> None:
         """Start from S and the dual point of a neighbouring problem."""
@@ -237,10 +244,9 @@ class SplittingState:
         sparse = self.f[:, None, None] * self.y
         sparse[self.f == 0.0] = 0.0
         common = np.zeros(self.x.shape[1:])
-        if self.offset is not None:
-            mean = low_rank.mean(axis=0)
-            low_rank -= mean
-            common = mean + self.offset
+        if self.problem.common_component:
+            common = low_rank.mean(axis=0)
+            low_rank -= common
         candidate = self.dual if dual is None else dual
         assert candidate is not None
         return SolverPoint(common, low_rank, sparse, candidate, iteration, self.method)
