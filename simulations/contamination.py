@@ -17,8 +17,12 @@ sign_flip      −scale·Θ_k                                                   
 scaled         scale·Θ_k                                                                   (scale − 1)(I − P_U)M*
 =============  ==========================================================================  ==========================
 
-Without a common component ``sign_flip`` and ``scaled`` move a client inside span(U*) only; by the definition of
-theory.md section 1 such a client is benign, and :func:`simulations.instance.benign_by_definition` says so.
+Two more are built from what the others send, and the same block for all attackers: ``inner_product``, −scale × mean of
+the benign Θ_k (Xie, Koyejo and Gupta, "Fall of empires", UAI 2019), and ``little_is_enough``, mean − scale·z ×
+entrywise standard deviation of the benign Θ_k, z of that paper (Baruch, Baruch and Goldberg, NeurIPS 2019).
+
+Without a common component ``sign_flip``, ``scaled`` and ``inner_product`` move a client inside span(U*) only; by the
+definition of theory.md section 1 such a client is benign; :func:`simulations.instance.benign_by_definition` says so.
 Contamination acts on targets: the client's estimation error is added afterwards, as for every other client.
 """
 
@@ -30,6 +34,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from scipy.stats import norm
 
 from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.records import BoolArray, FloatArray
@@ -108,6 +113,21 @@ def _scaled(clean: Clean, members: BoolArray, scale: float, generator: np.random
     return scale * clean.targets[members]
 
 
+def _inner_product(clean: Clean, members: BoolArray, scale: float, generator: np.random.Generator) -> FloatArray:
+    block = -scale * clean.targets[~members].mean(axis=0)
+    return np.repeat(block[None], int(members.sum()), axis=0)
+
+
+def _little_is_enough(clean: Clean, members: BoolArray, scale: float, generator: np.random.Generator) -> FloatArray:
+    benign, attackers = clean.targets[~members], int(members.sum())
+    # The attackers win a majority when they stay nearer to the mean than this many benign clients.
+    supporters = members.size // 2 + 1 - attackers
+    z = float(norm.ppf((benign.shape[0] - supporters) / benign.shape[0])) if supporters > 0 else 1.0
+    # Few attackers get z ≤ 0 from the formula, which would leave the mean alone or turn the attack round.
+    block = benign.mean(axis=0) - scale * max(z, 0.1) * benign.std(axis=0)
+    return np.repeat(block[None], attackers, axis=0)
+
+
 CONTAMINATIONS: Mapping[str, Mode] = MappingProxyType(
     {
         "random": _random,
@@ -117,6 +137,8 @@ CONTAMINATIONS: Mapping[str, Mode] = MappingProxyType(
         "mimic": _mimic,
         "sign_flip": _sign_flip,
         "scaled": _scaled,
+        "inner_product": _inner_product,
+        "little_is_enough": _little_is_enough,
     }
 )
 

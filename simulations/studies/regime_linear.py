@@ -1,0 +1,53 @@
+"""Linear regression beyond the textbook: the claims of Theorems 3 to 5 with heavy tails, outliers, ridge and Huber.
+
+Settings were fixed before the first run: 10 to 80 observations per coefficient.  The plain study of OLS with unequal
+clients is :mod:`simulations.studies.linear_regression`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from simulations.regimes.robust_regression import RobustRegressionRegime
+from simulations.studies._regime_design import RegimeDesign
+
+__all__ = ["DESIGN", "STUDY"]
+
+_BASE = RobustRegressionRegime(
+    n_clients=12,
+    n_rows=10,
+    n_columns=3,
+    rank=2,
+    share=0.25,
+    coefficient_scale=0.5,
+    common_scale=0.1,
+    sample_size=200,
+)
+
+DESIGN = RegimeDesign(
+    name="regime_linear",
+    title="Linear regression with OLS, ridge and Huber: error law, collaborative set, gain and level",
+    variants={
+        "ols, normal": replace(_BASE, estimator="ols"),
+        "huber, student 2.5": replace(_BASE, estimator="huber", error_law="student"),
+    },
+    sizes=(100, 200, 400, 800),
+    separations=(0.25, 0.5, 1.0, 2.0),
+    clients=(8, 16, 32),
+    departures={
+        "H 0.05": ("ols, normal", {"heterogeneity_scale": 0.05}),
+        "H 0.2": ("ols, normal", {"heterogeneity_scale": 0.2}),
+        "n = 15": ("ols, normal", {"sample_size": 15}),
+        "ridge 60": ("ols, normal", {"estimator": "ridge", "ridge": 60.0}),
+        "correlated": ("ols, normal", {"design_correlation": 0.8}),
+        "student 2.5": ("ols, normal", {"error_law": "student"}),
+        "outliers": ("ols, normal", {"error_law": "outliers"}),
+        "outliers, huber": ("huber, student 2.5", {"error_law": "outliers"}),
+        "huber, student 1.5": ("huber, student 2.5", {"error_degrees": 1.5}),
+        "inner-product manipulation": ("ols, normal", {"contamination": "inner_product"}),
+        "a little is enough": ("ols, normal", {"contamination": "little_is_enough"}),
+    },
+    root_seed=20260714,
+)
+
+STUDY = DESIGN.study()
