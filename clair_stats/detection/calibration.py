@@ -7,10 +7,10 @@ residual variance of the *other* members is F.  A tolerance for benign heterogen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import SharedFit, standardised_residuals
@@ -30,6 +30,17 @@ class Calibrated:
     noise: float  # φ, known or estimated, never below the rounding floor
     leverages: FloatArray  # (K,), largest share of one direction of the subspace that a member carries alone
 
+    def tightened(self, p_values: FloatArray, excess: FloatArray) -> Calibrated:
+        """With the second look: smaller p-values, and thresholds lowered where its ``excess`` over its limit is > 1."""
+        if not (excess > 1.0).any():
+            return self
+        lowered = np.where(excess > 1.0, self.scores / np.sqrt(np.maximum(excess, 1.0)), self.thresholds)
+        return replace(
+            self,
+            p_values=np.fmin(self.p_values, p_values),
+            thresholds=np.minimum(self.thresholds, lowered),
+        )
+
 
 def per_client_level(level: float, n_clients: int) -> float:
     """Šidák: the level of each of K independent tests whose family-wise level is ``level``."""
@@ -37,7 +48,7 @@ def per_client_level(level: float, n_clients: int) -> float:
 
 
 def residual_variance(panel: Panel, fit: SharedFit, raw: FloatArray) -> tuple[float, float]:
-    """Residual sum of squares of the members and its degrees of freedom (p − r)((|C| − 1)q − r); −1 only with M free."""
+    """Residual sum of squares of the members and its degrees of freedom (p − r)((|C| − 1)q − r), |C| if M = 0."""
     _, p, q = panel.shape
     rank = fit.basis.shape[1]
     replications = int(fit.members.sum()) - int(panel.common_component)
@@ -83,9 +94,12 @@ def _chi_square(
 ) -> tuple[FloatArray, FloatArray]:
     scaled = statistics / phi**2
     if not shift.any():
-        return stats.chi2.sf(scaled, degrees), phi**2 * stats.chi2.isf(alpha, degrees)
+        return special.chdtrc(degrees, scaled), phi**2 * special.chdtri(degrees, alpha)
     center = shift / phi**2
-    return stats.ncx2.sf(scaled, degrees, center), phi**2 * stats.ncx2.isf(alpha, degrees, center)
+    return (
+        np.asarray(stats.ncx2.sf(scaled, degrees, center)),
+        np.asarray(phi**2 * stats.ncx2.isf(alpha, degrees, center)),
+    )
 
 
 def _fisher(
@@ -100,8 +114,8 @@ def _fisher(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (statistics / degrees) / (rest / others)
     ratio = np.where(statistics == 0, 0.0, ratio)
-    quantile = stats.f.isf(alpha, degrees, others)
+    quantile = special.fdtri(degrees, others, 1.0 - alpha)
     fraction = quantile * degrees / others
     critical = np.where(members, total * fraction / (1.0 + fraction), total * fraction)
-    p_values = np.where(possible, stats.f.sf(ratio, degrees, others), np.nan)
+    p_values = np.where(possible, special.fdtrc(degrees, others, ratio), np.nan)
     return p_values, np.where(possible, critical, np.inf)

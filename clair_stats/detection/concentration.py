@@ -21,8 +21,8 @@ from clair_stats.records import BoolArray, FloatArray
 __all__ = ["best_groups", "random_subsets"]
 
 _HALF_STEPS = 3
-_GROWTH_STEPS = 4
-_KEPT = 100
+_GROWTH_STEPS = 3
+_SAME_BASIN = 0.85
 
 
 def random_subsets(n_clients: int, sizes: Mapping[int, int], generator: np.random.Generator) -> BoolArray:
@@ -43,28 +43,45 @@ def best_groups(
     Returns
     -------
     array, shape (≤ n_best, K) of bool
-        Distinct groups: white residual first, then by size.
+        Distinct groups with white residual, largest first; one group when none is white.
     """
+    n_clients = panel.shape[0]
     kernel = _Kernel(panel, reduction, rank)
     masks = starts
     for _ in range(_HALF_STEPS):
         residuals, _ = kernel.residuals(masks)
-        masks = _nearest(residuals, half)
-    totals = np.where(masks, residuals, 0.0).sum(axis=1)
-    masks = _unique(masks[np.argsort(totals, kind="stable")])[:_KEPT]
+        masks = _unique(_nearest(residuals, half))
     cut = _relative_cut(panel, rank, level)
+    stages = [masks]
     for _ in range(_GROWTH_STEPS):
         residuals, _ = kernel.residuals(masks)
         passed = residuals <= cut * kernel.variance(masks, residuals)[:, None]
-        masks = np.where((passed.sum(axis=1) >= half)[:, None], passed, _nearest(residuals, half))
-        masks = _unique(masks)
+        masks = _unique(np.where((passed.sum(axis=1) >= half)[:, None], passed, _nearest(residuals, half)))
+        stages.append(masks)
+    # Every stage is a candidate: one contaminated client let in by noise can pull in the others at the next step.
+    masks = _unique(np.concatenate(stages[1:]))
     residuals, left = kernel.residuals(masks)
-    variance = kernel.variance(masks, residuals)
     sizes = masks.sum(axis=1)
     _, p, q = panel.shape
-    edges = np.array([noise_edge(p - rank, (n - int(panel.common_component)) * q - rank) for n in sizes])
-    white = left <= variance * edges
-    return masks[np.lexsort((-sizes, ~white))][:n_best]
+    edges = np.array(
+        [noise_edge(p - rank, (n - int(panel.common_component)) * q - rank) for n in range(half, n_clients + 1)]
+    )
+    white = left <= kernel.variance(masks, residuals) * edges[sizes - half]
+    order = np.lexsort((-sizes, ~white))
+    return _basins(masks[order], max(1, min(n_best, int(white.sum()))))
+
+
+def _basins(masks: BoolArray, count: int) -> BoolArray:
+    """The first ``count`` masks, leaving out any that is nearly equal to an earlier one (Jaccard index)."""
+    chosen = [0]
+    counts = masks.astype(np.float64)
+    for i in range(1, len(masks)):
+        if len(chosen) == count:
+            break
+        common = counts[chosen] @ counts[i]
+        if (common < _SAME_BASIN * (counts[chosen].sum(axis=1) + counts[i].sum() - common)).all():
+            chosen.append(i)
+    return masks[chosen]
 
 
 def _relative_cut(panel: Panel, rank: int, level: float) -> float:
@@ -80,9 +97,10 @@ def _nearest(residuals: FloatArray, half: int) -> BoolArray:
 
 
 def _unique(masks: BoolArray) -> BoolArray:
-    """Without repetitions, first occurrence kept, order kept."""
-    first = {row.tobytes(): i for i, row in reversed(list(enumerate(masks)))}
-    return masks[sorted(first.values())]
+    """Without repetitions, in a fixed order."""
+    packed = np.ascontiguousarray(np.packbits(masks, axis=1))
+    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    return masks[np.unique(keys, return_index=True)[1]]
 
 
 class _Kernel:
@@ -99,7 +117,6 @@ class _Kernel:
         if design.any():
             blocks = blocks - design[:, None, None] * np.median(blocks / design[:, None, None], axis=0)
         self.flat = np.ascontiguousarray(blocks.reshape(self.n_clients, -1))
-        self.wide = np.ascontiguousarray(blocks.transpose(1, 0, 2).reshape(self.size, -1))
         self.scatter = (blocks @ blocks.transpose(0, 2, 1)).reshape(self.n_clients, -1)
         self.energy = np.einsum("ki,ki->k", self.flat, self.flat)
 
@@ -135,9 +152,14 @@ class _Kernel:
         values, vectors = np.linalg.eigh(scatter.reshape(n_fits, self.size, self.size))
         left = values[:, -1 - self.rank] if self.rank < self.size else np.zeros(n_fits)
         if self.rank:
-            bases = np.ascontiguousarray(vectors[:, :, -self.rank :].transpose(0, 2, 1))  # (N, r, R)
-            inside = (bases.reshape(-1, self.size) @ self.wide).reshape(n_fits, self.rank, self.n_clients, self.q)
+            bases = vectors[:, :, -self.rank :]
+            projectors = bases @ bases.transpose(0, 2, 1)
+            residual = residual - projectors.reshape(n_fits, -1) @ self.scatter.T
             if center is not None:
-                inside -= self.design[:, None] * (bases @ block)[:, :, None, :]
-            residual = residual - np.einsum("nrkq,nrkq->nk", inside, inside)
+                shadow = (projectors @ block).reshape(n_fits, -1)
+                residual = (
+                    residual
+                    + 2.0 * self.design * (shadow @ self.flat.T)
+                    - self.design**2 * np.einsum("ni,ni->n", shadow, shadow)[:, None]
+                )
         return np.maximum(residual, 0.0), left

@@ -15,6 +15,7 @@ import numpy as np
 
 from clair_stats.detection.calibration import Calibrated, calibrate, per_client_level
 from clair_stats.detection.concentration import best_groups, random_subsets
+from clair_stats.detection.directions import second_look, suspicious_directions
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import Reduction, reduce_panel
 from clair_stats.detection.shared_fit import SharedFit, fit_shared
@@ -25,7 +26,7 @@ __all__ = ["Consensus", "RankEvidence", "find_consensus"]
 
 _SUBSETS = (100, 50, 30)
 _MAX_STEPS = 30
-_CANDIDATES = 3
+_CANDIDATES = 5
 # A client that carries more than half of some direction of the subspace does not vote for it: each dimension could
 # otherwise buy the agreement of one more client, and r of them would turn a large minority into a majority.
 _OWN_DIRECTION = 0.5
@@ -92,8 +93,8 @@ def find_consensus(
             best = current
     if best is None:
         raise ValueError(
-            f"rank: {rank} needs more than {half - int(panel.common_component)} × {panel.shape[2]} benign columns to be "
-            "identified; give a smaller rank or add clients"
+            f"rank: {rank} needs more than {half - int(panel.common_component)} × {panel.shape[2]} benign columns "
+            "to be identified; give a smaller rank or add clients"
         )
     return Consensus(best.fit, best.calibrated, best.collaborative_set, tuple(evidence), False)
 
@@ -168,24 +169,42 @@ def _fixed_point(
     The set is a fixed point when it repeats itself.  A cycle is left at its largest set, and the number of steps is
     bounded, so the loop cannot run on; refilling to h keeps it from collapsing onto a few clients that fit each other.
     """
-    n_clients = panel.shape[0]
-    alpha = per_client_level(level, n_clients)
     members = start
     seen: dict[bytes, BoolArray] = {}
     while True:
-        fit = fit_shared(panel, members, rank)
-        calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity)
-        passed: BoolArray = ~(calibrated.p_values < alpha)
+        fit, calibrated, passed = _tested(panel, members, rank, half, level, heterogeneity)
         following = passed if passed.sum() >= half else _nearest(calibrated.statistics, half)
         if np.array_equal(following, members) or len(seen) >= _MAX_STEPS:
             return fit, calibrated, passed
         if following.tobytes() in seen:
             largest = max(seen.values(), key=lambda m: int(m.sum()))
-            fit = fit_shared(panel, largest, rank)
-            calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity)
-            return fit, calibrated, ~(calibrated.p_values < alpha)
+            return _tested(panel, largest, rank, half, level, heterogeneity)
         seen[members.tobytes()] = members
         members = following
+
+
+def _tested(
+    panel: Panel, members: BoolArray, rank: int, half: int, level: float, heterogeneity: float
+) -> tuple[SharedFit, Calibrated, BoolArray]:
+    """Fit on the members, test every client twice, return who passes.
+
+    The second look is taken against the clients that fail the first.  It is dropped when it would leave no majority:
+    then the directions belong to the shared subspace and the rank is too small.
+    """
+    alpha = per_client_level(level, panel.shape[0])
+    fit = fit_shared(panel, members, rank)
+    calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity)
+    passed: BoolArray = ~(calibrated.p_values < alpha)
+    if passed.sum() < half:
+        return fit, calibrated, passed
+    directions = suspicious_directions(panel, fit, passed, calibrated.noise)
+    if directions.shape[1] == 0:
+        return fit, calibrated, passed
+    p_along, excess = second_look(panel, fit, directions, calibrated.noise, level=level, heterogeneity=heterogeneity)
+    both = passed & ~(p_along < alpha)
+    if both.sum() < half:
+        return fit, calibrated, passed
+    return fit, calibrated.tightened(np.where(p_along < alpha, p_along, 1.0), excess), both
 
 
 def _nearest(statistics: FloatArray, count: int) -> BoolArray:

@@ -1,7 +1,7 @@
 """Least squares for the subspace and the common component on a given set of clients, and its residuals.
 
-On a set C the minimiser of Σ_{k∈C} ‖(I − P_U)(X_k − M)‖_F²/s_k² is the weighted mean for M and the r leading eigenvectors
-of the weighted scatter about it for U.  This is the oracle fit when C is the benign set.
+On a set C the minimiser of Σ_{k∈C} ‖(I − P_U)(X_k − M)‖_F²/s_k² is the weighted mean for M and the r leading
+eigenvectors of the weighted scatter about it for U.  This is the oracle fit when C is the benign set.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from clair_stats.detection.panel import Panel
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Residuals", "SharedFit", "fit_shared", "given_fit", "standardised_residuals"]
+__all__ = ["Residuals", "SharedFit", "fit_shared", "given_fit", "off_subspace", "standardised_residuals"]
 
 # A direction of a client's own coefficients whose leverage exceeds this is fitted by that client alone.
 _FULL_LEVERAGE = 1.0 - 1e-6
@@ -65,6 +65,12 @@ def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
 def given_fit(panel: Panel, basis: FloatArray, common: FloatArray) -> SharedFit:
     """Wrap a basis and common component that owe nothing to these clients."""
     return SharedFit(basis, common, np.zeros(panel.shape[0], dtype=np.bool_), np.zeros(0))
+
+
+def off_subspace(panel: Panel, fit: SharedFit) -> FloatArray:
+    """R_k = (I − P_U)(Y_k − c_k M), shape (K, p, q)."""
+    centered = panel.blocks - panel.design[:, None, None] * fit.common if panel.common_component else panel.blocks
+    return np.asarray(centered - fit.basis @ (fit.basis.T @ centered))
 
 
 def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:

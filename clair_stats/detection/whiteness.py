@@ -25,7 +25,7 @@ def noise_edge(p: float, n: float) -> float:
     """Upper 0.1 % point of the largest eigenvalue of E Eᵀ, E a p × n matrix of independent standard normals."""
     root_p, root_n = math.sqrt(max(p, 1.0) - 0.5), math.sqrt(max(n, 1.0) - 0.5)
     spread = (root_p + root_n) * (1.0 / root_p + 1.0 / root_n) ** (1.0 / 3.0)
-    return (root_p + root_n) ** 2 + _TRACY_WIDOM_999 * spread
+    return float((root_p + root_n) ** 2 + _TRACY_WIDOM_999 * spread)
 
 
 def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0) -> float:

@@ -1,0 +1,71 @@
+"""A second look along the directions in which contamination shows.
+
+The χ² test spreads its power over all (p − r)q entries of a residual.  Clients contaminated together share few
+directions: once some of them are flagged, or the residual of the others is not white, those directions are known and a
+test along them finds clients that are far too close for the first test.  Directions come from other clients (flagged
+ones), or from all members at once (spikes), so that for a benign client the energy along s of them is still χ² with sq
+degrees of freedom.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from clair_stats.detection.calibration import per_client_level
+from clair_stats.detection.panel import Panel
+from clair_stats.detection.shared_fit import SharedFit, off_subspace
+from clair_stats.detection.whiteness import noise_edge
+from clair_stats.records import BoolArray, FloatArray
+
+__all__ = ["SECOND_LOOK", "second_look", "suspicious_directions"]
+
+# Share of the level spent on the second look.  Without contamination it is practically never taken (nobody is flagged
+# and the residual is white), so the family-wise level is that of the first test.
+SECOND_LOOK = 0.1
+# More directions than this share of the complement are no common pattern, and a test along them has no extra power.
+_FEW = 0.25
+
+
+def suspicious_directions(panel: Panel, fit: SharedFit, members: BoolArray, noise: float) -> FloatArray:
+    """Orthonormal directions (p, s), s ≥ 0: common to flagged clients, or left over in the members' residual."""
+    _, p, q = panel.shape
+    rank = fit.basis.shape[1]
+    residual = off_subspace(panel, fit)
+    found = [_spikes(residual[members], (noise**2) * noise_edge(p - rank, int(members.sum()) * q))]
+    if not members.all():
+        flagged = residual[~members]
+        norms = np.sqrt(np.einsum("kij,kij->k", flagged, flagged))
+        # Norm one each: a single huge client must not decide; pure noise of norm one has variance 1/((p − r)q).
+        signs = flagged / np.maximum(norms, panel.floor)[:, None, None]
+        found.append(_spikes(signs, noise_edge(p - rank, len(signs) * q) / ((p - rank) * q)))
+    directions = np.concatenate(found, axis=1)
+    if directions.shape[1] == 0 or directions.shape[1] > _FEW * (p - rank):
+        return np.zeros((p, 0))
+    left, sizes, _ = np.linalg.svd(directions, full_matrices=False)
+    return np.asarray(left[:, sizes > 0.1])
+
+
+def _spikes(blocks: FloatArray, edge: float) -> FloatArray:
+    scatter = np.einsum("kiq,kjq->ij", blocks, blocks, optimize=True)
+    values, vectors = np.linalg.eigh(scatter)
+    return np.asarray(vectors[:, values > edge])
+
+
+def second_look(
+    panel: Panel, fit: SharedFit, directions: FloatArray, noise: float, *, level: float, heterogeneity: float
+) -> tuple[FloatArray, FloatArray]:
+    """p-values (K,) along the directions, already paid for, and the ratio (K,) of energy to its critical value."""
+    n_clients, _, q = panel.shape
+    along = directions.T @ off_subspace(panel, fit)
+    energy = np.einsum("kiq,kiq->k", along, along)
+    # Members' residuals are short by the leverage of the mean, other clients' long by it; the part of the subspace is
+    # smaller still.  An allowance keeps the first-order level.
+    if panel.common_component and fit.members.any():
+        share = panel.design**2 / float(np.sum(panel.design[fit.members] ** 2))
+        energy = energy / np.where(fit.members, 1.0 - share, 1.0 + share)
+    degrees = directions.shape[1] * q
+    scaled = np.maximum(np.sqrt(energy) - heterogeneity / panel.scales, 0.0) ** 2 / noise**2
+    alpha = per_client_level(SECOND_LOOK * level, n_clients)
+    p_values = np.minimum(special.chdtrc(degrees, scaled) / SECOND_LOOK, 1.0)
+    return np.asarray(p_values), np.asarray(scaled / special.chdtri(degrees, alpha))
