@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,7 +101,11 @@ class Claim:
             raise ValueError(f"claim {self.identifier}: theorem {self.theorem}; give 0 to 5")
 
     def study(self, effort: Effort, *, sabotaged: bool = False, root_seed: int = ROOT_SEED) -> Study:
-        """The simulation behind the claim; a sabotage that changes only the rule reuses the claim's own rows."""
+        """The simulation behind the claim.
+
+        A sabotage with cells of its own gets half of the claim's replications: it must be rejected all the more with
+        all of them.  A sabotage that changes only the rule reuses the claim's rows.
+        """
         own_data = sabotaged and self.sabotage.cells is not None
         cells = self.sabotage.cells if own_data and self.sabotage.cells is not None else self.cells
         suffix = f"--{self.sabotage.name}" if own_data else ""
@@ -108,7 +113,7 @@ class Claim:
             name=f"{self.identifier}{suffix}",
             title=self.title,
             cells=cells,
-            replications=self.replications[effort],
+            replications=math.ceil(self.replications[effort] / 2) if own_data else self.replications[effort],
             root_seed=root_seed,
             aims=self.statement,
             estimands=self.statistic,
@@ -118,6 +123,6 @@ class Claim:
         """The rule, or the sabotage's rule where it has one."""
         return self.sabotage.rule if sabotaged and self.sabotage.rule is not None else self.rule
 
-    def used_replications(self, effort: Effort) -> int:
+    def used_replications(self, effort: Effort, *, sabotaged: bool = False) -> int:
         """Replications of every cell at this effort."""
-        return self.replications[effort]
+        return self.study(effort, sabotaged=sabotaged).replications

@@ -98,7 +98,7 @@ def _verdict(
     claim: Claim, effort: Effort, item: Evidence, status: Status, adjusted: float, family: int, *, sabotaged: bool
 ) -> Verdict:
     rule = claim.active_rule(sabotaged=sabotaged)
-    planned = claim.used_replications(effort)
+    planned = claim.used_replications(effort, sabotaged=sabotaged)
     n = item.n if not math.isnan(item.estimate) and item.n else planned
     n = planned if isinstance(rule, SlopeRule) else n
     return Verdict(

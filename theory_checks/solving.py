@@ -51,9 +51,14 @@ class Outcome:
     relative_gap: float
 
     @property
+    def error(self) -> float:
+        """Larger of the two relative errors."""
+        return max(self.off_subspace, self.wrong_blocks)
+
+    @property
     def recovered(self) -> bool:
         """Span and support as the theorem promises, to the accuracy of the solver."""
-        return self.off_subspace < RECOVERED and self.wrong_blocks < RECOVERED and self.missed == 0
+        return self.error < RECOVERED and self.missed == 0
 
 
 def outcome(decomposition: Decomposition, instance: Instance) -> Outcome:

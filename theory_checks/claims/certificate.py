@@ -28,7 +28,7 @@ CLAIM = Claim(
     statistic="share of instances where the certificate and the solution of (E) disagree",
     rule=AlwaysRule("contradiction", report=("equality_residual",)),
     cells=crossed(_REGIMES, RecoveryMethod(max_iterations=50_000)),
-    replications={"quick": 60, "standard": 500, "full": 5000},
+    replications={"quick": 50, "standard": 300, "full": 5000},
     sabotage=Sabotage(
         name="solved-at-another-penalty",
         description="the certificate is computed at λ, but (E) is solved at 1.6 λ",

@@ -20,18 +20,20 @@ __all__ = ["CLAIMS", "RecoveryMethod"]
 
 # Nearer to the border than this, recovery is a question of the solver's accuracy.
 _TIE = 1e-3
+# A relative error above this is no matter of tolerances.
+_CLEAR = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryMethod:
     """Solve (E) and set it against theorem and certificate.
 
-    A solution that is not recovered at the first tolerance is computed again at the second: near the border an error of
-    1e-4 can be the solver's, and the verdict must not be.
+    A solution that is neither recovered nor clearly wrong at the first tolerance is computed again at the second: near
+    the border an error of 1e-4 can be the solver's, and the verdict must not be.
     """
 
     name: ClassVar[str] = "recovery"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     tol: float = 1e-7
     second_tol: float | None = 1e-10
@@ -66,7 +68,7 @@ class RecoveryMethod:
                 max_iterations=self.max_iterations,
             )
             found = outcome(solution, instance)
-            if found.recovered:
+            if found.recovered or found.error > _CLEAR:
                 break
         polar = float(np.sqrt((certificate.oracle.polar[mask] ** 2).sum(axis=(1, 2)).max())) / penalty
         refuted = certificate.eta > 1 + _TIE or polar > 1 + _TIE

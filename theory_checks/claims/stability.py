@@ -12,15 +12,15 @@ __all__ = ["CLAIMS"]
 
 _REGIMES = tuple(NoisyRegime(common_component=common) for common in (False, True))
 _CERTIFIED = Assumption("the noiseless instance is certified", "certified")
-_RADII = (1e-3, 2e-3, 5e-3, 1e-2)
+_RADII = (1e-3, 3e-3, 1e-2)
 _RATE = SlopeRule(
     abscissa="relative_radius",
     ordinate="relative_error",
     target=1.0,
     margin=0.1,
     residual=0.15,
-    spread=0.87,
-    points=4,
+    spread=0.94,
+    points=3,
     within_replication=True,
 )
 
@@ -48,7 +48,7 @@ _BOUND = Claim(
         )
     ),
     cells=crossed(_REGIMES, BallMethod()),
-    replications={"quick": 40, "standard": 400, "full": 4000},
+    replications={"quick": 30, "standard": 200, "full": 2000},
     sabotage=Sabotage(
         name="constants-over-five",
         description="every bound is divided by 5; the bound after the solution is loose by about 3 on rank-one errors",
@@ -70,7 +70,7 @@ _SLOPE = Claim(
         [NoisyRegime(common_component=False, shapes=("gaussian", "off-subspace"))],
         grid(BallMethod, relative_radius=levels(*_RADII)),
     ),
-    replications={"quick": 12, "standard": 200, "full": 2000},
+    replications={"quick": 12, "standard": 60, "full": 600},
     sabotage=Sabotage(
         name="wrong-rate",
         description="the rate is said to be 1/2",
@@ -80,8 +80,8 @@ _SLOPE = Claim(
             target=0.5,
             margin=0.1,
             residual=0.15,
-            spread=0.87,
-            points=4,
+            spread=0.94,
+            points=3,
             within_replication=True,
         ),
     ),
