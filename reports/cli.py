@@ -1,0 +1,75 @@
+"""Command: build.  Exit status 0 written, 2 nothing to report, broken input or an output that cannot be written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from reports.contents import verdict_table
+from reports.inputs import Inputs
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Verdicts and studies as tables, figures, one PDF.")
+
+
+@app.callback()
+def _root() -> None:
+    """Verdicts and studies as LaTeX tables, figures, one PDF and one HTML page."""
+
+
+def _print_verdicts(inputs: Inputs, console: Console) -> None:
+    table = verdict_table(inputs.claims)
+    shown = RichTable(title="Verdicts", title_justify="left")
+    for column in table.columns:
+        shown.add_column(column.heading, overflow="fold")
+    colours = {"supported": "green", "violated": "red", "inconclusive": "yellow"}
+    for group in table.groups:
+        for row in group.rows:
+            *cells, status, sabotage = row
+            good = sabotage == "violated"
+            verdict = f"[{colours[status]}]{status}[/]"
+            shown.add_row(*cells, verdict, f"[{'green' if good else 'red'}]{sabotage}[/]")
+    console.print(shown)
+
+
+@app.command()
+def build(
+    results: Annotated[Path, typer.Option("--results", help="Folder of the stores and verdicts.")] = Path("results"),
+    output: Annotated[Path, typer.Option("--output", help="Folder to write.")] = Path("reports/generated"),
+    pdf: Annotated[bool, typer.Option(help="Compile report.pdf where latexmk is installed.")] = True,
+) -> None:
+    """Write LaTeX tables, figures (PDF and PNG), report.pdf and index.html; what is missing is left out and told.
+
+    The same results give the same files, byte for byte.
+    """
+    from reports.document import build as build_all
+    from reports.inputs import read_inputs
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    inputs = read_inputs(results)
+    if not inputs.claims and not inputs.studies:
+        raise ValueError(f"{results}: no verdicts and no studies to report; run `make verify`")
+    built = build_all(inputs, output, pdf=pdf)
+    if inputs.claims:
+        _print_verdicts(inputs, console)
+    for message in built.messages:
+        typer.echo(message)
+    last = next((path for path in built.files if path.name == "report.pdf"), output / "report.tex")
+    typer.echo(f"{len(built.files)} files in {output}; read {last} or {output / 'index.html'}")
+
+
+def main() -> None:
+    """Run the command line; every error of the user's is one line and exit status 2."""
+    from simulations.store import StoreError
+
+    try:
+        app(prog_name="python -m reports")
+    except (ValueError, OSError, RuntimeError, StoreError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,75 @@
+"""Numbers as a reader expects them: a value to the second digit of its standard error, 0.948(72) for 0.948 ± 0.072."""
+
+from __future__ import annotations
+
+import math
+import re
+
+__all__ = ["number", "p_value", "table_format", "with_error"]
+
+UNDEFINED = "--"
+_SHAPE = re.compile(
+    r"^(?P<sign>-?)(?P<whole>\d+)(?:\.(?P<decimals>\d+))?(?:\((?P<error>\d+)\))?(?:e(?P<power>-?\d+))?$"
+)
+
+
+def _needs_power(value: float) -> bool:
+    return value != 0.0 and not 1e-3 <= abs(value) < 1e5
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Significant digits without an error; "--" for what is not finite."""
+    if not math.isfinite(value):
+        return UNDEFINED
+    if value == 0.0:
+        return "0"
+    if _needs_power(value):
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(power)}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}"
+
+
+def with_error(value: float, error: float) -> str:
+    """The value with its standard error on its last two digits, in the notation that siunitx reads.
+
+    A value without variation (error 0) keeps three digits and no parenthesis; undefined values give "--".
+    """
+    if not math.isfinite(value):
+        return UNDEFINED
+    if not (math.isfinite(error) and error > 0.0):
+        return number(value)
+    power = math.floor(math.log10(abs(value))) if value != 0.0 and _needs_power(value) else 0
+    value, error = value / 10.0**power, error / 10.0**power
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    # An error of 0.0996 rounds to 0.100: count its digits after rounding, not before.
+    if round(error * 10**decimals) >= 100 and decimals > 0:
+        decimals -= 1
+    text = f"{value:.{decimals}f}({round(error * 10**decimals)})"
+    return text + (f"e{power}" if power else "")
+
+
+def p_value(value: float) -> str:
+    """Three decimals, "<0.001" below; "--" when undefined."""
+    if not math.isfinite(value):
+        return UNDEFINED
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def table_format(cells: list[str]) -> str:
+    """The siunitx ``table-format`` that holds every number of a column."""
+    shapes = [match for cell in cells if (match := _SHAPE.match(cell))]
+    if not shapes:
+        return "1.3"
+    sign = "-" if any(shape["sign"] for shape in shapes) else ""
+    whole = max(len(shape["whole"]) for shape in shapes)
+    decimals = max(len(shape["decimals"] or "") for shape in shapes)
+    error = max(len(shape["error"] or "") for shape in shapes)
+    powers = [shape["power"] for shape in shapes if shape["power"]]
+    text = f"{sign}{whole}.{decimals}"
+    if error:
+        text += f"({error})"
+    if powers:
+        negative = "-" if any(power.startswith("-") for power in powers) else ""
+        text += f"e{negative}{max(len(power.lstrip('-')) for power in powers)}"
+    return text

@@ -1,0 +1,130 @@
+"""A table as a record, and its two appearances: a booktabs/siunitx fragment and HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import jinja2
+
+from reports.latex import latex
+from reports.numbers import table_format
+
+__all__ = ["Column", "Group", "Table", "environment", "to_html", "to_latex"]
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading and kind: numbers are set by siunitx, text wraps at ``width`` (LaTeX length) when given."""
+
+    heading: str
+    is_number: bool = True
+    width: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows under one heading line; an empty heading prints none."""
+
+    heading: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Everything a table shows; cells are plain text (``$…$`` is a formula) or numbers written by reports.numbers."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    groups: tuple[Group, ...]
+    provenance: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for group in self.groups:
+            for row in group.rows:
+                if len(row) != len(self.columns):
+                    raise ValueError(f"table {self.name}: a row of {len(row)} cells for {len(self.columns)} columns")
+
+
+@lru_cache(maxsize=1)
+def environment() -> jinja2.Environment:
+    """Jinja with delimiters that LaTeX does not use."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )
+    made.filters["latex"] = latex
+    made.filters["html"] = html.escape
+    return made
+
+
+def _is_number(text: str) -> bool:
+    return bool(text) and text[0] in "-0123456789" and text != "--"
+
+
+def _latex_cell(text: str, column: Column) -> str:
+    if column.is_number:
+        return text if _is_number(text) else f"{{{latex(text)}}}"
+    return latex(text)
+
+
+def _specification(table: Table) -> str:
+    parts = []
+    for j, column in enumerate(table.columns):
+        if column.is_number:
+            cells = [row[j] for group in table.groups for row in group.rows]
+            parts.append(f"S[table-format={table_format(cells)}]")
+        elif column.width:
+            parts.append(f">{{\\raggedright\\arraybackslash}}p{{{column.width}}}")
+        else:
+            parts.append("l")
+    return "@{}" + "".join(parts) + "@{}"
+
+
+def to_latex(table: Table) -> str:
+    """A ``longtable`` fragment with its provenance as comments; needs booktabs, siunitx, longtable and array."""
+    rows: list[str] = []
+    width = len(table.columns)
+    for i, group in enumerate(table.groups):
+        if group.heading:
+            space = r"\addlinespace[2pt]" if i else ""
+            rows.append(f"{space}\\multicolumn{{{width}}}{{@{{}}l}}{{\\textit{{{latex(group.heading)}}}}} \\\\*")
+        rows += [
+            " & ".join(_latex_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)) + r" \\"
+            for row in group.rows
+        ]
+    heads = " & ".join(
+        f"{{{latex(column.heading)}}}" if column.is_number else latex(column.heading) for column in table.columns
+    )
+    return (
+        environment()
+        .get_template("table.tex.jinja")
+        .render(table=table, specification=_specification(table), heads=heads, rows=rows, width=width)
+    )
+
+
+def to_html(table: Table) -> str:
+    """An HTML table with the same cells."""
+    return environment().get_template("table.html.jinja").render(table=table, width=len(table.columns))
+
+
+def cells(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """Rows as the record wants them."""
+    return tuple(tuple(row) for row in rows)
