@@ -1,1 +1,41 @@
-"""Rival methods, one per file, with one common signature."""
+"""Robust aggregators of the same job, one per file, one signature; comparisons only, CLAIR does not use them.
+
+Every method is called ``method(estimates, *, rank, n_contaminated, level=0.05)`` and returns a
+:class:`~clair_stats.baselines.fit.BaselineFit`.  It is told the true rank and the number of contaminated clients, which
+most of them need, and uses the record's noise scales when they are there; what a method has no use for it ignores.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from clair_stats.baselines.armul import armul_low_rank
+from clair_stats.baselines.coordinate_median import coordinate_median
+from clair_stats.baselines.fast_median_subspace import fast_median_subspace
+from clair_stats.baselines.federated_average import federated_average
+from clair_stats.baselines.fit import Baseline, BaselineFit
+from clair_stats.baselines.geometric_median import geometric_median
+from clair_stats.baselines.krum import krum, multi_krum
+from clair_stats.baselines.local_only import local_only
+from clair_stats.baselines.median_svd import median_svd
+from clair_stats.baselines.subspace_tyler import subspace_tyler
+from clair_stats.baselines.trimmed_mean import trimmed_mean
+from clair_stats.baselines.winsorised_spectral import winsorised_spectral
+
+__all__ = ["BASELINES", "Baseline", "BaselineFit"]
+
+BASELINES: Mapping[str, Baseline] = MappingProxyType(
+    {
+        "local_only": local_only,
+        "federated_average": federated_average,
+        "coordinate_median": coordinate_median,
+        "geometric_median": geometric_median,
+        "trimmed_mean": trimmed_mean,
+        "krum": krum,
+        "multi_krum": multi_krum,
+        "median_svd": median_svd,
+        "fast_median_subspace": fast_median_subspace,
+        "subspace_tyler": subspace_tyler,
+        "winsorised_spectral": winsorised_spectral,
+        "armul_low_rank": armul_low_rank,
+    }
+)

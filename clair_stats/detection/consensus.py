@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from clair_stats.detection.calibration import Calibrated, calibrate, per_client_level
 from clair_stats.detection.concentration import best_groups, random_subsets
@@ -27,9 +28,11 @@ __all__ = ["Consensus", "RankEvidence", "find_consensus"]
 _SUBSETS = (100, 50, 30)
 _MAX_STEPS = 30
 _CANDIDATES = 5
-# A client that carries more than half of some direction of the subspace does not vote for it: each dimension could
-# otherwise buy the agreement of one more client, and r of them would turn a large minority into a majority.
-_OWN_DIRECTION = 0.5
+# A client does not vote for a direction that it carries (almost) alone: each dimension could otherwise buy the
+# agreement of a few more clients, and turn a large minority into a majority.  "Alone" is a leverage above twice what
+# normal coefficients reach once in a thousand clients, and always one above one half.
+_LEVERAGE_FACTOR = 2.0
+_LEVERAGE_LIMIT = 0.5
 # The search draws its subsets from this fixed stream: the same data give the same answer, and no caller's generator
 # is touched.
 _SEARCH_SEED = 20_260_521
@@ -152,13 +155,19 @@ def _best_of_rank(
     masks = np.concatenate([starts, random_subsets(panel.shape[0], _subset_sizes(panel, rank), _stream())])
     for mask in best_groups(panel, reduction, masks, rank, half=half, level=level, n_best=_CANDIDATES):
         fit, calibrated, members = _fixed_point(panel, mask, rank, half, level, heterogeneity)
-        votes = int(np.count_nonzero(members & (calibrated.leverages < _OWN_DIRECTION)))
+        votes = _votes(calibrated, members, q)
         candidate = _Candidate(fit, calibrated, members, votes, spike_ratio(panel, fit, heterogeneity=heterogeneity))
         if best is None or candidate.merit > best.merit:
             best = candidate
         if best.white and best.votes >= half:
             break
     return best
+
+
+def _votes(calibrated: Calibrated, members: BoolArray, q: int) -> int:
+    """Members that do not carry a direction of the subspace alone."""
+    usual = _LEVERAGE_FACTOR * float(special.chdtri(q, 1e-3)) / q / max(int(members.sum()), 1)
+    return int(np.count_nonzero(members & (calibrated.leverages < min(_LEVERAGE_LIMIT, usual))))
 
 
 def _fixed_point(

@@ -1,8 +1,8 @@
 """Is anything but noise left in the residual of the collaborative set?
 
 The largest eigenvalue of an n-column white p-row Wishart matrix lies at φ²(μ + ςT), T Tracy–Widom of order one
-(Johnstone, Ann. Statist. 29(2), 2001; the centring used here has second-order accuracy).  A residual above the upper
-quantile means that the rank is too small or that the set still holds clients with a common direction.
+(Johnstone, Ann. Statist. 29(2), 2001; the centring used here has second-order accuracy).  A residual above that edge
+means that the rank is too small or that the set still holds clients with a common direction.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from clair_stats.detection.shared_fit import SharedFit
 
 __all__ = ["noise_edge", "spike_ratio"]
 
-# Upper 0.1 % quantile of the Tracy–Widom law of order one.  One test per rank is made, so a wrong extra dimension has
-# probability of about 0.001 in a run.
-_TRACY_WIDOM_999 = 3.2724
+# Tracy–Widom of order one exceeds 4 with probability of about 1e-4 (tail exp(−2/3 s^1.5)/(4√π s^1.5)).  So far out
+# because the two errors cost differently: a rank taken one too large lets a whole coordinated minority in, while a
+# direction that stays below this edge carries less than the noise of one client.
+_TRACY_WIDOM = 4.0
 
 
 def noise_edge(p: float, n: float) -> float:
-    """Upper 0.1 % point of the largest eigenvalue of E Eᵀ, E a p × n matrix of independent standard normals."""
+    """The largest eigenvalue of E Eᵀ, E a p × n standard normal matrix, exceeds this with probability of about 1e-4."""
     root_p, root_n = math.sqrt(max(p, 1.0) - 0.5), math.sqrt(max(n, 1.0) - 0.5)
     spread = (root_p + root_n) * (1.0 / root_p + 1.0 / root_n) ** (1.0 / 3.0)
-    return float((root_p + root_n) ** 2 + _TRACY_WIDOM_999 * spread)
+    return float((root_p + root_n) ** 2 + _TRACY_WIDOM * spread)
 
 
 def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0) -> float:

@@ -1,0 +1,48 @@
+"""Low-rank variant of ARMUL (Duan and Wang, Annals of Statistics 51(5), 2023), for estimates instead of data.
+
+min over low-rank prototypes Γ_k = M + U B_kᵀ and Θ_k of Σ_k ½‖X_k − Θ_k‖_F² + λ_k‖Θ_k − Γ_k‖_F.  Eliminating Θ_k
+leaves a Huber loss of ‖(I − P_U)(X_k − M)‖_F, minimised by iteratively reweighted least squares; λ_k = σ_k√(pq).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from clair_stats.baselines.fit import BaselineFit, checked_input, flag
+from clair_stats.baselines.winsorised_spectral import pull_towards, typical_noise_norm
+from clair_stats.linalg import block_norms, project_off
+from clair_stats.records import ClientEstimates
+
+__all__ = ["armul_low_rank"]
+
+_ITERATIONS = 50
+_TOLERANCE = 1e-6
+
+
+def armul_low_rank(
+    estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
+) -> BaselineFit:
+    """Huber-type low-rank multitask learning with a free common component."""
+    record = checked_input(estimates, rank, n_contaminated)
+    blocks = record.dense()
+    p = blocks.shape[1]
+    center = np.median(blocks, axis=0)
+    basis = np.zeros((p, rank))
+    for _ in range(_ITERATIONS):
+        norms = block_norms(project_off(basis, blocks - center))
+        radius = typical_noise_norm(record, norms)
+        weights = np.minimum(1.0, radius / np.maximum(norms, np.finfo(float).tiny))
+        center = np.tensordot(weights / weights.sum(), blocks, axes=1)
+        centered = blocks - center
+        scatter = np.einsum("k,kiq,kjq->ij", weights, centered, centered, optimize=True)
+        following = np.linalg.eigh(scatter)[1][:, p - rank :]
+        moved = float(np.linalg.norm(project_off(basis, following)))
+        basis = np.ascontiguousarray(following)
+        if moved <= _TOLERANCE:
+            break
+    off = project_off(basis, blocks - center)
+    radius = typical_noise_norm(record, block_norms(off))
+    refined = pull_towards(blocks - off, blocks, radius)
+    benign = flag(record, basis, center, n_contaminated=n_contaminated, level=level)
+    return BaselineFit(refined, center, basis, benign)

@@ -1,0 +1,19 @@
+"""Entrywise median over clients (Yin et al., ICML 2018)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
+from clair_stats.records import ClientEstimates
+
+__all__ = ["coordinate_median"]
+
+
+def coordinate_median(
+    estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
+) -> BaselineFit:
+    """Hand the entrywise median to every client."""
+    record = checked_input(estimates, rank, n_contaminated)
+    return everyone_gets(np.median(record.dense(), axis=0), record.n_clients)

@@ -1,0 +1,22 @@
+"""Plain singular value decomposition of the stack after centring at the entrywise median."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from clair_stats.baselines.fit import BaselineFit, checked_input, subspace_result
+from clair_stats.linalg import orthonormal_basis, stack
+from clair_stats.records import ClientEstimates
+
+__all__ = ["median_svd"]
+
+
+def median_svd(
+    estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
+) -> BaselineFit:
+    """Leading left singular vectors of [X_k − median]."""
+    record = checked_input(estimates, rank, n_contaminated)
+    center = np.median(record.dense(), axis=0)
+    basis = orthonormal_basis(stack(record.dense() - center), rank)
+    return subspace_result(record, basis, center, n_contaminated=n_contaminated, level=level)

@@ -1,0 +1,52 @@
+"""Spectral method of Tian, Gu and Feng (JMLR 26(187), 2025), for estimates instead of data.
+
+Blocks are winsorised to the (1 − f/K) quantile of their norms, the leading left singular vectors of the stack are the
+representation, and every client then solves a step of biased regularisation towards its projection:
+Θ̃_k = argmin ½‖X_k − Θ‖_F² + γ_k‖Θ − P_U X_k‖_F, which keeps clients far from the subspace near their own estimate.
+Centred at the entrywise median, so that a common component is allowed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from clair_stats.baselines.fit import BaselineFit, checked_input, flag
+from clair_stats.linalg import block_norms, orthonormal_basis, project_off, stack
+from clair_stats.records import ClientEstimates, FloatArray
+
+__all__ = ["pull_towards", "typical_noise_norm", "winsorised_spectral"]
+
+
+def typical_noise_norm(record: ClientEstimates, residual: FloatArray) -> FloatArray:
+    """σ_k√((p − r)q)-like radius (K,): from the noise scales, else the median residual norm."""
+    p, q = record.block_shape
+    if record.noise_scales is not None:
+        return np.asarray(record.noise_scales * np.sqrt(p * q))
+    return np.full(record.n_clients, float(np.median(residual)))
+
+
+def pull_towards(target: FloatArray, blocks: FloatArray, radius: FloatArray) -> FloatArray:
+    """argmin_Θ ½‖X_k − Θ‖_F² + γ_k‖Θ − target_k‖_F: move from X_k towards its target by at most γ_k."""
+    gap = target - blocks
+    norms = block_norms(gap)
+    share = np.minimum(1.0, radius / np.maximum(norms, np.finfo(float).tiny))
+    return blocks + share[:, None, None] * gap
+
+
+def winsorised_spectral(
+    estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
+) -> BaselineFit:
+    """Winsorise, singular value decomposition, biased regularisation."""
+    record = checked_input(estimates, rank, n_contaminated)
+    blocks = record.dense()
+    center = np.median(blocks, axis=0)
+    centered = blocks - center
+    norms = block_norms(centered)
+    limit = float(np.quantile(norms, 1.0 - n_contaminated / record.n_clients))
+    clipped = centered * np.minimum(1.0, limit / np.maximum(norms, np.finfo(float).tiny))[:, None, None]
+    basis = orthonormal_basis(stack(clipped), rank)
+    off = project_off(basis, centered)
+    refined = pull_towards(blocks - off, blocks, typical_noise_norm(record, block_norms(off)))
+    benign = flag(record, basis, center, n_contaminated=n_contaminated, level=level)
+    return BaselineFit(refined, center, basis, benign)
