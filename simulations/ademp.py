@@ -105,9 +105,9 @@ def ademp_page(study: Study) -> str:
         "",
         "## Size and random numbers",
         "",
-        f"{len(study.cells)} cells × {n} replications, root seed {study.root_seed}. With {n} replications a coverage or "
-        f"recovery share of 95 % is known to a Monte Carlo standard error of {share:.2g} percentage points, and "
-        f"any probability to at most {50.0 / math.sqrt(n):.2g}. A failed replication is counted, not drawn again.",
+        f"{len(study.cells)} cells × {n} replications, root seed {study.root_seed}. With {n} replications a coverage "
+        f"or recovery share of 95 % has a Monte Carlo standard error of {share:.2g} percentage points, "
+        f"and any probability at most {50.0 / math.sqrt(n):.2g}. A failed replication is counted, not drawn again.",
         "",
     ]
     if study.notes.strip():

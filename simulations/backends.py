@@ -88,6 +88,9 @@ class Backend:
             self._stop()
         self._executor = None
 
+    def check(self) -> None:
+        """Called while waiting; raises BackendError when no result can come any more."""
+
     def result(self, future: Future[T]) -> T:
         """The result of a task.
 

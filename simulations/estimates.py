@@ -19,7 +19,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 __all__ = ["Accumulator", "Array", "Columns", "Estimate", "Measure", "SmoothMeasure"]
 
@@ -49,7 +49,7 @@ class Estimate:
 
             low, high = proportion_confint(self.value * self.n, self.n, alpha=1.0 - level, method="wilson")
             return float(low), float(high)
-        half = float(norm.isf((1.0 - level) / 2.0)) * self.mcse
+        half = float(-ndtri((1.0 - level) / 2.0)) * self.mcse
         return self.value - half, self.value + half
 
 

@@ -216,6 +216,7 @@ class _Run:
                 broken = []
                 continue
             done, _ = wait(out, timeout=0.2, return_when=FIRST_COMPLETED)
+            self.backend.check()
             for future in done:
                 group, task = out.pop(future)
                 try:
@@ -245,7 +246,10 @@ class _Run:
         message = ""
         for _ in range(_STRIKES):
             try:
-                return self.backend.result(self.backend.executor(alone=True).submit(run_task, task))
+                future = self.backend.executor(alone=True).submit(run_task, task)
+                while not wait((future,), timeout=0.5).done:
+                    self.backend.check()
+                return self.backend.result(future)
             except LostWorker as error:
                 message = str(error)
                 self.lost.append(message)

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from numbers import Real
+from pathlib import Path
 
 import numpy as np
 import threadpoolctl
@@ -31,6 +32,7 @@ __all__ = ["ReplicationTimeout", "Row", "Task", "prepare_worker", "run_task"]
 
 
 _RESERVED = ("cell", "replication", "status", "error", "seconds", "regime", "method")
+_ROOT = f"{Path(__file__).resolve().parent.parent}{os.sep}"
 _own_process = False  # whether this process is a worker, which a watchdog may end
 
 
@@ -62,10 +64,14 @@ class Task:
 
 
 def prepare_worker(parent: int) -> None:
-    """Make a worker process leave Ctrl-C to its parent, and follow its parent when that is killed."""
+    """Make a worker process leave Ctrl-C and SIGTERM to its parent, and follow its parent when that is killed.
+
+    Terminals and batch systems signal the whole process group; the parent decides, and running batches are finished.
+    """
     global _own_process
     _own_process = True
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, args=(parent,), daemon=True, name="follow-parent").start()
 
 
@@ -168,9 +174,9 @@ def _checked_metrics(method: Method, values: object) -> dict[str, float]:
 
 
 def _failure(error: BaseException, timeout: float | None) -> str:
-    if isinstance(error, ReplicationTimeout):
-        return f"ReplicationTimeout: ended after {timeout:g} s\n" + traceback.format_exc()
-    return traceback.format_exc()
+    # Paths relative to the repository: the text is part of the exports, which are to be the same on every machine.
+    text = traceback.format_exc().replace(_ROOT, "")
+    return f"ReplicationTimeout: ended after {timeout:g} s\n{text}" if isinstance(error, ReplicationTimeout) else text
 
 
 def _replication(task: Task, replication: int) -> Iterator[Row]:

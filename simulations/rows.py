@@ -1,4 +1,4 @@
-"""Rows as they come out of a store: decoded into arrays, many at a time."""
+"""Rows as they come out of a store: counted per cell, decoded into arrays many at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "Chunk", "decoded"]
+from simulations.design import Cell
+
+__all__ = ["Block", "CellStatus", "Chunk", "decoded"]
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """How far one cell is."""
+
+    cell: Cell
+    ok: int
+    failed: int
+    missing: int
+    seconds: float  # total time of the rows there
 
 
 @dataclass(frozen=True, eq=False)

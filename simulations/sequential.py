@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from simulations.design import Study
 from simulations.estimates import Estimate, Measure
@@ -38,7 +38,7 @@ from simulations.summarise import Summary, summaries_of
 __all__ = ["Monitored", "PrecisionRule", "SequentialResult", "repeated_critical_value", "run_until"]
 
 _Z = 1.959963984540054
-_NODES = 400
+_NODES = 200  # the ten-look constant agrees with 800 nodes to 1e-12
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,11 @@ class SequentialResult:
     report: RunReport  # of the last extension
 
 
+def _density(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard normal density."""
+    return np.asarray(np.exp(-0.5 * np.square(z)) / math.sqrt(2.0 * math.pi), dtype=np.float64)
+
+
 def repeated_critical_value(looks: tuple[int, ...], level: float = 0.95) -> float:
     """The c with P(max_j |Z_j| ≤ c) = level for standardised partial sums Z_j of n_j normal variables.
 
@@ -146,19 +151,19 @@ def repeated_critical_value(looks: tuple[int, ...], level: float = 0.95) -> floa
         # Density of the partial sum among paths that have stayed inside, carried from look to look on Gauss nodes.
         edge = c * math.sqrt(information[0])
         here = edge * nodes
-        density: NDArray[np.float64] = norm.pdf(here)
+        density: NDArray[np.float64] = _density(here)
         inside = float(edge * weights @ density)
         for earlier, later in pairwise(information):
             step = math.sqrt(later - earlier)
             target_edge = c * math.sqrt(later)
             there = target_edge * nodes
-            kernel = norm.pdf((there[:, np.newaxis] - here) / step) / step
+            kernel = _density((there[:, np.newaxis] - here) / step) / step
             density = kernel @ (edge * weights * density)
             here, edge = there, target_edge
             inside = float(edge * weights @ density)
         return inside
 
-    one, all_looks = norm.isf((1.0 - level) / 2.0), norm.isf((1.0 - level) / (2.0 * len(looks)))
+    one, all_looks = -ndtri((1.0 - level) / 2.0), -ndtri((1.0 - level) / (2.0 * len(looks)))
     if len(looks) == 1:
         return float(one)
     return float(brentq(lambda c: staying(c) - level, one - 1e-9, all_looks + 1e-9, xtol=1e-10))
@@ -172,7 +177,7 @@ def _precision(estimate: Estimate) -> float:
 
 
 def _interval(estimate: Estimate, critical_value: float) -> tuple[float, float]:
-    return estimate.interval(1.0 - 2.0 * float(norm.sf(critical_value)))
+    return estimate.interval(1.0 - 2.0 * float(ndtr(-critical_value)))
 
 
 def run_until(

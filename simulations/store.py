@@ -16,7 +16,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -26,12 +25,12 @@ from numpy.typing import NDArray
 
 from simulations.design import Cell, Study, canonical_json, describe
 from simulations.replicate import Row
-from simulations.rows import Block, Chunk, decoded
+from simulations.rows import Block, CellStatus, Chunk, decoded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA_VERSION", "CellStatus", "Store", "StoreError", "load_rows"]
+__all__ = ["SCHEMA_VERSION", "Store", "StoreError", "load_rows"]
 
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x434C5331  # "CLS1"
@@ -59,17 +58,6 @@ WHERE rows.status = 'failed'
 
 class StoreError(Exception):
     """The store cannot be used; the message says which file, why and what to do."""
-
-
-@dataclass(frozen=True)
-class CellStatus:
-    """How far one cell is."""
-
-    cell: Cell
-    ok: int
-    failed: int
-    missing: int
-    seconds: float  # total time of the rows there
 
 
 def _message(path: Path, error: BaseException) -> str:
@@ -126,7 +114,11 @@ class Store:
             raise
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
+        address, uri = str(self.path), False
+        if not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists():
+            # Reading in WAL mode makes a file beside the store; where that is forbidden, nobody can be writing either.
+            address, uri = f"{self.path.resolve().as_uri()}?mode=ro&immutable=1", True
+        connection = sqlite3.connect(address, timeout=30.0, isolation_level=None, uri=uri)
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA schema_version").fetchone()  # the first read: is it a database at all?

@@ -1,0 +1,167 @@
+"""Real processes, really killed: nothing lost, nothing doubled, nothing changed, and no orphan left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from simulations.design import Study
+from simulations.executor import run_study
+from simulations.store import Store
+from simulations.toml_design import read_toml
+from tests.engine.conftest import ROOT, environment
+
+Digest = Callable[[Path, Study], str]
+
+
+def start(design: Path, store: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "simulations", "run", str(design), "--store", str(store), *options]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def count(store: Path) -> int:
+    """Committed rows, 0 when there is no table yet."""
+    if not store.exists():
+        return 0
+    connection = sqlite3.connect(store, timeout=30)
+    try:
+        return int(connection.execute("SELECT COUNT(*) FROM rows").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        connection.close()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "gave up waiting"
+        time.sleep(0.02)
+
+
+def children(process: subprocess.Popen[str]) -> Iterator[psutil.Process]:
+    try:
+        yield from psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+
+
+def expected_digest(study: Study, folder: Path, digest: Digest) -> str:
+    run_study(study, folder / "expected.sqlite", backend="sequential")
+    return digest(folder / "expected.sqlite", study)
+
+
+def killed_run(design: Path, store: Path, kills: int, choose: random.Random, longest: float) -> int:
+    """Kill -9 the run at arbitrary moments, from the first import to the last commit; returns the kills that hit."""
+    hits = 0
+    while hits < kills:
+        process = start(design, store)
+        time.sleep(choose.uniform(0.0, longest))
+        descendants = list(children(process))
+        hits += process.poll() is None
+        os.kill(process.pid, signal.SIGKILL) if process.poll() is None else None
+        process.wait(timeout=30)
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+        # The workers follow their parent by themselves.
+        gone, alive = psutil.wait_procs(descendants, timeout=20)
+        assert not alive, alive
+    return hits
+
+
+def test_kill_minus_nine_a_few_times(toy: Callable[..., Path], tmp_path: Path, digest: Digest) -> None:
+    design, store = toy(replications=150, seconds=0.01), tmp_path / "s.sqlite"
+    study = read_toml(design)
+    expected = expected_digest(study, tmp_path, digest)
+    counts = []
+    for _ in range(2):  # kills that certainly fall into the writing
+        before = count(store)
+        process = start(design, store)
+        wait_until(lambda before=before: count(store) > before)
+        descendants = list(children(process))
+        process.kill()
+        process.communicate(timeout=30)
+        counts.append(count(store))
+        _, alive = psutil.wait_procs(descendants, timeout=20)
+        assert not alive
+    assert counts == sorted(counts)
+    assert 0 < counts[0] < 900
+    process = start(design, store)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert digest(store, study) == expected
+    with Store(store, study) as opened:
+        assert opened.integrity() == "ok"
+        assert all(s.ok == 150 for s in opened.status())
+
+
+@pytest.mark.slow
+def test_fifty_kills_at_arbitrary_moments(toy: Callable[..., Path], tmp_path: Path, digest: Digest) -> None:
+    design, store = toy(replications=4000, seconds=0.01), tmp_path / "s.sqlite"
+    study = read_toml(design)
+    assert killed_run(design, store, 50, random.Random(20260521), longest=6.0) == 50
+    there = count(store)
+    assert 0 < there < 24_000, "the kills should fall into the run, not beside it"
+    report = run_study(study, store, n_jobs=2)
+    assert (report.written, report.missing, report.failed) == (24_000 - there, 0, 0)
+    quick = toy(replications=4000, seconds=0.0)  # `seconds` is part of the configuration hash, so compare by values
+    fresh = tmp_path / "fresh.sqlite"
+    assert quick.exists()
+    run_study(study, fresh, n_jobs=2, shuffle_seed=1)
+    assert digest(store, study) == digest(fresh, study)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_finish_what_is_running(
+    toy: Callable[..., Path], tmp_path: Path, digest: Digest, number: signal.Signals, status: int
+) -> None:
+    design, store = toy(replications=400, seconds=0.01), tmp_path / "s.sqlite"
+    study = read_toml(design)
+    process = start(design, store)
+    wait_until(lambda: count(store) > 0)
+    os.killpg(process.pid, number)  # as a terminal does: the whole group, workers too
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == status, errors
+    assert "the same command goes on from here" in errors
+    assert "a worker died" not in errors
+    assert f"store {store}" in out
+    written = count(store)
+    assert 0 < written < 2400
+    assert not Path(f"{store}-wal").exists()  # closed in order: one file to copy
+    report = run_study(study, store, n_jobs=2)
+    assert report.written == 2400 - written
+    fresh = tmp_path / "fresh.sqlite"
+    run_study(study, fresh, n_jobs=2)
+    assert digest(store, study) == digest(fresh, study)
+
+
+def test_a_worker_killed_from_outside_costs_nothing(toy: Callable[..., Path], tmp_path: Path, digest: Digest) -> None:
+    design, store = toy(replications=150, seconds=0.01), tmp_path / "s.sqlite"
+    study = read_toml(design)
+    process = start(design, store)
+    wait_until(lambda: count(store) > 0)
+    victim = next(p for p in children(process) if "popen_loky_posix" in " ".join(p.cmdline()))
+    victim.kill()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "a worker died, its work was done again" in errors
+    assert digest(store, study) == expected_digest(study, tmp_path, digest)
