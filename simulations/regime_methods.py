@@ -14,8 +14,9 @@ from clair_stats.refinement.refine import refine
 from clair_stats.theory import oracle_gain, refinement_heterogeneity, subspace_cost
 from simulations.instance import Instance
 from simulations.methods import precisions
+from simulations.metrics import evaluate
 
-__all__ = ["LocalLaw", "OracleRefinement"]
+__all__ = ["LocalLaw", "NoDetection", "OracleRefinement"]
 
 _Z = 1.959963984540054  # two-sided 95 % of the standard normal law
 
@@ -24,7 +25,7 @@ _Z = 1.959963984540054  # two-sided 95 % of the standard normal law
 class LocalLaw:
     """The law of E_k on benign clients, as far as Theorems 3 to 5 use it.
 
-    Metrics: ``error``, root mean square entry of E_k; ``coverage``, share of entries inside ±1.96 standard errors;
+    Metrics: ``local_rmse``, root mean square entry of E_k; ``coverage``, share of entries inside ±1.96 standard errors;
     ``scale_ratio``, root mean square of E_ij/σ_k (1 when the noise scales are right on average); ``shared_bias``,
     |C| ‖mean_k E_k‖²/mean_k ‖E_k‖² (1 for independent errors, |C| for a bias common to all; averaging cannot remove
     it); ``separated`` and ``not_converged``, counts of clients; ``leverage``, ``separation``, ``snr`` = separation over
@@ -43,7 +44,7 @@ class LocalLaw:
         norms = block_norms(errors) ** 2
         noise = float(np.median(scales)) * math.sqrt((p - instance.rank) * q)
         return {
-            "error": float(np.sqrt(np.mean(errors**2))),
+            "local_rmse": float(np.sqrt(np.mean(errors**2))),
             "coverage": float(np.mean(np.abs(errors) <= _Z * standard)),
             "scale_ratio": float(np.sqrt(np.mean((errors / scales[:, None, None]) ** 2))),
             "shared_bias": float(benign.size * np.sum(errors.mean(axis=0) ** 2) / norms.mean()),
@@ -104,3 +105,21 @@ class OracleRefinement:
             "promised_gain_realised": kept,
             "sign_kept": float(kept > 0.0) if chosen.any() else math.nan,
         }
+
+
+@dataclass(frozen=True)
+class NoDetection:
+    """Refinement that trusts everybody: leading subspace of all clients, true rank, nobody left out."""
+
+    name: ClassVar[str] = "No detection"
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Estimation and subspace metrics."""
+        blocks = instance.estimates.dense()
+        shares = precisions(instance.estimates)
+        shares = shares / shares.sum()
+        centered = np.sqrt(shares)[:, None, None] * (blocks - np.tensordot(shares, blocks, axes=1))
+        fitted = orthonormal_basis(stack(centered), instance.rank)
+        everybody = np.ones(instance.n_clients, dtype=np.bool_)
+        refined = refine(blocks, basis=fitted, collaborative_set=everybody, weights=shares)
+        return evaluate(instance, refined.estimates, basis=fitted)

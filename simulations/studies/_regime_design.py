@@ -105,7 +105,7 @@ class RegimeDesign:
             root_seed=self.root_seed,
             aims=(
                 "Do Theorems 3 to 5 describe what happens when X_k is a real fit with its own error law: its rate "
-                "in n, the collaborative set as n and the separation grow, the gain and its sign, the level of the test?"
+                "in n, the collaborative set as n and the separation grow, the gain and its sign, the level?"
             ),
             estimands="Θ*_k of the benign clients, span(U*), the collaborative set.",
             notes=self.notes,
