@@ -108,7 +108,7 @@ def curves() -> list[Row]:
         for tolerance in (1e-2, 1e-4, 1e-6):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                work = partial(
+                conic_work = partial(
                     decompose, blocks, block_penalty=lam, common_component=False, solver="conic", tol=tolerance
                 )
                 seconds, found = timed(conic_work)
