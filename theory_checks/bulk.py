@@ -54,7 +54,7 @@ def agreement_study(instances: int) -> Study:
     return Study(
         name="certificate-agreement",
         title="Certificate against empirical recovery",
-        cells=crossed(regimes, RecoveryMethod(max_iterations=100_000)),
+        cells=crossed(regimes, RecoveryMethod()),
         replications=max(1, instances // 2),
         root_seed=ROOT_SEED,
         aims="Certificate and recovery on both sides of the border.",

@@ -1,0 +1,91 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from clair_stats.theory import incoherence
+from simulations.design import content_hash
+from simulations.streams import Streams
+from theory_checks import maps
+from theory_checks.bulk import agreement, region
+from theory_checks.family import FamilyError, family_error, repetition_seed
+from theory_checks.registry import find_claims
+
+ONE = {"backend": "sequential", "n_jobs": 1}
+
+
+def test_region_counts_what_it_sees(tmp_path):
+    evidence, suspects = region(12, tmp_path, **ONE)
+    assert evidence.n == 12
+    assert evidence.estimate == 0
+    assert len(suspects) == 0
+    assert evidence.high == pytest.approx(1 - 0.05 ** (1 / 12))
+
+
+def test_agreement_sorts_every_instance_once(tmp_path):
+    found = agreement(20, tmp_path, **ONE)
+    counted = found.certified_recovered + found.certified_failed + found.open_recovered + found.open_failed
+    assert counted == found.n
+    assert found.n + len(found.ties) + found.unsolved == 20
+    assert found.certified_failed == found.refuted_recovered == 0
+    assert found.certified_recovered > 0
+    assert found.refuted_failed > 0
+    assert len(found.disagreements) == found.certified_failed + found.open_recovered
+
+
+@pytest.mark.parametrize("mu", [1.0, 2.5])
+def test_map_instances_have_the_incoherence_they_are_said_to_have(mu):
+    regime = maps.MapRegime(incoherence=mu, n_contaminated=5)
+    instance = regime.generate(Streams(1, content_hash(regime), 0))
+    assert incoherence(instance.coefficients[instance.collaborative_set]) == pytest.approx(mu, rel=1e-9)
+
+
+def test_a_map_is_nested_sampled_at_the_border_and_drawn(tmp_path, monkeypatch):
+    small = maps.MapDesign("penalty_factor", (0.9, 1.5), "penalty")
+    monkeypatch.setitem(maps.MAPS, "share-penalty", small)
+    monkeypatch.setattr(maps, "_COUNTS", (1, 6, 12))
+    monkeypatch.setitem(maps._STAGES, "quick", (3, 5))
+    sampled = maps.sample_map("share-penalty", "quick", tmp_path, **ONE)
+    assert sampled.not_nested == 0
+    assert sampled.replications.shape == (2, 3)
+    assert set(np.unique(sampled.replications)) <= {3.0, 5.0}
+    assert sampled.recovered[1, 0] == sampled.replications[1, 0]
+    assert sampled.recovered[0].sum() == 0
+    assert np.all(sampled.stated <= sampled.theorem)
+    assert np.all(sampled.certified <= sampled.recovered)
+    low, high = sampled.interval(sampled.recovered)
+    assert np.all((low <= sampled.recovered / sampled.replications + 1e-12) & (high <= 1 + 1e-12))
+    paths = maps.draw_map(sampled, tmp_path / "figure")
+    assert [path.suffix for path in paths] == [".pdf", ".png"]
+    first = [path.read_bytes() for path in paths]
+    assert [path.read_bytes() for path in maps.draw_map(sampled, tmp_path / "figure")] == first
+    with pytest.raises(ValueError, match="unknown"):
+        maps.sample_map("share-colour", "quick", tmp_path)
+
+
+def test_family_error_is_counted_kept_and_continued(tmp_path):
+    claims = [
+        dataclasses.replace(claim, replications={"quick": 60, "standard": 60, "full": 60}, cells=claim.cells[:1])
+        for claim in find_claims(["refinement-identity", "detection-level"])
+    ]
+    found = family_error(claims, 2, tmp_path, **ONE)
+    assert found.repetitions == 2
+    assert set(found.per_claim) == {"refinement-identity", "detection-level"}
+    record = tmp_path / "family.jsonl"
+    assert [json.loads(line)["repetition"] for line in record.read_text().splitlines()] == [0, 1]
+    record.write_text(record.read_text() + '{"repetition": 2, "sta')
+    again = family_error(claims, 2, tmp_path, **ONE)
+    assert again == found
+    chance = family_error(claims, 1, tmp_path, only_chance=True, **ONE)
+    assert set(chance.per_claim) == {"detection-level"}
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_false_alarms_are_judged_by_the_exact_test():
+    per_claim = {"a": (16, 0)}
+    assert FamilyError(200, 15, 0, per_claim).acceptable
+    assert FamilyError(200, 15, 0, per_claim).allowed == 15
+    assert not FamilyError(200, 16, 0, per_claim).acceptable
+    assert "16 of 200" in FamilyError(200, 16, 0, per_claim).lines()[0]
+    assert len({repetition_seed(i) for i in range(200)}) == 200
