@@ -7,6 +7,7 @@ and needs 2.4 GB at 20 × 200 already, where SCS needs one second.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import cvxpy
@@ -17,7 +18,7 @@ from clair_stats.decomposition.problem import Problem, to_tall
 from clair_stats.decomposition.prox import block_shrink
 from clair_stats.linalg import stack, unstack
 
-__all__ = ["conic_program", "solve_conic"]
+__all__ = ["conic_modules_program", "conic_program", "solve_conic"]
 
 cp: Any = cvxpy  # its functions carry no types
 _INTERIOR_POINT_SIZE = 60
@@ -41,6 +42,31 @@ def conic_program(problem: Problem) -> tuple[Any, Any, Any, Any, Any]:
         return cp.Problem(cp.Minimize(norms), [data, cp.norm(N, "fro") <= problem.noise_radius]), M, L, S, data
     objective = 0.5 * cp.sum_squares(N) + problem.noise_penalty * norms
     return cp.Problem(cp.Minimize(objective), [data]), M, L, S, data
+
+
+def conic_modules_program(problems: Sequence[Problem]) -> Any:  # noqa: ANN401
+    """The joint program of several modules (theory.md section 6) as a cvxpy problem."""
+    first = problems[0]
+    nuclear, noise, constraints = [], [], []
+    block_parts: list[list[Any]] = [[] for _ in first.tall]
+    for problem in problems:
+        n_clients, q, p = problem.tall.shape
+        M = cp.Variable((p, q)) if problem.common_component else np.zeros((p, q))
+        L, S, N = (cp.Variable((p, q * n_clients)) for _ in range(3))
+        constraints.append(cp.hstack([M] * n_clients) + L + S + N == stack(problem.tall.transpose(0, 2, 1)))
+        nuclear.append(cp.normNuc(L))
+        noise.append(cp.vec(N, order="F"))
+        for k, parts in enumerate(block_parts):
+            parts.append(cp.vec(S[:, k * q : (k + 1) * q], order="F"))
+    norms = cp.sum(nuclear) + cp.sum(
+        [first.penalties[k] * cp.norm(cp.hstack(parts)) for k, parts in enumerate(block_parts)]
+    )
+    left_over = cp.hstack(noise)
+    if first.program == "N":
+        return cp.Problem(cp.Minimize(0.5 * cp.sum_squares(left_over) + first.noise_penalty * norms), constraints)
+    radius = 0.0 if first.noise_radius is None else first.noise_radius
+    constraints.append(left_over == 0 if radius == 0.0 else cp.norm(left_over) <= radius)
+    return cp.Problem(cp.Minimize(norms), constraints)
 
 
 def solve_conic(problem: Problem, *, tolerance: float, max_iterations: int) -> SolverPoint:

@@ -40,6 +40,7 @@ class ModulesDecomposition:
     program: Program
     block_penalty: float
     solver: str
+    shared: Literal["columns", "rows"]
     _point: JointPoint = field(repr=False)
     _source: Sequence[ClientEstimates | ArrayLike] = field(repr=False)
     _shapes: tuple[tuple[int, int], ...] = field(repr=False)
@@ -57,11 +58,16 @@ class ModulesDecomposition:
         point, scale, problem = self._point.module(number), float(self.module_scales[number]), self._problems[number]
         candidate = point.dual_candidate
         dual = candidate - candidate.mean(axis=0) if problem.common_component else candidate
+        rows = self.shared == "rows"
+
+        def border(tall: FloatArray) -> FloatArray:
+            return tall if rows else from_tall(tall)
+
         core = _Decomposition(
-            common=from_tall(point.common * scale + self._shifts[number]),
-            low_rank=from_tall(point.low_rank * scale),
-            block_sparse=from_tall(point.block_sparse * scale),
-            dual=from_tall(dual * self._point.certificate.multiple),
+            common=border(point.common * scale + self._shifts[number]),
+            low_rank=border(point.low_rank * scale),
+            block_sparse=border(point.block_sparse * scale),
+            dual=border(dual * self._point.certificate.multiple),
             objective=self.objective,
             duality_gap=self.duality_gap,
             n_iterations=self.n_iterations,
@@ -73,10 +79,14 @@ class ModulesDecomposition:
             noise_radius=problem.noise_radius,
             common_component=problem.common_component,
             solver=self.solver,
+            shared=self.shared,
         )
         record = as_client_estimates(self._source[number])
-        compression = _compressed(record, problem.common_component, keep_frames=True)
-        return FactoredDecomposition(core, compression.left, compression.right, self._shapes[number])
+        compression = _compressed(record, problem.common_component, self.shared, keep_frames=True)
+        left, right = compression.left, compression.right
+        if rows:
+            left, right = right, left
+        return FactoredDecomposition(core, left, right, self._shapes[number])
 
 
 def decompose_modules(
@@ -88,6 +98,7 @@ def decompose_modules(
     common_component: bool = True,
     tol: float = 1e-6,
     max_iterations: int = 5000,
+    shared: Literal["columns", "rows"] = "columns",
     client_weights: ArrayLike | None = None,
     scale_modules: Literal["median", "none"] = "median",
 ) -> ModulesDecomposition:
@@ -102,7 +113,7 @@ def decompose_modules(
         λ; by default 1.8 √(Σ_m r̃_m/K), r̃_m the rank guess of module m.
     noise_penalty, noise_radius : float
         τ or ε of the joint program, on the scale of the *scaled* modules.
-    common_component, tol, max_iterations, client_weights
+    common_component, tol, max_iterations, shared, client_weights
         As for :func:`~clair_stats.decomposition.decompose.decompose`.
     scale_modules : {"median", "none"}
         Divide each module by the median norm of its blocks (about their mean block when M is free), or not.
@@ -139,7 +150,7 @@ def decompose_modules(
                 solver="first_order",
                 tol=tol,
                 max_iterations=max_iterations,
-                shared="columns",
+                shared=shared,
                 client_weights=client_weights,
                 allow_degenerate=False,
             )
@@ -148,7 +159,7 @@ def decompose_modules(
                 f"modules[{number}]: its clients are not those of modules[0]; "
                 "give all modules the same clients, in one order"
             )
-        compression = _compressed(record, common_component, keep_frames=False)
+        compression = _compressed(record, common_component, shared, keep_frames=False)
         scale = _module_scale(compression.core, common_component) if scale_modules == "median" else 1.0
         core = compression.core
         shift = core.mean(axis=0) if common_component else np.zeros(core.shape[1:])
@@ -187,6 +198,7 @@ def decompose_modules(
         problems[0].program,
         lam,
         point.method,
+        shared,
         point,
         modules,
         tuple(shapes),
@@ -195,10 +207,15 @@ def decompose_modules(
     )
 
 
-def _compressed(record: ClientEstimates, common_component: bool, *, keep_frames: bool) -> Compression:
+def _compressed(
+    record: ClientEstimates, common_component: bool, shared: Literal["columns", "rows"], *, keep_frames: bool
+) -> Compression:
     if record.factors is not None:
-        return compress_factors(record.factors, common_component=common_component, keep_frames=keep_frames)
-    tall = np.ascontiguousarray(record.dense().transpose(0, 2, 1))
+        factors = record.factors
+        if shared == "rows":
+            factors = tuple((right.T, left.T) for left, right in factors)
+        return compress_factors(factors, common_component=common_component, keep_frames=keep_frames)
+    tall = record.dense() if shared == "rows" else np.ascontiguousarray(record.dense().transpose(0, 2, 1))
     return compress_dense(tall, common_component=common_component)
 
 

@@ -1,12 +1,15 @@
 """Certificates: weak duality at any point, exact feasibility, and a verification that can say no."""
 
+import ast
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clair_stats.decomposition import certificate, verify
 from clair_stats.decomposition.certificate import certify, feasible_dual
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.problem import Problem, to_tall
@@ -88,6 +91,15 @@ def test_verification_rejects_sabotage(sabotage):
     found = decompose(BLOCKS, block_penalty=LAM)
     assert verify_solution(BLOCKS, found).valid
     assert not verify_solution(BLOCKS, dataclasses.replace(found, **sabotage(found))).valid
+
+
+def test_the_certificate_knows_no_solver():
+    """The files that judge may read the problem and the records, and nothing that solves."""
+    for module in (certificate, verify):
+        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        own = {name for name in imported if name.startswith("clair_stats")}
+        assert own <= {"clair_stats.decomposition.problem", "clair_stats.linalg", "clair_stats.records"}
 
 
 def test_verification_refuses_other_data():

@@ -1,12 +1,13 @@
 """Several modules jointly: against one module, against cvxpy, on both paths."""
 
-import cvxpy as cp
 import numpy as np
 import pytest
 
+from clair_stats.decomposition.conic import conic_modules_program
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.joint import _splitting
 from clair_stats.decomposition.modules import decompose_modules
+from clair_stats.decomposition.problem import Problem, to_tall
 from clair_stats.records import ClientEstimates
 from tests.decomposition.named_problems import instance
 
@@ -18,43 +19,34 @@ def _modules(noise, *, common=True):
     ]
 
 
-def _joint_oracle(modules, lam, *, common, tau=0.0, radius=None):
-    terms, norms, left = [], [[] for _ in modules[0]], []
-    constraints = []
-    for blocks in modules:
-        n_clients, p, q = blocks.shape
-        L = [cp.Variable((p, q)) for _ in range(n_clients)]
-        M = cp.Variable((p, q)) if common else np.zeros((p, q))
-        for k in range(n_clients):
-            S = cp.Variable((p, q))
-            rest = blocks[k] - M - L[k] - S
-            left.append(cp.vec(rest, order="F"))
-            norms[k].append(cp.vec(S, order="F"))
-        terms.append(cp.normNuc(cp.hstack(L)))
-    value = cp.sum(terms) + lam * cp.sum([cp.norm(cp.hstack(parts)) for parts in norms])
-    remainder = cp.hstack(left)
-    if tau:
-        value = 0.5 * cp.sum_squares(remainder) + tau * value
-    elif radius:
-        constraints.append(cp.norm(remainder) <= radius)
-    else:
-        constraints.append(remainder == 0)
-    problem = cp.Problem(cp.Minimize(value), constraints)
-    problem.solve(solver="CLARABEL")
-    return problem.value
-
-
 @pytest.mark.parametrize("common", [False, True])
 @pytest.mark.parametrize("extra", [{}, {"noise_penalty": 0.05}, {"noise_radius": 0.3}], ids=["E", "N", "B"])
 def test_joint_program_against_cvxpy(common, extra):
     modules = _modules(0.1, common=common)
-    found = decompose_modules(modules, block_penalty=1.1, common_component=common, tol=1e-7, **extra)
-    scaled = [blocks / scale for blocks, scale in zip(modules, found.module_scales, strict=True)]
-    oracle = _joint_oracle(
-        scaled, 1.1, common=common, tau=extra.get("noise_penalty", 0.0), radius=extra.get("noise_radius")
+    weights = np.linspace(0.8, 1.2, 7)
+    found = decompose_modules(
+        modules, block_penalty=1.1, common_component=common, tol=1e-7, client_weights=weights, **extra
     )
+    problems = [
+        Problem(to_tall(blocks / scale), 1.1 * weights, common_component=common, **extra)
+        for blocks, scale in zip(modules, found.module_scales, strict=True)
+    ]
+    oracle = conic_modules_program(problems)
+    oracle.solve(solver="CLARABEL")
     assert found.status == "optimal"
-    assert found.objective == pytest.approx(oracle, rel=1e-6)
+    assert found.objective == pytest.approx(oracle.value, rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_shared_rows_are_the_transposed_modules(noise):
+    modules = _modules(noise)
+    columns = decompose_modules(modules, block_penalty=1.1, tol=1e-8)
+    rows = decompose_modules([np.swapaxes(m, 1, 2) for m in modules], block_penalty=1.1, tol=1e-8, shared="rows")
+    assert rows.objective == pytest.approx(columns.objective, rel=3e-8)
+    for k in range(7):
+        left, right = rows.module(1).block_sparse_factors(k)
+        first, second = columns.module(1).block_sparse_factors(k)
+        np.testing.assert_allclose((left @ right).T, first @ second, atol=1e-4)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
