@@ -155,10 +155,11 @@ def run(
             shard=part,
             progress=progress,
         )
-    for message in report.lost_workers:
-        _console(errors=True).print(f"a worker died, its work was done again: {message}")
     if report.interrupted is not None:
         _console(errors=True).print("interrupted; finished batches are stored, the same command goes on from here")
+    else:
+        for message in report.lost_workers:
+            _console(errors=True).print(f"a worker died, its work was done again: {message}")
     _console().print(
         f"{study.name}: {report.written} rows written in {report.seconds:.1f} s, {report.failed} failed, "
         f"{report.missing} missing, store {path}"

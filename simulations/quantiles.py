@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import betainc
 
-from simulations.estimates import Accumulator, Array, Columns, Estimate, Measure
+from simulations.estimates import Accumulator, Array, Columns, Estimate, Measure, OrderStatistics
 
 __all__ = ["Quantile", "maritz_jarrett"]
 
@@ -30,7 +30,15 @@ class _Sorted(Accumulator):
     def result(self) -> Estimate:
         values = np.sort(np.concatenate(self.parts)) if self.parts else np.zeros(0)
         value, mcse = maritz_jarrett(values, self.measure.probability)
-        return Estimate(value, mcse, int(values.size), self.undefined)
+        first, last = _reach(values.size, self.measure.probability)
+        nearby = OrderStatistics(values[first:last].copy(), first, values.size, self.measure.probability)
+        return Estimate(value, mcse, int(values.size), self.undefined, order_statistics=nearby if values.size else None)
+
+
+def _reach(n: int, probability: float) -> tuple[int, int]:
+    """Order statistics within ten standard deviations of the quantile; the weights beyond vanish."""
+    middle, reach = int(probability * n + 0.5), int(10.0 * math.sqrt(n * probability * (1.0 - probability))) + 20
+    return max(middle - reach, 0), min(middle + reach, n)
 
 
 def maritz_jarrett(ordered: Array, probability: float) -> tuple[float, float]:
@@ -46,9 +54,7 @@ def maritz_jarrett(ordered: Array, probability: float) -> tuple[float, float]:
     if n < 2:
         return value, math.nan
     m = min(max(int(probability * n + 0.5), 1), n)
-    # Outside ten standard deviations of the Beta(m, n − m + 1) law the weights vanish in double precision.
-    reach = int(10.0 * math.sqrt(n * max(probability * (1.0 - probability), 1.0 / n))) + 10
-    first, last = max(m - reach, 0), min(m + reach, n)
+    first, last = _reach(n, probability)
     weights = np.diff(betainc(m, n - m + 1, np.arange(first, last + 1) / n))
     window = ordered[first:last] - value
     mean = float(weights @ window)
@@ -64,7 +70,7 @@ class Quantile(Measure):
 
     metric: str
     probability: float
-    formula: ClassVar[str] = "sample quantile; MCSE of Maritz and Jarrett (1978)"
+    formula: ClassVar[str] = "sample quantile; MCSE of Maritz and Jarrett (1978), distribution-free interval"
 
     def __post_init__(self) -> None:
         if not 0.0 < self.probability < 1.0:

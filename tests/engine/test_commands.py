@@ -121,7 +121,7 @@ def test_contradicting_and_foreign_shards_are_refused_whole(tmp_path: Path) -> N
     connection.execute("UPDATE rows SET metrics = zeroblob(32) WHERE cell = 1 AND replication = 1")
     connection.commit()
     connection.close()
-    with pytest.raises(StoreError, match="replication 1 of cell .* differs"):
+    with pytest.raises(StoreError, match=r"replication 1 of cell .* differs"):
         merge(tmp_path / "a.sqlite", study, [tmp_path / "b.sqlite"])
     with Store(tmp_path / "a.sqlite", study) as store:
         assert sum(s.ok for s in store.status()) == 8  # nothing of the shard was taken

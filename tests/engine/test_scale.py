@@ -17,7 +17,7 @@ from tests.engine.toys import Normal, SampleMean, small
 
 
 def test_overhead_per_replication(tmp_path: Path) -> None:
-    """Machinery of one row at most 0.5 ms: random streams, read-only instance, batching, store; compute is tiny here."""
+    """Machinery of one row at most 0.5 ms: random streams, read-only instance, batching, store."""
     study = Study("s", "s", crossed(Normal(), SampleMean()), 2_000, 1)
     best = min(run_study(study, tmp_path / f"{i}.sqlite", backend="sequential").seconds for i in range(3))
     assert best / 2_000 < 0.0015  # three times the bound, since other programs share the machine

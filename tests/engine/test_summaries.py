@@ -60,7 +60,7 @@ def streamed(measure: Measure, data: dict[str, np.ndarray], chunk: int) -> Estim
 
 
 def bootstrap_se(ordered: np.ndarray, probability: float) -> float:
-    """Standard error of the m-th order statistic over all n**n bootstrap samples: P(X*_(m) ≤ x_(i)) is a binomial tail."""
+    """Standard error of the m-th order statistic over all n**n bootstrap samples; P(X*_(m) ≤ x_(i)) is binomial."""
     n = ordered.size
     m = int(probability * n + 0.5)
     tail = stats.binom.sf(m - 1, n, np.arange(n + 1) / n)
@@ -69,7 +69,7 @@ def bootstrap_se(ordered: np.ndarray, probability: float) -> float:
 
 
 def plain() -> list[tuple[Measure, Callable[[dict[str, np.ndarray]], tuple[float, float]]]]:
-    """Measure and its value and MCSE as Morris, White and Crowther write them (or a ratio estimator's textbook form)."""
+    """Measure and its value and MCSE as Morris, White and Crowther write them (or Cochran, for ratios)."""
 
     def error(d: dict[str, np.ndarray]) -> np.ndarray:
         return d["estimate"] - d["truth"]
@@ -204,7 +204,9 @@ _DRAW: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "n_studies", [1_000, pytest.param(10_000, marks=pytest.mark.slow)], ids=["1000", "10000 studies"]
 )
 @pytest.mark.parametrize(("measure", "truth"), _TRUTH, ids=lambda value: getattr(value, "label", ""))
-def test_nominal_intervals_cover(measure: Measure, truth: float, n_studies: int) -> None:
+def test_nominal_intervals_cover(
+    measure: Measure, truth: float, n_studies: int, record_property: Callable[..., None]
+) -> None:
     """The 95 % interval of simulation studies with 4,000 replications covers within its own band of ±3.5 SE.
 
     Family-wise error over the 11 measures: 0.5 %.  The estimates are skewed (gamma, shape 2).  4,000 replications,
@@ -221,7 +223,7 @@ def test_nominal_intervals_cover(measure: Measure, truth: float, n_studies: int)
             data = {name: _DRAW.get(name, lambda g, n: g.standard_gamma(2.0, size=n))(g, n) for name in measure.columns}
         low, high = streamed(measure, data, n).interval()
         covered += low <= truth <= high
-    print(f"{measure.label}: {covered / n_studies:.4f}")
+    record_property("coverage", covered / n_studies)
     band = 3.5 * math.sqrt(0.95 * 0.05 / n_studies)
     assert abs(covered / n_studies - 0.95) < band, covered / n_studies
 
