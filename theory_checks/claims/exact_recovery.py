@@ -117,8 +117,8 @@ def _claim(common: bool) -> Claim:
         sabotage=Sabotage(
             name="penalty-above-window",
             description=(
-                "λ is 1.1 to 1.3 window lengths up, and the contamination is identical: the assumption λ < upper end "
-                "is broken, η > 1"
+                "λ lies above the window by 10 to 30 % of its length in log λ, and the contamination is identical: the "
+                "assumption λ < upper end is broken, η > 1"
             ),
             cells=crossed(
                 AdversarialRegime(common_component=common, lowest=1.1, highest=1.3, kinds=("identical",)),
