@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clair_stats.decomposition.compression import Compression, compress_factors
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.consensus import Consensus, find_consensus
@@ -26,6 +27,10 @@ from clair_stats.refinement.refine import refine
 from clair_stats.summary import summarise
 
 __all__ = ["CLAIR", "NoMajorityWarning"]
+
+
+# Singular values below this multiple of the largest are rounding of the refinement, not part of its rank.
+_RANK_TOLERANCE = 1e-10
 
 
 class NoMajorityWarning(UserWarning):
@@ -64,10 +69,13 @@ class CLAIR:
         True = benign.  All False when no majority agrees.
     scores_, p_values_ : arrays, shape (K,)
     refined_ : array, shape (K, p, q)
+    refined_factors_ : tuple of K pairs (p × t_k, t_k × q)
+        The same as factors; for LoRA input nothing of size p × q is formed unless ``refined_`` or ``common_`` is read.
     noise_scales_ : array, shape (K,)
         σ_k, given or estimated; 0 for estimates that agree exactly.
     decomposition_ : Decomposition
-        The convex solution, with its certificate, in the orientation of ``shared="columns"``.
+        The convex solution, with its certificate, in the orientation of ``shared="columns"``; for factored input in
+        the coordinates of the joint column and row spaces, where the program is the same (theory.md section 2).
     detection_, refinement_ : Detection, Refinement
     consensus_ : Consensus
         The evidence at every rank that was looked at.
@@ -95,11 +103,9 @@ class CLAIR:
 
     basis_: FloatArray
     rank_: int
-    common_: FloatArray
     collaborative_set_: BoolArray
     scores_: FloatArray
     p_values_: FloatArray
-    refined_: FloatArray
     noise_scales_: FloatArray
     decomposition_: Decomposition
     detection_: Detection
@@ -161,13 +167,26 @@ class CLAIR:
                 sample_sizes=checked.sample_sizes if sample_sizes is None else sample_sizes,  # type: ignore[arg-type]
             )
         self._check(checked)
-        dense = checked.dense()
-        blocks = dense if self.shared == "columns" else np.ascontiguousarray(dense.transpose(0, 2, 1))
+        blocks, self._frame = self._oriented(checked)
         panel = panel_of(checked, blocks, common_component=self.common_component)
         consensus = find_consensus(panel, rank=self.rank, level=self.level, heterogeneity=self.heterogeneity)
         self.decomposition_ = self._decompose(blocks, panel, consensus)
         self._conclude(checked, blocks, panel, consensus)
         return self
+
+    def _oriented(self, checked: ClientEstimates) -> tuple[FloatArray, Compression | None]:
+        """Blocks with the shared space on the left; for factors their coordinates in the joint frames, without p × q.
+
+        The shared right frame is used also when M is fixed to 0: refinement averages over clients.
+        """
+        if checked.factors is None:
+            dense = checked.dense()
+            return (dense if self.shared == "columns" else np.ascontiguousarray(dense.transpose(0, 2, 1))), None
+        factors = checked.factors
+        if self.shared == "rows":
+            factors = tuple((right.T, left.T) for left, right in factors)
+        frame = compress_factors(factors, common_component=True)
+        return np.ascontiguousarray(frame.core.transpose(0, 2, 1)), frame
 
     def _decompose(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> Decomposition:
         n_clients, p, q = blocks.shape
@@ -195,17 +214,28 @@ class CLAIR:
         self.majority_ = consensus.majority
         self.consensus_ = consensus
         if not consensus.majority:
+            if consensus.camps:
+                reason = (
+                    f"two camps of {checked.n_clients // 2} clients each agree among themselves at a smaller rank than "
+                    f"all together (rank {fit.basis.shape[1]}), and nothing tells which camp is contaminated"
+                )
+            else:
+                reason = (
+                    f"at no rank do more than half of the {checked.n_clients} clients agree up to noise (the largest "
+                    f"group has {int(members.sum())})"
+                )
             warnings.warn(
-                f"no collaborative majority: at no rank do more than half of the {checked.n_clients} clients agree up "
-                f"to noise (the largest group has {int(members.sum())}); no client is called benign and the local "
-                "estimates are kept. If benign clients differ off the subspace, allow it with heterogeneity",
+                f"no collaborative majority: {reason}; no client is called benign and the local estimates are kept. "
+                "Add clients, fix the rank, or allow benign differences off the subspace with heterogeneity",
                 NoMajorityWarning,
                 stacklevel=3,
             )
             members = np.zeros(checked.n_clients, dtype=np.bool_)
-        self.noise_scales_ = calibrated.noise * panel.scales
+        exact = panel.noise is None and calibrated.noise <= panel.floor
+        self.noise_scales_ = np.zeros(checked.n_clients) if exact else calibrated.noise * panel.scales
         self.detection_ = Detection(members, calibrated.scores, calibrated.p_values, calibrated.thresholds, self.level)
-        self.basis_ = fit.basis
+        left = None if self._frame is None else self._frame.left
+        self.basis_ = fit.basis if left is None else left @ fit.basis
         self.rank_ = int(fit.basis.shape[1])
         self.collaborative_set_ = members
         self.scores_ = calibrated.scores
@@ -221,8 +251,48 @@ class CLAIR:
         else:
             refinement = Refinement(blocks, fit.basis, fit.common, np.zeros(checked.n_clients))
         self.refinement_ = refinement
-        self.common_ = self._turn(refinement.center if self.common_component else fit.common)
-        self.refined_ = self._turn(refinement.estimates)
+        self._center = refinement.center if self.common_component else fit.common
+        self._estimates = checked
+
+    @property
+    def common_(self) -> FloatArray:
+        """M, shape (p, q): mean of the collaborative set; identified off the subspace only."""
+        return self._turn(self._expanded(self._center))
+
+    @property
+    def refined_(self) -> FloatArray:
+        """Refined estimates (K, p, q); for factored input formed on demand, prefer ``refined_factors_``."""
+        if self._frame is None:
+            return self._turn(self.refinement_.estimates)
+        return np.stack([left @ right for left, right in self.refined_factors_])
+
+    @property
+    def refined_factors_(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
+        """Refined estimates as factors (p × t_k, t_k × q), t_k their numerical rank; flagged clients keep theirs."""
+        given = self._estimates.factors
+        pairs = []
+        for k, block in enumerate(self.refinement_.estimates):
+            if given is not None and not self.collaborative_set_[k]:
+                pairs.append(given[k])
+                continue
+            left, sizes, right = np.linalg.svd(block, full_matrices=False)
+            kept = sizes > _RANK_TOLERANCE * max(float(sizes[0]), np.finfo(float).tiny)
+            kept[0] = True  # a zero block still needs one factor
+            root = np.sqrt(sizes[kept])
+            outer, inner = left[:, kept] * root, root[:, None] * right[kept]
+            if self._frame is not None:
+                outer = outer if self._frame.left is None else self._frame.left @ outer
+                inner = inner if self._frame.right is None else inner @ self._frame.right.T
+            pairs.append((outer, inner) if self.shared == "columns" else (inner.T, outer.T))
+        return tuple(pairs)
+
+    def _expanded(self, block: FloatArray) -> FloatArray:
+        """A block of the compressed coordinates in the original ones."""
+        if self._frame is None:
+            return block
+        left, right = self._frame.left, self._frame.right
+        block = block if left is None else left @ block
+        return block if right is None else block @ right.T
 
     def _turn(self, array: FloatArray) -> FloatArray:
         return array if self.shared == "columns" else np.ascontiguousarray(np.swapaxes(array, -1, -2))

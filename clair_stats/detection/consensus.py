@@ -9,7 +9,7 @@ minority agrees on: the latter is only needed to explain the minority (docs/deri
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -27,6 +27,7 @@ __all__ = ["Consensus", "RankEvidence", "find_consensus"]
 
 _SUBSETS = (100, 50, 30)
 _MAX_STEPS = 30
+_TIE_CLIENTS = 20
 _CANDIDATES = 5
 # A client does not vote for a direction that it carries (almost) alone: each dimension could otherwise buy the
 # agreement of a few more clients, and turn a large minority into a majority.  "Alone" is a leverage above twice what
@@ -58,7 +59,13 @@ class Consensus:
     calibrated: Calibrated
     collaborative_set: BoolArray  # (K,)
     evidence: tuple[RankEvidence, ...]
-    majority: bool  # whether a collaborative majority was found
+    accepted: bool  # whether some rank was accepted
+    camps: tuple[BoolArray, ...] = ()  # two halves of the clients, each explained by a smaller rank on its own
+
+    @property
+    def majority(self) -> bool:
+        """Whether there is a collaborative majority; two equal camps are none, whatever rank explains both."""
+        return self.accepted and not self.camps
 
 
 def find_consensus(
@@ -91,7 +98,7 @@ def find_consensus(
         )
         current = Consensus(candidate.fit, candidate.calibrated, candidate.members, tuple(evidence), accepted)
         if accepted:
-            return current
+            return replace(current, camps=_equal_camps(panel, reduction, r, level) if rank is None else ())
         if best is None or evidence[-1].n_consistent > int(best.collaborative_set.sum()):
             best = current
     if best is None:
@@ -100,6 +107,39 @@ def find_consensus(
             "to be identified; give a smaller rank or add clients"
         )
     return Consensus(best.fit, best.calibrated, best.collaborative_set, tuple(evidence), False)
+
+
+def _equal_camps(panel: Panel, reduction: Reduction, rank: int, level: float) -> tuple[BoolArray, ...]:
+    """Look for a tie: K/2 clients that agree at a rank below the accepted one, while the other K/2 agree as well.
+
+    A larger shared subspace that holds both camps explains a tie too, and nothing in the data tells the two apart.
+    Looked for up to 20 clients, where an exact tie is a practical risk.
+    """
+    n_clients, p, q = panel.shape
+    half = n_clients // 2
+    if n_clients % 2 or n_clients > _TIE_CLIENTS or half < 2:
+        return ()
+    for r in range(rank):
+        if (half - int(panel.common_component)) * q <= r or r >= p:
+            break
+        masks = random_subsets(n_clients, _subset_sizes(panel, r), _stream())
+        for camp in best_groups(panel, reduction, masks, r, half=half, level=level, n_best=2):
+            if camp.sum() == half and all(_agrees(panel, group, rank - 1, level) for group in (camp, ~camp)):
+                return camp, ~camp
+    return ()
+
+
+def _agrees(panel: Panel, group: BoolArray, rank: int, level: float) -> bool:
+    """Whether these clients are consistent and white on their own at some rank up to ``rank``."""
+    alpha = per_client_level(level, panel.shape[0])
+    for r in range(rank + 1):
+        if r and (int(group.sum()) - int(panel.common_component)) * panel.shape[2] <= r:
+            return False
+        fit = fit_shared(panel, group, r)
+        calibrated = calibrate(panel, fit, level=level)
+        if spike_ratio(panel, fit) <= 1.0 and not (calibrated.p_values[group] < alpha).any():
+            return True
+    return False
 
 
 def _stream() -> np.random.Generator:
