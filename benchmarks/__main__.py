@@ -1,11 +1,13 @@
 """Run the benchmarks of the solvers and write ``docs/performance.md`` with its two figures.
 
-``python -m benchmarks`` (a quarter of an hour on one core) · ``--quick`` leaves the 128 modules out and repeats less.
+``python -m benchmarks`` measures everything (about ten minutes of one idle core); ``python -m benchmarks growth``
+measures that part again and keeps the others, which are stored in ``results/benchmarks``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
@@ -23,7 +25,9 @@ from matplotlib import pyplot as plt
 from benchmarks import solvers
 from benchmarks.measure import in_own_process, threads
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+RESULTS = ROOT / "results" / "benchmarks"
 INTRODUCTION = """# Performance of the solvers
 
 Written by `python -m benchmarks` (`make bench`); do not edit by hand.  Times are processor time of one thread (what an
@@ -39,77 +43,102 @@ NOTES = {
     "Growth": "Program (E) with M free; the exponent is the slope of log time against log size.",
     "LoRA factors of 4096 × 4096 matrices": "64 clients of rank 16, one process each (`python -m benchmarks.large`); "
     "peak memory is the resident set of the whole process, input included.",
+    "Many modules jointly": "64 clients of rank 16, every module 4096 × 4096 and generated when it is read "
+    "(generation included in the time).",
     "Peers": "40 × 1200, no noise.  Robust PCA packages solve the entrywise program and are shown when installed "
     "(`pip install tensorly rpca`): contamination of whole blocks is outside their model.",
 }
 
 
+PARTS: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
+    "svd": ("Against one SVD", solvers.against_svd),
+    "cvxpy": ("Against cvxpy", solvers.against_cvxpy),
+    "growth": ("Growth", solvers.growth),
+    "factors": ("LoRA factors of 4096 × 4096 matrices", lambda: _factors()),
+    "modules": ("Many modules jointly", lambda: _modules()),
+    "peers": ("Peers", solvers.peers),
+    "curves": ("Gap against time", solvers.curves),
+}
+
+
 def main() -> None:
-    """Measure everything and write the page."""
+    """Measure the named parts (all by default) and write the page from everything measured so far."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="parts to measure again; all when none is named")
+    wanted = parser.parse_args().parts or list(PARTS)
     if any(os.environ.get(name) != "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")):
         raise SystemExit(
             "set OPENBLAS_NUM_THREADS=1 and OMP_NUM_THREADS=1 first (make bench does): one thread is timed"
         )
-    start = time.perf_counter()
-    tables: dict[str, list[dict[str, Any]]] = {}
-    jobs: tuple[tuple[str, Callable[[], list[dict[str, Any]]]], ...] = (
-        ("Against one SVD", lambda: solvers.against_svd(repetitions=1 if quick else 3)),
-        ("Against cvxpy", solvers.against_cvxpy),
-        ("Growth", solvers.growth),
-        ("LoRA factors of 4096 × 4096 matrices", lambda: _large(8 if quick else 128)),
-        ("Peers", solvers.peers),
-    )
-    for title, work in jobs:
-        print(f"{title} …", flush=True)
-        tables[title] = work()
-        print(_markdown(tables[title]), flush=True)
-    print("Gap against time …", flush=True)
-    points = solvers.curves()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name in wanted:
+        start = time.perf_counter()
+        print(f"{PARTS[name][0]} …", flush=True)
+        _write(RESULTS / f"{name}.json", json.dumps(PARTS[name][1](), indent=1, default=float))
+        print(f"  {time.perf_counter() - start:.0f} s", flush=True)
+    page = DOCS / "performance.md"
+    _write(page, _page({name: _read(name) for name in PARTS}))
+    print(f"wrote {page.relative_to(DOCS.parent)}")
+
+
+def _read(name: str) -> list[dict[str, Any]]:
+    path = RESULTS / f"{name}.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return rows
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_suffix(".tmp")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _page(tables: dict[str, list[dict[str, Any]]]) -> str:
     (DOCS / "gallery").mkdir(parents=True, exist_ok=True)
-    _curve_figure(points, DOCS / "gallery" / "solver_gap_against_time.png")
-    _growth_figure(tables["Growth"], DOCS / "gallery" / "solver_growth.png")
     head = (
         f"\n{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
         f"numpy {np.__version__}, scipy {scipy.__version__}; {threads()}.\n"
     )
     parts = [INTRODUCTION, head]
-    for title, rows in tables.items():
-        parts.append(f"\n## {title}\n\n{NOTES[title]}\n\n{_markdown(rows)}\n")
-    parts.append(
-        "\n## Figures\n\n![gap against time](gallery/solver_gap_against_time.png)\n\n"
-        "Each point is a run to one accuracy; 40 × 400, M = 0, without noise (left) and with noise (right).  The "
-        "textbook loop shows its own estimate, the others the certified gap.\n\n![growth](gallery/solver_growth.png)\n"
-    )
-    page = DOCS / "performance.md"
-    beside = page.with_suffix(".tmp")
-    beside.write_text("".join(parts), encoding="utf-8")
-    os.replace(beside, page)
-    print(f"wrote {page.relative_to(DOCS.parent)} in {time.perf_counter() - start:.0f} s")
-
-
-def _large(n_modules: int) -> list[dict[str, Any]]:
-    cases = (
-        ("one module, M = 0", ["factors"]),
-        ("one module, M free", ["factors", "--common"]),
-        (f"{n_modules} modules jointly, M = 0", ["modules", str(n_modules)]),
-    )
-    rows = []
-    for name, arguments in cases:
-        found = in_own_process("benchmarks.large", *arguments)
-        rows.append(
-            {
-                "case": name,
-                "processor, s": found["cpu_seconds"],
-                "wall, s": found["wall_seconds"],
-                "peak memory, GiB": found["gibibytes_peak"],
-                "relative gap": found["relative_gap"],
-                "status": found["status"],
-            }
+    for name, rows in tables.items():
+        if name == "curves":
+            continue
+        title = PARTS[name][0]
+        body = _markdown(rows) if rows else f"Not measured yet: `python -m benchmarks {name}`."
+        parts.append(f"\n## {title}\n\n{NOTES[title]}  Command: `python -m benchmarks {name}`.\n\n{body}\n")
+    parts.append("\n## Figures\n")
+    if tables["curves"]:
+        _curve_figure(tables["curves"], DOCS / "gallery" / "solver_gap_against_time.png")
+        parts.append(
+            "\n![gap against time](gallery/solver_gap_against_time.png)\n\nEach point is a run to one accuracy; "
+            "40 × 400, M = 0, without noise (left) and with noise (right).  The textbook loop shows its own estimate, "
+            "the others the certified gap.  Command: `python -m benchmarks curves`.\n"
         )
-    return rows
+    if tables["growth"]:
+        _growth_figure(tables["growth"], DOCS / "gallery" / "solver_growth.png")
+        parts.append("\n![growth](gallery/solver_growth.png)\n")
+    return "".join(parts)
+
+
+def _factors() -> list[dict[str, Any]]:
+    cases = (("one module, M = 0", ["factors"]), ("one module, M free", ["factors", "--common"]))
+    return [_large(name, arguments) for name, arguments in cases]
+
+
+def _modules() -> list[dict[str, Any]]:
+    return [_large("128 modules, M = 0", ["modules", "128"])]
+
+
+def _large(name: str, arguments: list[str]) -> dict[str, Any]:
+    found = in_own_process("benchmarks.large", *arguments)
+    return {
+        "case": name,
+        "processor, s": found["cpu_seconds"],
+        "wall, s": found["wall_seconds"],
+        "peak memory, GiB": found["gibibytes_peak"],
+        "relative gap": found["relative_gap"],
+        "status": found["status"],
+    }
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
