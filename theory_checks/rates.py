@@ -46,7 +46,8 @@ class SlopeRule:
         """See :class:`theory_checks.rules.Rule`."""
         observed = "one slope per replication, t test" if self.within_replication else "least squares, HC3"
         return (
-            f"slope of log {self.ordinate} on log {self.abscissa}, {self.points} points × {n} replications ({observed}); "
+            f"slope of log {self.ordinate} on log {self.abscissa}, {self.points} points × {n} replications "
+            f"({observed}); "
             f"supported when both one-sided tests at level 0.05 put it inside {self.target:g} ± {self.margin:g}; "
             "violated when the hypothesis that it lies inside is rejected (Holm, family level 0.05)"
         )
