@@ -1,4 +1,4 @@
-"""``python -m simulations list | plan | run | check | replay | summarise | export | merge | ademp``.
+"""``python -m simulations list | plan | run | sequential | check | replay | summarise | export | merge | ademp``.
 
 Exit status: 0 every row is there; 1 complete, but some replications failed (or a replay gave other numbers); 2 bad
 input or an unusable store; 3 rows are missing; 130 ended by Ctrl-C; 143 ended by SIGTERM.
@@ -21,6 +21,7 @@ from rich.table import Table
 from simulations.ademp import ademp_page
 from simulations.backends import BackendError
 from simulations.design import Cell, Study
+from simulations.estimates import Measure
 from simulations.executor import run_study
 from simulations.export import export as write_export
 from simulations.export import factors
@@ -28,6 +29,7 @@ from simulations.planning import find_regime
 from simulations.planning import plan as plan_cells
 from simulations.planning import replay as replay_cells
 from simulations.progress import reporter, time_left
+from simulations.sequential import PrecisionRule, run_until
 from simulations.shards import merge as merge_shards
 from simulations.store import Store, StoreError
 from simulations.studies import find_study, studies
@@ -167,6 +169,52 @@ def run(
     if report.failed:
         _console(errors=True).print(f"see the tracebacks: python -m simulations check {name} --failures")
     raise typer.Exit(report.exit_status)
+
+
+@app.command()
+def sequential(
+    name: StudyName,
+    until: Annotated[
+        list[str], typer.Option("--until", help="MEASURE=MCSE, a label of summarise and its target; repeatable.")
+    ],
+    budget: Annotated[int, typer.Option("--budget", min=30, help="Largest number of replications per cell.")],
+    first: Annotated[int, typer.Option("--first", min=30, help="Replications at the first look.")] = 100,
+    store: StorePath = None,
+    method: Methods = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Worker processes.")] = 2,
+) -> None:
+    """Add replications until the monitored measures are precise enough, or the budget ends (status 3)."""
+    study = _study(name, methods=method)
+    rule = PrecisionRule(_targets(study, until), budget, first)
+    out, varied = _console(), _varied(study)
+    out.print(rule.statement())
+    with reporter(study.name) as progress:
+        result = run_until(study, _store_path(study, store), rule, n_jobs=jobs, progress=progress)
+    for line in result.monitored:
+        estimate = line.summary.estimate
+        out.print(
+            f"{_label(line.summary.cell, varied)}: {line.summary.measure.label} = "
+            f"{_digits(estimate.value, estimate.mcse)} (MCSE {line.precision:.2g}, repeated interval {line.low:.6g} to "
+            f"{line.high:.6g}){'' if line.reached else ', target not reached'}"
+        )
+    out.print(f"{study.name}: {'precise enough' if result.reached else 'stopped'} at {result.study.replications}")
+    raise typer.Exit(result.report.exit_status or (0 if result.reached else 3))
+
+
+def _targets(study: Study, until: list[str]) -> dict[Measure, float]:
+    labels = {measure.label: measure for measure in study.measures}
+    targets: dict[Measure, float] = {}
+    for text in until:
+        label, _, number = text.rpartition("=")
+        if label not in labels:
+            near = difflib.get_close_matches(label, labels, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the study declares {', '.join(labels) or 'no measures'}"
+            raise ValueError(f"--until {text!r}: no measure {label!r}; {hint}")
+        try:
+            targets[labels[label]] = float(number)
+        except ValueError:
+            raise ValueError(f"--until {text!r}: {number!r} is no number; give MEASURE=MCSE") from None
+    return targets
 
 
 @app.command()

@@ -72,6 +72,21 @@ def test_one_line_errors(simulations: Run, toy: Callable[..., Path], tmp_path: P
     assert not (tmp_path / "a.sqlite").exists()
 
 
+def test_sequential_command(simulations: Run, toy: Callable[..., Path], tmp_path: Path) -> None:
+    options = ("sequential", toy(), "--budget", 90, "--first", 40, "--store", tmp_path / "s.sqlite", "--jobs", 1)
+    done = simulations(*options, "--until", "bias estimate=0.09")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Looks at 40, 60, 90 replications per cell")
+    assert done.stdout.count("repeated interval") == 6
+    assert "toy: precise enough at" in done.stdout
+    missed = simulations(*options, "--until", "bias estimate=0.0001")
+    assert missed.returncode == 3
+    assert missed.stdout.count("target not reached") == 6
+    wrong = simulations(*options, "--until", "bias estimat=0.1")
+    assert wrong.returncode == 2
+    assert "did you mean 'bias estimate'?" in wrong.stderr
+
+
 def test_csv_and_parquet_hold_the_rows_exactly(tmp_path: Path) -> None:
     study = small(replications=30)
     run_study(study, tmp_path / "a.sqlite", backend="sequential")

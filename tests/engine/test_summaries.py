@@ -173,6 +173,14 @@ def test_maritz_jarrett_is_the_exact_bootstrap() -> None:
     assert maritz_jarrett(x, 0.5)[1] == pytest.approx(mjci(x, [0.5])[0], rel=0.01)
 
 
+def test_maritz_jarrett_measures_the_spread_of_quantiles() -> None:
+    g = np.random.default_rng(20260521)
+    results = [maritz_jarrett(np.sort(g.exponential(size=500)), 0.9) for _ in range(800)]
+    spread = np.std([value for value, _ in results], ddof=1)
+    # The spread itself is known to 1/√1600 = 2.5 %; 3.5 of that.
+    assert np.mean([mcse for _, mcse in results]) == pytest.approx(spread, rel=0.0875)
+
+
 # What every measure converges to for one replication ~ (gamma estimate, uniform se, ...): scale 1, shape 2.
 _GAMMA = stats.gamma(2.0)
 _TRUTH: list[tuple[Measure, float]] = [
