@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.inputs import ClaimInput, StudyInput
 from reports.labels import labels, settings
-from reports.numbers import number, p_value, with_error
+from reports.numbers import column_power, number, p_value, superscript, with_error
 from reports.tables import Column, Group, Table
 from theory_checks.verdict import FAMILY_LEVEL, Verdict
 
@@ -94,11 +94,16 @@ def study_table(item: StudyInput) -> Table:
     """Methods × performance measures, one group of rows per setting."""
     grid = _grid(item)
     measures = list(dict.fromkeys(grid["measure"]))
+    powers = {measure: column_power(list(grid.loc[grid["measure"] == measure, "value"])) for measure in measures}
     groups = []
     for setting, part in grid.groupby("setting", sort=False):
         rows = []
         for label, own in part.groupby("label", sort=False):
-            values = {line["measure"]: with_error(line["value"], line["mcse"]) for line in own.to_dict("records")}
+            values = {
+                line["measure"]: with_error(line["value"] / unit, line["mcse"] / unit)
+                for line in own.to_dict("records")
+                for unit in (10.0 ** powers[line["measure"]],)
+            }
             rows.append((str(label), *(values.get(measure, "--") for measure in measures)))
         groups.append(Group(str(setting), tuple(rows)))
     notes = [f"{item.study.replications} replications of each cell; Monte Carlo standard errors on the last digits."]
@@ -112,13 +117,18 @@ def study_table(item: StudyInput) -> Table:
         name=f"study-{item.study.name}",
         caption=f"{item.study.title}.",
         columns=(
-            Column("method", is_number=False, width="0.19\\linewidth"),
-            *(Column(measure.removeprefix("mean ").replace("_", " ")) for measure in measures),
+            Column("method", is_number=False, width="0.21\\linewidth"),
+            *(Column(_heading(measure, powers[measure])) for measure in measures),
         ),
         groups=tuple(groups),
         provenance=item.provenance,
         notes=tuple(notes),
     )
+
+
+def _heading(measure: str, power: int) -> str:
+    words = measure.removeprefix("mean ").replace("_", " ")
+    return f"{words} / {superscript(power)}" if power else words
 
 
 def _better(metric: str) -> int:
@@ -149,16 +159,16 @@ def rank_table(item: StudyInput) -> Table | None:
         signed = -_better(_metric(measure)) * values
         ranks = signed.rank(axis=1)
         best = signed.idxmin(axis=1)
-        columns += [Column(f"rank, {_metric(measure).replace('_', ' ')}"), Column("best in", is_number=False)]
+        columns += [Column(_metric(measure).replace("_", " "), is_number=False)]
         for method in methods:
             if method not in values:
-                cells[method] += ["--", "--"]
+                cells[method].append("--")
                 continue
             near = 0
             for setting, winner in best.items():
                 spread = np.hypot(errors.at[setting, method], errors.at[setting, winner])
                 near += bool(signed.at[setting, method] - signed.at[setting, winner] <= 1.96 * spread)
-            cells[method] += [number(float(ranks[method].mean())), f"{near} of {int(values[method].notna().sum())}"]
+            cells[method].append(f"{ranks[method].mean():.2f} ({near}/{int(values[method].notna().sum())})")
     if len(columns) == 1:
         return None
     return Table(
@@ -167,7 +177,7 @@ def rank_table(item: StudyInput) -> Table | None:
         columns=tuple(columns),
         groups=(Group("", tuple((method, *cells[method]) for method in methods)),),
         provenance=item.provenance,
-        notes=("“best in”: settings where the method is within 1.96 standard errors of the best one.",),
+        notes=("In parentheses: in how many settings the method is within 1.96 standard errors of the best one.",),
     )
 
 

@@ -160,6 +160,7 @@ def build(inputs: Inputs, folder: Path, *, progress: Callable[[str], None] | Non
         "studies": found,
         "maps": maps,
         "missing": inputs.missing,
+        "provenance": _provenance(inputs),
     }
     files += [
         _write(folder / name, environment().get_template(f"{name}.jinja").render(**content))
@@ -172,6 +173,12 @@ def build(inputs: Inputs, folder: Path, *, progress: Callable[[str], None] | Non
         files.append(_compile(folder))
     _remove_others(folder, files)
     return Built(tuple(files), tuple(messages))
+
+
+def _provenance(inputs: Inputs) -> tuple[str, ...]:
+    """Lines on the code and the machine, each once; lines on one design stay with its table."""
+    lines = [line for item in (*inputs.claims, *inputs.studies) for line in item.provenance]
+    return tuple(dict.fromkeys(line for line in lines if line.startswith("commit ")))
 
 
 def _remove_others(folder: Path, files: list[Path]) -> None:

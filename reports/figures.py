@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,21 +70,22 @@ def study_figure(item: StudyInput) -> Figure | None:
     methods = list(dict.fromkeys(names))
     values = np.array([row["value"] for row in rows], dtype=float)
     errors = np.array([row["mcse"] for row in rows], dtype=float)
-    figure, (axis,) = _new(6.4, 0.9 + 0.42 * len(order))
+    figure, (axis,) = _new(6.4, 1.3 + 0.45 * len(order))
     for m, method in enumerate(methods):
         chosen = [i for i, name in enumerate(names) if name == method]
         heights = [order.index(groups[i]) + 0.7 * ((m + 0.5) / len(methods) - 0.5) for i in chosen]
         bars = 1.96 * np.where(np.isfinite(errors[chosen]), errors[chosen], 0.0)
         style = {"color": _COLOURS[m % len(_COLOURS)], "marker": _MARKERS[m % len(_MARKERS)]}
         axis.errorbar(values[chosen], heights, xerr=bars, linestyle="none", markersize=4, label=method, **style)
-    axis.set_yticks(range(len(order)), order)
+    axis.set_yticks(range(len(order)), [textwrap.fill(name, 34) for name in order], fontsize=7)
     axis.set_ylim(len(order) - 0.5, -0.5)
-    axis.hlines(np.arange(len(order) - 1) + 0.5, *axis.get_xlim(), color="0.9", linewidth=0.6)
-    axis.set_xlabel(first)
+    for border in np.arange(len(order) - 1) + 0.5:
+        axis.axhline(border, color="0.9", linewidth=0.6, zorder=0)
+    axis.set_xlabel(first.replace("_", " "))
     positive = values[np.isfinite(values) & (values > 0)]
     if positive.size == values.size and positive.size and positive.max() > 30 * positive.min():
         axis.set_xscale("log")
-    axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+    figure.legend(fontsize=7, frameon=False, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -118,6 +120,8 @@ def claim_figure(item: ClaimInput) -> Figure | None:
         axis.axhline(rule.target, linestyle="--", color="0.3", label=f"target {rule.target:g}")  # type: ignore[attr-defined]
         axis.set_ylim(-0.03, 1.03)
     axis.set_xscale("log")
+    axis.set_xticks(points, [f"{point:g}" for point in points])
+    axis.set_xticks([], minor=True)
     axis.set_xlabel(str(abscissa).removeprefix("regime.").replace("_", " "))
     axis.set_ylabel(str(vertical).replace("_", " "))
     axis.legend(fontsize=7, frameon=False)

@@ -11,8 +11,12 @@ import pandas as pd
 __all__ = ["labels", "settings"]
 
 
+def _missing(value: object) -> bool:
+    return isinstance(value, float) and pd.isna(value)
+
+
 def _absent(value: object) -> bool:
-    return value is None or value is False or (isinstance(value, float) and pd.isna(value))
+    return value is None or value is False or _missing(value)
 
 
 def _words(field: str) -> str:
@@ -44,22 +48,23 @@ def labels(rows: Iterable[Mapping[Any, Any]], prefix: str) -> list[str]:
 
 
 def settings(rows: Iterable[Mapping[Any, Any]], prefix: str = "regime") -> list[str]:
-    """One label per regime: its factors (two values occur twice or more), and whatever departs from the rest."""
+    """One label per row, from its regime: its factors, and what else departs from the other regimes.
+
+    A field is a factor when two of its values occur in two regimes or more, or when no value occurs twice.
+    """
     listed = list(rows)
     fields = [key for key in (listed[0] if listed else ()) if key.startswith(f"{prefix}.")]
-    several = len({row[prefix] for row in listed}) > 1
+    regimes = list(dict.fromkeys((str(row[prefix]), *(str(row[field]) for field in fields)) for row in listed))
+    several = len({regime[0] for regime in regimes}) > 1
+    counts = [Counter(regime[j + 1] for regime in regimes) for j in range(len(fields))]
     found = []
     for row in listed:
         parts = [str(row[prefix])] if several else []
-        for field in fields:
-            counts = Counter(str(other[field]) for other in listed)
-            if len(counts) < 2:
-                continue
-            factor = sum(count >= 2 for count in counts.values()) >= 2
-            usual = counts.most_common(1)[0][0]
+        for field, count in zip(fields, counts, strict=True):
             value = row[field]
-            if not (factor or str(value) != usual) or (_absent(value) and value is not False):
-                continue
-            parts.append(f"{_words(field)} {_plain(value)}")
-        found.append(", ".join(parts) or "as stated")
+            usual, times = count.most_common(1)[0]
+            factor = times == 1 or sum(number >= 2 for number in count.values()) >= 2
+            if len(count) > 1 and (factor or str(value) != usual) and value is not None and not _missing(value):
+                parts.append(f"{_words(field)} {_plain(value)}")
+        found.append(", ".join(parts) or "otherwise as stated")
     return found

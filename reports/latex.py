@@ -82,6 +82,13 @@ _SYMBOLS = {
     "²": "^{2}",
     "³": "^{3}",
     "¹": "^{1}",
+    "⁰": "^{0}",
+    "⁴": "^{4}",
+    "⁵": "^{5}",
+    "⁶": "^{6}",
+    "⁷": "^{7}",
+    "⁸": "^{8}",
+    "⁹": "^{9}",
     "⁻": "^{-}",
     "₁": "_{1}",
     "₂": "_{2}",
@@ -142,8 +149,37 @@ def _convert(text: str, *, in_math: bool) -> str:
     return "".join(pieces)
 
 
+# X_k, Θ*_k, U*: one letter with a star, an index of one letter, or both.
+_SYMBOL = re.compile(r"(?<![\w\\])([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
+
+
+def _formulas(text: str) -> str:
+    """Plain text with the symbols in it set as formulas."""
+
+    def formula(match: re.Match[str]) -> str:
+        letter, star, index = match.groups()
+        if not star and not index:
+            return match[0]
+        return f"\0{letter}{'^{*}' if star else ''}{f'_{{{index}}}' if index else ''}\0"
+
+    parts = _SYMBOL.sub(formula, text).split("\0")
+    return "".join(
+        f"${_convert(part, in_math=True)}$" if i % 2 else _convert(part, in_math=False) for i, part in enumerate(parts)
+    )
+
+
+def _plain(text: str) -> str:
+    """Text outside ``$…$``: code between backquotes, symbols as formulas, the rest escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return _formulas(text)
+    return "".join(
+        f"\\texttt{{{_convert(part, in_math=False)}}}" if i % 2 else _formulas(part) for i, part in enumerate(parts)
+    )
+
+
 def latex(text: str) -> str:
-    r"""Plain text with optional ``$…$`` formulas to LaTeX.
+    r"""Plain text with optional ``$…$`` formulas and backquoted code to LaTeX.
 
     Outside formulas everything is escaped; inside, commands stay and only non-ASCII characters are translated.  A text
     with an odd number of dollar signs has no formulas.
@@ -151,9 +187,7 @@ def latex(text: str) -> str:
     parts = text.split("$")
     if len(parts) % 2 == 0:
         return _convert(text, in_math=False)
-    return "".join(
-        f"${_convert(part, in_math=True)}$" if i % 2 else _convert(part, in_math=False) for i, part in enumerate(parts)
-    )
+    return "".join(f"${_convert(part, in_math=True)}$" if i % 2 else _plain(part) for i, part in enumerate(parts))
 
 
 def markdown_to_latex(text: str, *, top: int = 0) -> str:
@@ -176,15 +210,15 @@ def markdown_to_latex(text: str, *, top: int = 0) -> str:
         elif token.type == "table_open":
             columns = _table_width(tokens, position)
             width = f"{0.94 / columns:.3f}\\linewidth"
+            size = "scriptsize" if columns > 6 else "footnotesize"
+            specification = f">{{\\raggedright\\arraybackslash}}p{{{width}}}" * columns
             out.append(
-                "{\\footnotesize\\setlength{\\tabcolsep}{2pt}\n\\begin{longtable}{@{}"
-                + f">{{\\raggedright\\arraybackslash}}p{{{width}}}" * columns
-                + "@{}}\n\\toprule"
+                f"{{\\{size}\\setlength{{\\tabcolsep}}{{2pt}}\n\\begin{{longtable}}{{@{{}}{specification}@{{}}}}\n\\toprule"
             )
         elif token.type == "thead_open":
             header = True
         elif token.type in ("th_open", "td_open"):
-            row.append(_inline(tokens[position + 1]))
+            row.append("\\hspace{0pt}" + _inline(tokens[position + 1]))  # a first word may then be hyphenated
             position += 2
         elif token.type == "tr_close":
             out.append(" & ".join(row) + r" \\" + (r"\midrule\endhead" if header else ""))

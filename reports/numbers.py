@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["number", "p_value", "table_format", "with_error"]
+__all__ = ["column_power", "number", "p_value", "superscript", "table_format", "with_error"]
 
 UNDEFINED = "--"
 _SHAPE = re.compile(
@@ -28,6 +28,17 @@ def number(value: float, digits: int = 3) -> str:
         return f"{mantissa}e{int(power)}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{decimals}f}"
+
+
+def column_power(values: list[float]) -> int:
+    """Power of ten to take out of a column, 0 when its largest number needs none."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return 0 if largest == 0.0 or 0.1 <= largest < 1e4 else math.floor(math.log10(largest))
+
+
+def superscript(power: int) -> str:
+    """10⁻³ for −3."""
+    return "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def with_error(value: float, error: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from reports.numbers import table_format
 
 __all__ = ["Column", "Group", "Table", "environment", "to_html", "to_latex"]
 
+_WIDEST_HEADING = 10
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -85,6 +85,15 @@ def _latex_cell(text: str, column: Column) -> str:
     return latex(text)
 
 
+def _stacked(heading: str) -> str:
+    """A heading on two lines where it would be wider than its numbers."""
+    words = heading.split()
+    if len(heading) <= _WIDEST_HEADING or len(words) < 2:
+        return latex(heading)
+    cut = min(range(1, len(words)), key=lambda i: max(len(" ".join(words[:i])), len(" ".join(words[i:]))))
+    return f"\\shortstack{{{latex(' '.join(words[:cut]))}\\\\{latex(' '.join(words[cut:]))}}}"
+
+
 def _specification(table: Table) -> str:
     parts = []
     for j, column in enumerate(table.columns):
@@ -111,7 +120,7 @@ def to_latex(table: Table) -> str:
             for row in group.rows
         ]
     heads = " & ".join(
-        f"{{{latex(column.heading)}}}" if column.is_number else latex(column.heading) for column in table.columns
+        f"{{{_stacked(column.heading)}}}" if column.is_number else latex(column.heading) for column in table.columns
     )
     return (
         environment()
@@ -123,8 +132,3 @@ def to_latex(table: Table) -> str:
 def to_html(table: Table) -> str:
     """An HTML table with the same cells."""
     return environment().get_template("table.html.jinja").render(table=table, width=len(table.columns))
-
-
-def cells(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """Rows as the record wants them."""
-    return tuple(tuple(row) for row in rows)
