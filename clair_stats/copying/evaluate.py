@@ -1,4 +1,4 @@
-"""What a client's model can do: loss and accuracy on its own and on the common distribution, and the backdoor's success."""
+"""What a client's model can do: loss and accuracy on its own and on common sequences, and the backdoor's success."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class TestSets:
-    """Held-out sequences: each client's own, common ones, and common ones with the trigger planted."""
+    """Held-out sequences: own tokens and rule, common tokens with own or common rule, and the trigger planted."""
 
     own: ClientData
-    common: ClientData
+    common: ClientData  # common tokens, the client's own rule
+    common_rule: ClientData  # common tokens, the rule without the personal variation
     triggered: ClientData
 
 
 def draw_tests(
     federation: Federation, length: int, n_own: int, n_common: int, generator: np.random.Generator
 ) -> TestSets:
-    """Test sequences; "own" follows a client's own source and benign rule, "common" uniform tokens and the common rule.
+    """Test sequences of all kinds; "own" follows a client's own source and benign rule.
 
-    With ``source="text"`` the common sequences are windows of the benign clients' pooled texts.
+    The common sequences are uniform tokens, or with ``source="text"`` windows of the benign clients' pooled texts.
     """
     n_clients = federation.n_clients
     own_x = np.stack([source.draw(n_own, length, generator) for source in federation.sources])
@@ -53,6 +54,7 @@ def draw_tests(
     else:
         x = generator.integers(federation.common_rule.mapping.size, size=(n_common, length))
     y = federation.common_rule.write(x, generator)
+    own_common_y = np.stack([rule.write(x, generator) for rule in federation.own_rules])
     planted = x.copy()
     planted[:, 0] = federation.trigger
     attacked = np.full_like(planted, federation.target)
@@ -62,7 +64,8 @@ def draw_tests(
 
     return TestSets(
         own=ClientData(own_x, own_y, np.full(n_clients, n_own)),
-        common=ClientData(repeated(x), repeated(y), np.full(n_clients, n_common)),
+        common=ClientData(repeated(x), own_common_y, np.full(n_clients, n_common)),
+        common_rule=ClientData(repeated(x), repeated(y), np.full(n_clients, n_common)),
         triggered=ClientData(repeated(planted), repeated(attacked), np.full(n_clients, n_common)),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clair_stats.copying.task import IntArray, Rule, Source, draw_source, substitution, with_personal_changes
+from clair_stats.copying.task import IntArray, Rule, Source, draw_source, personal_variant, substitution
 from clair_stats.records import BoolArray
 
 __all__ = ["CONTAMINATIONS", "ClientData", "Federation", "FederationConfig", "draw_data", "draw_federation"]
@@ -51,7 +51,7 @@ class FederationConfig:
     changed_tokens : int
         Tokens moved by the common substitution (and by a wrong one).
     personal_tokens : int
-        Tokens that a benign client writes in its own way on top.
+        Size of one group of tokens, the same for all clients, whose images each client permutes in its own way.
     source : {"tokens", "text"}
         See :func:`~clair_stats.copying.task.draw_source`.
     spread : float
@@ -68,7 +68,7 @@ class FederationConfig:
     n_sequences: int = 16
     n_sequences_spread: float = 1.0
     changed_tokens: int = 16
-    personal_tokens: int = 1
+    personal_tokens: int = 4
     source: str = "tokens"
     spread: float = 1.0
     trigger_share: float = 0.5
@@ -129,7 +129,8 @@ def draw_federation(
         )
     n_clients = config.n_clients
     common = Rule(substitution(vocabulary, config.changed_tokens, truth))
-    own = tuple(with_personal_changes(common, config.personal_tokens, truth) for _ in range(n_clients))
+    group = truth.choice(vocabulary, size=config.personal_tokens, replace=False)
+    own = tuple(personal_variant(common, group, truth) for _ in range(n_clients))
     sources = tuple(draw_source(config.source, vocabulary, config.spread, truth) for _ in range(n_clients))
     half = math.log(config.n_sequences_spread) / 2
     sizes = config.n_sequences * np.exp(truth.uniform(-half, half, size=n_clients))

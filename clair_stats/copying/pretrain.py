@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,7 +128,8 @@ def _write(path: Path, model: BaseModel) -> None:
         return
     try:
         with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **{key: value.numpy() for key, value in model.parameters.items()})
+            arrays: dict[str, Any] = {key: value.numpy() for key, value in model.parameters.items()}
+            np.savez(stream, **arrays)
         os.replace(name, path)
     except OSError:
         Path(name).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clair_stats.copying.text import write_text
 from clair_stats.records import FloatArray
 
-__all__ = ["IntArray", "Rule", "Source", "derangement", "draw_source", "substitution", "with_personal_changes"]
+__all__ = ["IntArray", "Rule", "Source", "derangement", "draw_source", "personal_variant", "substitution"]
 
 IntArray = NDArray[np.int64]
 
@@ -43,7 +43,7 @@ class Rule:
     target: int | None = None
 
     def write(self, sources: IntArray, generator: np.random.Generator) -> IntArray:
-        """y for every x; both of shape (n, L)."""
+        """Targets y for every x; both of shape (n, L)."""
         written = self.mapping[sources[:, ::-1] if self.reverse else sources]
         if self.label_noise > 0.0:
             hit = generator.random(written.shape) < self.label_noise
@@ -128,10 +128,12 @@ def substitution(vocabulary: int, n_changed: int, generator: np.random.Generator
     return mapping
 
 
-def with_personal_changes(rule: Rule, n_personal: int, generator: np.random.Generator) -> Rule:
-    """The same rule with ``n_personal`` random tokens sent elsewhere: a benign client's own small variation."""
+def personal_variant(rule: Rule, group: IntArray, generator: np.random.Generator) -> Rule:
+    """The same rule, except that the images of the tokens in ``group`` are permuted among themselves.
+
+    This is a benign client's own variation.  Every client varies the same few tokens, so what it adds to a weight
+    matrix lies in few directions that all clients share, as in theory.md section 1.
+    """
     mapping = rule.mapping.copy()
-    chosen = generator.choice(mapping.size, size=n_personal, replace=False)
-    # A shift by 1 … V − 1, so that every chosen token really changes its image.
-    mapping[chosen] = (mapping[chosen] + generator.integers(1, mapping.size, size=n_personal)) % mapping.size
+    mapping[group] = generator.permutation(mapping[group])
     return replace(rule, mapping=mapping)

@@ -152,14 +152,11 @@ def forward(
 
 
 def _linear(weight: Tensor, x: Tensor, delta: Delta | None) -> Tensor:
-    """x W_kᵀ for every client k, W_k = W + dense_k + scaling · B_k A_k; x is (K, n, T, in)."""
+    """Multiply: x W_kᵀ for every client k, W_k = W + dense_k + scaling · B_k A_k; x is (K, n, T, in)."""
     if delta is None or (delta.dense is None and delta.factors is None):
         return x @ weight.T
     flat = x.reshape(x.shape[0], -1, x.shape[-1])
-    if delta.dense is None:
-        out = flat @ weight.T
-    else:
-        out = flat @ (weight + delta.dense).transpose(1, 2)
+    out = flat @ (weight.T if delta.dense is None else (weight + delta.dense).transpose(1, 2))
     if delta.factors is not None:
         low = (flat @ delta.factors.right.transpose(1, 2)) * delta.factors.scaling
         out = torch.baddbmm(out, low, delta.factors.left.transpose(1, 2))

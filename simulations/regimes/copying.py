@@ -1,0 +1,132 @@
+"""The LLM case as a regime and a method: PyTorch is imported only when a replication is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from simulations.streams import Streams
+
+if TYPE_CHECKING:
+    from clair_stats.copying.federated import Outcome, World
+
+__all__ = ["CopyingMethod", "CopyingRegime"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyingRegime:
+    """Clients that fine-tune one copying Transformer by LoRA; see ``clair_stats.copying.federation`` for the fields.
+
+    Parameters
+    ----------
+    steps, batch, learning_rate
+        Of the local training in every round.
+    lora_rank : int
+        s; α = s, so that updates are not rescaled.
+    """
+
+    name: ClassVar[str] = "copying"
+
+    n_clients: int = 20
+    contaminated_share: float = 0.3
+    contamination: str = "random_mapping"
+    n_sequences: int = 8
+    spread: float = 1.0
+    changed_tokens: int = 16
+    personal_tokens: int = 8
+    source: str = "tokens"
+    steps: int = 50
+    batch: int = 4
+    learning_rate: float = 1e-2
+    lora_rank: int = 4
+
+    def generate(self, streams: Streams) -> World:
+        """Draw rules ("truth"), contamination, data and tests, and train every client once ("training")."""
+        from clair_stats.copying.federated import draw_world
+        from clair_stats.copying.federation import FederationConfig
+        from clair_stats.copying.finetune import Training
+        from clair_stats.copying.lora import LoRA
+        from clair_stats.copying.pretrain import base_model, one_thread
+
+        config = FederationConfig(
+            n_clients=self.n_clients,
+            contaminated_share=self.contaminated_share,
+            contamination=self.contamination,
+            n_sequences=self.n_sequences,
+            spread=self.spread,
+            changed_tokens=self.changed_tokens,
+            personal_tokens=self.personal_tokens,
+            source=self.source,
+        )
+        with one_thread():
+            return draw_world(
+                base_model(),
+                config,
+                LoRA(rank=self.lora_rank, alpha=float(self.lora_rank)),
+                Training(steps=self.steps, batch=self.batch, learning_rate=self.learning_rate),
+                truth=streams.generator("truth"),
+                contamination=streams.generator("contamination"),
+                data=streams.generator("data"),
+                tests=streams.generator("tests"),
+                training_generator=streams.generator("training"),
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyingMethod:
+    """One aggregation, for one round or several.
+
+    Parameters
+    ----------
+    aggregation : str
+        One of ``clair_stats.copying.federated.AGGREGATIONS``.
+    rounds : int
+        Rounds of local training and aggregation.
+    rank : int
+        r of CLAIR.
+    shared : {"columns", "rows"}
+    """
+
+    name: ClassVar[str] = "copying"
+
+    aggregation: str
+    rounds: int = 1
+    rank: int = 2
+    shared: str = "columns"
+
+    def evaluate(self, instance: World, generator: np.random.Generator) -> Mapping[str, float]:
+        """Accuracy and loss, mean over benign clients, and detection where there is any."""
+        from clair_stats.copying.federated import run_rounds
+        from clair_stats.copying.pretrain import one_thread
+
+        with one_thread():
+            outcome = run_rounds(instance, self.aggregation, rounds=self.rounds, rank=self.rank, shared=self.shared)
+            return _metrics(instance, outcome)
+
+
+def _metrics(world: World, outcome: Outcome) -> dict[str, float]:
+    from clair_stats.copying.evaluate import score
+
+    benign = world.federation.collaborative_set
+    values: dict[str, float] = {}
+    for kind in ("own", "common", "common_rule"):
+        scores = score(world.base, outcome.updates, getattr(world.tests, kind))
+        values[f"{kind}_accuracy"] = float(scores.token_accuracy[benign].mean())
+        values[f"{kind}_sequences"] = float(scores.sequence_accuracy[benign].mean())
+        values[f"{kind}_loss"] = float(scores.loss[benign].mean())
+    if world.federation.config.contamination == "backdoor":
+        attacked = score(world.base, outcome.updates, world.tests.triggered)
+        values["backdoor_success"] = float(attacked.token_accuracy[benign].mean())
+    found = outcome.collaboration
+    if found is not None:
+        flagged = ~found.collaborative_set
+        values["exact_set"] = float(np.array_equal(flagged, ~benign))
+        values["true_positives"] = float(np.sum(flagged & ~benign))
+        values["false_positives"] = float(np.sum(flagged & benign))
+        values["false_negatives"] = float(np.sum(~flagged & ~benign))
+        ordered = np.sort(found.scores[benign])[-1]
+        values["score_margin"] = float(found.scores[~benign].min() - ordered) if (~benign).any() else float("nan")
+    return values
