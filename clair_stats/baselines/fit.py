@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +13,9 @@ from scipy import stats
 from clair_stats.linalg import block_norms, project_off
 from clair_stats.records import BoolArray, ClientEstimates, FloatArray, as_client_estimates
 
-__all__ = ["Baseline", "BaselineFit", "checked_input", "everyone_gets", "flag", "subspace_result"]
+__all__ = ["Baseline", "BaselineFit", "centred_subspace", "checked_input", "everyone_gets", "flag", "subspace_result"]
+
+_RECENTRINGS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,22 @@ def checked_input(estimates: ClientEstimates | ArrayLike, rank: int, n_contamina
 def everyone_gets(center: FloatArray, n_clients: int) -> BaselineFit:
     """The same block for every client."""
     return BaselineFit(np.repeat(center[None], n_clients, axis=0), center)
+
+
+def centred_subspace(blocks: FloatArray, subspace: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Basis and centre: median-centred subspace, with the centre recomputed off the subspace found.
+
+    The entrywise median of all of X_k is off by the spread of the benign clients inside the subspace; that of its
+    off-subspace part only by noise.  Without this every χ² flag at small noise would be a false alarm.
+    """
+    center = np.median(blocks, axis=0)
+    basis = subspace(blocks - center)
+    for _ in range(_RECENTRINGS):
+        off = project_off(basis, blocks)
+        center = np.median(off, axis=0) + np.median(blocks - off, axis=0)
+        basis = subspace(blocks - center)
+    off = project_off(basis, blocks)
+    return basis, np.median(off, axis=0) + np.median(blocks - off, axis=0)
 
 
 def flag(

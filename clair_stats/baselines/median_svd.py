@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, checked_input, subspace_result
+from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, subspace_result
 from clair_stats.linalg import orthonormal_basis, stack
 from clair_stats.records import ClientEstimates
 
@@ -17,6 +16,5 @@ def median_svd(
 ) -> BaselineFit:
     """Leading left singular vectors of [X_k − median]."""
     record = checked_input(estimates, rank, n_contaminated)
-    center = np.median(record.dense(), axis=0)
-    basis = orthonormal_basis(stack(record.dense() - center), rank)
+    basis, center = centred_subspace(record.dense(), lambda centred: orthonormal_basis(stack(centred), rank))
     return subspace_result(record, basis, center, n_contaminated=n_contaminated, level=level)

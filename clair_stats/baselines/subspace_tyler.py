@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, checked_input, subspace_result
+from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, subspace_result
 from clair_stats.linalg import project_off
 from clair_stats.records import ClientEstimates, FloatArray
 
@@ -49,6 +49,5 @@ def subspace_tyler(
 ) -> BaselineFit:
     """STE on median-centred blocks."""
     record = checked_input(estimates, rank, n_contaminated)
-    center = np.median(record.dense(), axis=0)
-    basis = constrained_tyler(record.dense() - center, rank)
+    basis, center = centred_subspace(record.dense(), lambda centred: constrained_tyler(centred, rank))
     return subspace_result(record, basis, center, n_contaminated=n_contaminated, level=level)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, checked_input, flag
+from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, flag
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, stack
 from clair_stats.records import ClientEstimates, FloatArray
 
@@ -34,19 +34,22 @@ def pull_towards(target: FloatArray, blocks: FloatArray, radius: FloatArray) -> 
     return blocks + share[:, None, None] * gap
 
 
+def _clipped_svd(centered: FloatArray, rank: int, kept: float) -> FloatArray:
+    norms = block_norms(centered)
+    limit = float(np.quantile(norms, kept))
+    clipped = centered * np.minimum(1.0, limit / np.maximum(norms, np.finfo(float).tiny))[:, None, None]
+    return orthonormal_basis(stack(clipped), rank)
+
+
 def winsorised_spectral(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
     """Winsorise, singular value decomposition, biased regularisation."""
     record = checked_input(estimates, rank, n_contaminated)
     blocks = record.dense()
-    center = np.median(blocks, axis=0)
-    centered = blocks - center
-    norms = block_norms(centered)
-    limit = float(np.quantile(norms, 1.0 - n_contaminated / record.n_clients))
-    clipped = centered * np.minimum(1.0, limit / np.maximum(norms, np.finfo(float).tiny))[:, None, None]
-    basis = orthonormal_basis(stack(clipped), rank)
-    off = project_off(basis, centered)
+    kept = 1.0 - n_contaminated / record.n_clients
+    basis, center = centred_subspace(blocks, lambda centred: _clipped_svd(centred, rank, kept))
+    off = project_off(basis, blocks - center)
     refined = pull_towards(blocks - off, blocks, typical_noise_norm(record, block_norms(off)))
     benign = flag(record, basis, center, n_contaminated=n_contaminated, level=level)
     return BaselineFit(refined, center, basis, benign)
