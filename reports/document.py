@@ -177,8 +177,8 @@ def build(inputs: Inputs, folder: Path, *, progress: Callable[[str], None] | Non
 
 def _provenance(inputs: Inputs) -> tuple[str, ...]:
     """Lines on the code and the machine, each once; lines on one design stay with its table."""
-    lines = [line for item in (*inputs.claims, *inputs.studies) for line in item.provenance]
-    return tuple(dict.fromkeys(line for line in lines if line.startswith("commit ")))
+    heads = [*(claim.provenance for claim in inputs.claims), *(study.provenance for study in inputs.studies)]
+    return tuple(dict.fromkeys(line for head in heads for line in head if line.startswith("commit ")))
 
 
 def _remove_others(folder: Path, files: list[Path]) -> None:

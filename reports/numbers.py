@@ -8,6 +8,7 @@ import re
 __all__ = ["column_power", "number", "p_value", "superscript", "table_format", "with_error"]
 
 UNDEFINED = "--"
+_MOST_DECIMALS = 7
 _SHAPE = re.compile(
     r"^(?P<sign>-?)(?P<whole>\d+)(?:\.(?P<decimals>\d+))?(?:\((?P<error>\d+)\))?(?:e(?P<power>-?\d+))?$"
 )
@@ -50,7 +51,9 @@ def with_error(value: float, error: float) -> str:
         return UNDEFINED
     if not (math.isfinite(error) and error > 0.0):
         return number(value)
-    power = math.floor(math.log10(abs(value))) if value != 0.0 and _needs_power(value) else 0
+    # A power of ten only where plain decimals would be long, so that a column stays in one notation.
+    long = abs(value) >= 1e5 or 1 - math.floor(math.log10(error)) > _MOST_DECIMALS
+    power = math.floor(math.log10(abs(value))) if value != 0.0 and long else 0
     value, error = value / 10.0**power, error / 10.0**power
     decimals = max(0, 1 - math.floor(math.log10(error)))
     # An error of 0.0996 rounds to 0.100: count its digits after rounding, not before.
