@@ -106,7 +106,7 @@ def overhead(repetitions: int = 3) -> None:
         seconds = min(_timed(study, n_jobs, backend).seconds for _ in range(repetitions))
         each = 1000 * seconds / study.replications
         print(
-            f"overhead, {backend}, {n_jobs} worker(s): {each:.3f} ms a replication, {each * n_jobs:.3f} ms of worker time"
+            f"overhead, {backend}, {n_jobs} worker(s): {each:.3f} ms a replication, {each * n_jobs:.3f} of worker time"
         )
 
 
@@ -151,7 +151,8 @@ def million(n_rows: int = 1_000_000, n_metrics: int = 8) -> None:
             start = time.perf_counter()
             code = (
                 "import resource, sys\nfrom simulations.cli import main\ntry:\n    main()\n"
-                "finally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)"
+                "finally:\n    used = resource.getrusage(resource.RUSAGE_SELF)\n"
+                "    print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, file=sys.stderr)"
             )
             done = subprocess.run(
                 [sys.executable, "-c", code, command, str(design), "--store", str(path)],
@@ -159,8 +160,9 @@ def million(n_rows: int = 1_000_000, n_metrics: int = 8) -> None:
                 text=True,
                 check=True,
             )
-            peak = float(done.stderr.split()[-1])
-            print(f"{command}: {time.perf_counter() - start:.1f} s, peak {peak:.0f} MiB")
+            processor, peak = (float(word) for word in done.stderr.split()[-2:])
+            seconds = time.perf_counter() - start
+            print(f"{command}: {seconds:.1f} s, peak {peak:.0f} MiB, {processor:.1f} s of processor time")
 
 
 if __name__ == "__main__":
