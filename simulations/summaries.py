@@ -11,7 +11,7 @@ How values and standard errors are streamed is told in :mod:`simulations.estimat
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -38,86 +38,81 @@ __all__ = [
 ]
 
 
-def _difference(columns: Columns, estimate: str, truth: str | float) -> Array:
-    return (columns[estimate] - (columns[truth] if isinstance(truth, str) else truth))[:, np.newaxis]
-
-
 def _names(*parts: str | float) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if isinstance(part, str)))
 
 
-@dataclass(frozen=True)
-class Mean(SmoothMeasure):
-    """Mean of a metric, for example of ‖sin Θ‖; MCSE = S/√n (MWC, as for the bias)."""
+def _root(mean: Array, n: int) -> tuple[float, Array]:
+    """√ȳ and its derivative, 1/(2√ȳ)."""
+    root = math.sqrt(mean[0])
+    return root, np.array([0.5 / root if root > 0.0 else 0.0])
 
-    metric: str
-    formula: ClassVar[str] = "mean; MCSE √(S²/n)"
+
+@dataclass(frozen=True)
+class _OneMetric(SmoothMeasure):
+    """A measure of one metric, its first field."""
+
+    words: ClassVar[str] = "{}"
 
     @property
     def label(self) -> str:
-        return f"mean {self.metric}"
+        return self.words.format(self.columns[0])
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (self.metric,)
+        return (getattr(self, fields(self)[0].name),)
 
     def raw(self, columns: Columns) -> Array:
-        return columns[self.metric][:, np.newaxis]
+        return columns[self.columns[0]][:, np.newaxis]
 
 
 @dataclass(frozen=True)
-class Bias(SmoothMeasure):
+class Mean(_OneMetric):
+    """Mean of a metric, for example of ‖sin Θ‖; MCSE = S/√n (MWC, as for the bias)."""
+
+    metric: str
+    words: ClassVar[str] = "mean {}"
+    formula: ClassVar[str] = "mean; MCSE √(S²/n)"
+
+
+@dataclass(frozen=True)
+class Bias(_OneMetric):
     """Mean of estimate − truth; MCSE = √(Σ(θ̂ − θ̄)²/(n(n − 1))) (MWC).  ``truth`` is a metric or a number."""
 
     estimate: str
     truth: str | float = 0.0
+    words: ClassVar[str] = "bias {}"
     formula: ClassVar[str] = "mean of estimate − truth; MCSE √(S²/n)"
-
-    @property
-    def label(self) -> str:
-        return f"bias {self.estimate}"
 
     @property
     def columns(self) -> tuple[str, ...]:
         return _names(self.estimate, self.truth)
 
     def raw(self, columns: Columns) -> Array:
-        return _difference(columns, self.estimate, self.truth)
+        truth = columns[self.truth] if isinstance(self.truth, str) else self.truth
+        return (columns[self.estimate] - truth)[:, np.newaxis]
 
 
 @dataclass(frozen=True)
-class RMSE(SmoothMeasure):
+class RMSE(Bias):
     """Root mean square error √MSE.
 
     MWC: MCSE(MSE) = √(Σ((θ̂ − θ)² − MSE)²/(n(n − 1))); the root by the delta method, MCSE(MSE)/(2 RMSE).  With
     ``truth`` 0 and an error norm as ``estimate`` it is the root mean square of that norm.
     """
 
-    estimate: str
-    truth: str | float = 0.0
+    words: ClassVar[str] = "RMSE {}"
     formula: ClassVar[str] = "√(mean of squared errors); MCSE √(Var(e²)/n)/(2 RMSE)"
-
-    @property
-    def label(self) -> str:
-        return f"RMSE {self.estimate}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return _names(self.estimate, self.truth)
-
-    def raw(self, columns: Columns) -> Array:
-        return _difference(columns, self.estimate, self.truth)
 
     def transform(self, raw: Array, pivot: Array) -> Array:
         return np.square(raw)
 
     def function(self, mean: Array, n: int) -> tuple[float, Array]:
-        root = math.sqrt(mean[0])
-        return root, np.array([0.5 / root if root > 0.0 else 0.0])
+        return _root(mean, n)
 
 
 @dataclass(frozen=True)
-class EmpiricalSE(SmoothMeasure):
+class EmpiricalSE(_OneMetric):
     """Standard deviation S of an estimate over replications.
 
     MWC give MCSE = S/√(2(n − 1)), which is right for normal estimates only.  Here the delta method on the first two
@@ -125,18 +120,8 @@ class EmpiricalSE(SmoothMeasure):
     """
 
     estimate: str
+    words: ClassVar[str] = "empirical SE {}"
     formula: ClassVar[str] = "S over replications; MCSE √((m₄ − S⁴)/n)/(2S)"
-
-    @property
-    def label(self) -> str:
-        return f"empirical SE {self.estimate}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.estimate,)
-
-    def raw(self, columns: Columns) -> Array:
-        return columns[self.estimate][:, np.newaxis]
 
     def transform(self, raw: Array, pivot: Array) -> Array:
         centred = raw - pivot
@@ -152,55 +137,37 @@ class EmpiricalSE(SmoothMeasure):
 
 
 @dataclass(frozen=True)
-class ModelSE(SmoothMeasure):
+class ModelSE(_OneMetric):
     """Average model standard error √(mean of se²); MCSE = √(Var(se²)/(4 n ModSE²)) (MWC)."""
 
     standard_error: str
+    words: ClassVar[str] = "model SE {}"
     formula: ClassVar[str] = "√(mean of squared standard errors); MCSE √(Var(se²)/(4 n ModSE²))"
-
-    @property
-    def label(self) -> str:
-        return f"model SE {self.standard_error}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.standard_error,)
-
-    def raw(self, columns: Columns) -> Array:
-        return columns[self.standard_error][:, np.newaxis]
 
     def transform(self, raw: Array, pivot: Array) -> Array:
         return np.square(raw)
 
     def function(self, mean: Array, n: int) -> tuple[float, Array]:
-        root = math.sqrt(mean[0])
-        return root, np.array([0.5 / root if root > 0.0 else 0.0])
+        return _root(mean, n)
 
 
 @dataclass(frozen=True)
-class Proportion(SmoothMeasure):
+class Proportion(_OneMetric):
     """Share of replications on which a 0/1 metric is 1, such as exact recovery of the set or rejection.
 
     MCSE = √(p̂(1 − p̂)/n) (MWC, coverage and power); intervals are Wilson's.
     """
 
     indicator: str
+    words: ClassVar[str] = "P({})"
     formula: ClassVar[str] = "share of ones; MCSE √(p̂(1 − p̂)/n), Wilson interval"
     is_proportion: ClassVar[bool] = True
 
-    @property
-    def label(self) -> str:
-        return f"P({self.indicator})"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.indicator,)
-
     def raw(self, columns: Columns) -> Array:
-        values = columns[self.indicator]
+        values = super().raw(columns)
         if not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
             raise ValueError(f"metric {self.indicator!r} is not 0 or 1 everywhere; use Mean instead of Proportion")
-        return values[:, np.newaxis]
+        return values
 
 
 @dataclass(frozen=True)
@@ -268,7 +235,7 @@ def Recall(true_positives: str, false_negatives: str) -> Ratio:
 
 
 @dataclass(frozen=True)
-class PairedDifference(SmoothMeasure):
+class PairedDifference(_OneMetric):
     """Mean difference of a metric between a method and a reference method on the same data; MCSE = S_diff/√n.
 
     The replications are paired because all methods see the same instance, so the standard error of the difference is
@@ -284,10 +251,3 @@ class PairedDifference(SmoothMeasure):
     @property
     def label(self) -> str:
         return f"{self.metric} − {self.reference}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.metric,)
-
-    def raw(self, columns: Columns) -> Array:
-        return columns[self.metric][:, np.newaxis]
