@@ -17,6 +17,8 @@ import typer
 
 from simulations.executor import run_study
 from simulations.store import load_rows
+from simulations.studies._regime_design import REPLICATIONS
+from theory_checks.rates import SlopeRule
 from theory_checks.regime_questions import CLAIM_TITLES, DESIGNS, Question, questions
 from theory_checks.verdict import FAMILY_LEVEL, Evidence, Verdict, decide, read_verdicts, write_verdicts
 
@@ -41,8 +43,11 @@ def assess_regime(name: str, rows: pd.DataFrame, effort: str) -> list[Verdict]:
     """Verdicts of one regime from its rows (:func:`simulations.store.load_rows`)."""
     asked = questions(DESIGNS[name])
     evidence = [_evidence(question, rows) for question in asked]
+    planned = REPLICATIONS[effort]
     verdicts = []
     for question, item, (status, adjusted) in zip(asked, evidence, decide(evidence), strict=True):
+        # Slopes count replications per point; for the others what was there decides, when there was anything.
+        n = planned if isinstance(question.rule, SlopeRule) or item.n == 0 else item.n
         verdicts.append(
             Verdict(
                 claim=question.identifier,
@@ -53,8 +58,8 @@ def assess_regime(name: str, rows: pd.DataFrame, effort: str) -> list[Verdict]:
                 sabotage="control" if question.control else "",
                 evidence=item,
                 adjusted_p_value=adjusted,
-                rule=question.rule.describe(max(item.n, 1)),
-                smallest_violation=question.rule.smallest_violation(max(item.n, 1), FAMILY_LEVEL / len(asked)),
+                rule=question.rule.describe(n),
+                smallest_violation=question.rule.smallest_violation(n, FAMILY_LEVEL / len(asked)),
             )
         )
     return verdicts
