@@ -54,7 +54,7 @@ def test_the_whole_path(simulations: Run, toy: Callable[..., Path], tmp_path: Pa
     assert "60 rows" in written.stdout
 
 
-def test_one_line_errors(simulations: Run, toy: Callable[..., Path], tmp_path: Path) -> None:
+def test_one_line_errors(in_process: Run, toy: Callable[..., Path], tmp_path: Path) -> None:
     design = toy()
     for arguments, word in (
         (("run", "no_such_study"), "unknown study 'no_such_study'"),
@@ -64,7 +64,7 @@ def test_one_line_errors(simulations: Run, toy: Callable[..., Path], tmp_path: P
         (("run", design, "--shard", "9", "--store", tmp_path / "a.sqlite"), "--shard '9'"),
         (("replay", "00", "1", "--study", design), "no regime whose hash starts with '00'"),
     ):
-        done = simulations(*arguments)
+        done = in_process(*arguments)
         assert done.returncode == 2, arguments
         assert word in done.stderr
         assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -72,17 +72,17 @@ def test_one_line_errors(simulations: Run, toy: Callable[..., Path], tmp_path: P
     assert not (tmp_path / "a.sqlite").exists()
 
 
-def test_sequential_command(simulations: Run, toy: Callable[..., Path], tmp_path: Path) -> None:
+def test_sequential_command(in_process: Run, toy: Callable[..., Path], tmp_path: Path) -> None:
     options = ("sequential", toy(), "--budget", 90, "--first", 40, "--store", tmp_path / "s.sqlite", "--jobs", 1)
-    done = simulations(*options, "--until", "bias estimate=0.09")
+    done = in_process(*options, "--until", "bias estimate=0.09")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Looks at 40, 60, 90 replications per cell")
     assert done.stdout.count("repeated interval") == 6
     assert "toy: precise enough at" in done.stdout
-    missed = simulations(*options, "--until", "bias estimate=0.0001")
+    missed = in_process(*options, "--until", "bias estimate=0.0001")
     assert missed.returncode == 3
     assert missed.stdout.count("target not reached") == 6
-    wrong = simulations(*options, "--until", "bias estimat=0.1")
+    wrong = in_process(*options, "--until", "bias estimat=0.1")
     assert wrong.returncode == 2
     assert "did you mean 'bias estimate'?" in wrong.stderr
 
