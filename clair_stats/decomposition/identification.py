@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clair_stats.decomposition.points import SolverPoint
 from clair_stats.decomposition.problem import Problem, tall_norms
@@ -59,7 +60,7 @@ def finish_identified(
     off_norms = tall_norms(structure.off_span)
     shared = len(support) if problem.common_component else None
     penalties = problem.penalties[support]
-    solved = reduced_solution([structure], off_norms, penalties, shared, tolerance=0.1 * tolerance)
+    solved = reduced_solution([structure], off_norms, penalties, shared, tolerance=0.3 * tolerance)
     if solved is None:
         return None
     sizes = np.sqrt(off_norms**2 + tall_norms(structure.offered - solved[0]) ** 2)
@@ -142,17 +143,16 @@ def reduced_solution(
         return [structure.offered for structure in structures]
     if float(off_norms.min()) <= 0.0:
         return None
-    shapes = [structure.offered.shape for structure in structures]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+    ends = np.cumsum([structure.offered.size for structure in structures])
     grams = [structure.gram for structure in structures]
-    state = np.zeros(sum(structure.offered.size for structure in structures))
+    state = np.zeros(int(ends[-1]))
     scale = max(
         float(np.sqrt(sum(float(np.vdot(s.offered, s.offered)) for s in structures))), float(np.finfo(np.float64).tiny)
     )
     steps: list[FloatArray] = []
     images: list[FloatArray] = []
     for _ in range(_REDUCED_ITERATIONS):
-        parts = [part.reshape(shape) for part, shape in zip(np.split(state, ends), shapes, strict=True)]
+        parts = _split(state, structures, ends)
         squared = off_norms**2
         for structure, part in zip(structures, parts, strict=True):
             squared = squared + tall_norms(structure.offered - part) ** 2
@@ -166,10 +166,18 @@ def reduced_solution(
         images.append(np.concatenate(mapped) if len(mapped) > 1 else mapped[0])
         steps.append(images[-1] - state)
         if float(np.linalg.norm(steps[-1])) <= tolerance * scale:
-            return [part.reshape(shape) for part, shape in zip(np.split(images[-1], ends), shapes, strict=True)]
+            return _split(images[-1], structures, ends)
         del steps[:-_MEMORY], images[:-_MEMORY]
         state = _extrapolated(steps, images)
     return None
+
+
+def _split(state: FloatArray, structures: Sequence[Structure], ends: NDArray[np.intp]) -> list[FloatArray]:
+    """The parts of a flat state, one per structure."""
+    return [
+        state[end - structure.offered.size : end].reshape(structure.offered.shape)
+        for structure, end in zip(structures, ends, strict=True)
+    ]
 
 
 def _mapped(

@@ -178,7 +178,7 @@ def _finish(
     for structure in structures:
         squared += tall_norms(structure.off_span) ** 2
     shared = len(support) if problems[0].common_component else None
-    solved = reduced_solution(structures, np.sqrt(squared), penalties, shared, tolerance=0.1 * tolerance)
+    solved = reduced_solution(structures, np.sqrt(squared), penalties, shared, tolerance=0.3 * tolerance)
     if solved is None:
         return None
     for structure, z in zip(structures, solved, strict=True):

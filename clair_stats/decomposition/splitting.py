@@ -151,6 +151,7 @@ class SplittingState:
         # Every stack is allocated once: at 40 × 1200 the page faults of a fresh one cost ten times its arithmetic.
         self.y: FloatArray | None = None  # None until the first step, where Y = 0
         self.a = np.empty_like(self.x) if work is None else work
+        self.argument = self.a
         self.f = np.zeros(len(self.x))
         self.g = np.zeros(len(self.x))
         self.tracker = SpectrumTracker(
@@ -179,10 +180,9 @@ class SplittingState:
 
     def first_step(self) -> tuple[LeadingPart, FloatArray | None]:
         """Threshold A = X − (S + N) + U; returns the leading part and the mean block of A."""
-        a, y = self.a, self.y
-        if y is None:
-            a[...] = self.x
-        else:
+        y = self.y
+        a = self.argument = self.x if y is None else self.a
+        if y is not None:
             np.multiply(y, (1.0 - 2.0 * self.g)[:, None, None], out=a)
             a += self.x
         mean = a.mean(axis=0) if self.problem.common_component else None
@@ -190,7 +190,7 @@ class SplittingState:
 
     def dual_candidate(self, leading: LeadingPart, mean: FloatArray | None) -> FloatArray:
         """ρ(A − Z): operator norm at most 1 and, with M free, mean block 0."""
-        dual = self.a.copy() if mean is None else self.a - mean
+        dual = self.argument.copy() if mean is None else self.argument - mean
         flat = dual.reshape(-1, dual.shape[2])
         _subtract_product(flat, leading.scaled_left(self.rho), leading.basis, self.rho)
         return dual
