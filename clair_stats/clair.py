@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.consensus import Consensus, find_consensus
 from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.linalg import project_off
 from clair_stats.records import (
     BoolArray,
     ClientEstimates,
@@ -25,6 +26,9 @@ from clair_stats.records import (
 )
 from clair_stats.refinement.refine import refine
 from clair_stats.summary import summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["CLAIR", "NoMajorityWarning"]
 
@@ -251,8 +255,20 @@ class CLAIR:
         else:
             refinement = Refinement(blocks, fit.basis, fit.common, np.zeros(checked.n_clients))
         self.refinement_ = refinement
+        self._blocks = blocks
         self._center = refinement.center if self.common_component else fit.common
         self._estimates = checked
+
+    @property
+    def coefficients_(self) -> FloatArray:
+        """Estimated A_k = (X_k − M)ᵀU, shape (K, q, r); meaningful for benign clients (compressed q for factors)."""
+        inside = self.refinement_.basis.T @ (self._blocks - self._center)
+        return np.ascontiguousarray(inside.transpose(0, 2, 1))
+
+    @property
+    def residuals_(self) -> FloatArray:
+        """(I − P_U)(X_k − M) of every client, shape (K, p, q); in compressed coordinates for factors."""
+        return project_off(self.refinement_.basis, self._blocks - self._center)
 
     @property
     def common_(self) -> FloatArray:
@@ -301,12 +317,18 @@ class CLAIR:
         """Rank, set, level, noise, certificate status and what would change the answer."""
         return summarise(self)
 
-    def plot(self, path: str | Path) -> None:
-        """Draw the scores with their thresholds (.png, .pdf or .svg)."""
-        # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
-        from clair_stats.plots import plot_scores
+    def plot(self, target: str | Path | Axes) -> None:
+        """Scores with thresholds, spectrum and the plane in which clients differ most, into a file (.png, .pdf, .svg).
 
-        plot_scores(self, Path(path))
+        Given matplotlib axes instead of a path, only the scores are drawn, into them.
+        """
+        # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
+        from clair_stats.plots import draw_scores, plot_model
+
+        if isinstance(target, str | Path):
+            plot_model(self, Path(target))
+        else:
+            draw_scores(self, target)
 
     def __repr__(self) -> str:
         settings: dict[str, Any] = {

@@ -11,10 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from clair_stats.detection.whiteness import noise_edge
+
 if TYPE_CHECKING:
     from clair_stats.clair import CLAIR
 
-__all__ = ["draw_scores", "plot_scores", "save_figure"]
+__all__ = ["draw_plane", "draw_scores", "draw_spectrum", "plot_model", "save_figure"]
 
 _BENIGN, _FLAGGED = "#4477aa", "#cc3311"
 _MOST_NAMES = 60
@@ -61,9 +63,56 @@ def draw_scores(model: CLAIR, axes: Axes) -> None:
     axes.legend(frameon=False)
 
 
-def plot_scores(model: CLAIR, path: Path) -> None:
-    """Draw the scores of a fitted model into a file (.png, .pdf or .svg)."""
+def draw_spectrum(model: CLAIR, axes: Axes) -> None:
+    """Singular values of the benign stack about its centre, with the noise edge behind the shared rank."""
+    fit = model.consensus_.fit
+    values = np.sqrt(fit.eigenvalues)
+    shown = min(values.size, max(12, 3 * model.rank_))
+    positions = np.arange(1, shown + 1)
+    shared = positions <= model.rank_
+    axes.plot(positions[shared], values[:shown][shared], "o", color=_BENIGN, label="shared")
+    axes.plot(positions[~shared], values[:shown][~shared], "o", color="#bbbbbb", label="left over")
+    p, q = values.size, model.refinement_.estimates.shape[2]
+    columns = (int(fit.members.sum()) - int(model.common_component)) * q - model.rank_
+    if columns > 0 and p > model.rank_:
+        noise = model.consensus_.calibrated.noise
+        axes.axhline(
+            noise * np.sqrt(noise_edge(p - model.rank_, columns)), color="black", linewidth=1, label="noise edge"
+        )
+    axes.set_xlabel("dimension")
+    axes.set_ylabel("singular value, noise-whitened")
+    axes.set_title("spectrum of the collaborative set")
+    axes.legend(frameon=False)
+
+
+def draw_plane(model: CLAIR, axes: Axes) -> None:
+    """Clients in the two directions in which their off-subspace residuals differ most, each scaled by its noise."""
+    residual = model.residuals_.reshape(model.scores_.size, -1)
+    left, sizes, _ = np.linalg.svd(residual - residual[model.collaborative_set_].mean(axis=0), full_matrices=False)
+    plane = np.zeros((residual.shape[0], 2))
+    kept = min(2, sizes.size)
+    plane[:, :kept] = left[:, :kept] * sizes[:kept]
+    for mask, colour, label in (
+        (~model.collaborative_set_, _FLAGGED, "flagged"),
+        (model.collaborative_set_, _BENIGN, "benign"),
+    ):
+        if mask.any():
+            axes.plot(plane[mask, 0], plane[mask, 1], "o", color=colour, label=label, markersize=5)
+    axes.set_xlabel("first direction of the residuals")
+    axes.set_ylabel("second direction")
+    axes.set_title("clients off the shared subspace")
+    axes.legend(frameon=False)
+
+
+def plot_model(model: CLAIR, path: Path) -> None:
+    """Draw scores, spectrum and plane of a fitted model into a file (.png, .pdf or .svg)."""
     n_clients = model.detection_.scores.size
-    figure = Figure(figsize=(min(max(6.0, 0.17 * n_clients + 2.0), 14.0), 4.2), layout="constrained")
-    draw_scores(model, figure.subplots())
+    figure = Figure(figsize=(min(max(9.0, 0.17 * n_clients + 2.0), 14.0), 8.0), layout="constrained")
+    axes = figure.subplot_mosaic([["scores", "scores"], ["spectrum", "plane"]])
+    draw_scores(model, axes["scores"])
+    draw_spectrum(model, axes["spectrum"])
+    if model.collaborative_set_.any():
+        draw_plane(model, axes["plane"])
+    else:
+        axes["plane"].set_axis_off()
     save_figure(figure, path)

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clair_stats.detection.calibration import per_client_level
+from clair_stats.theory import recovery_condition
+
 if TYPE_CHECKING:
     from clair_stats.clair import CLAIR
 
@@ -30,6 +33,9 @@ def summarise(model: CLAIR) -> str:
             f"no collaborative majority among {n_clients} clients at level {detection.level:g}: nobody is called "
             "benign, local estimates are kept; more clients, a heterogeneity tolerance or a fixed rank may change that"
         )
+    lines.append(_ranks(model))
+    if model.majority_ and 0 < n_benign < n_clients and model.rank_ > 0:
+        lines.append(_condition(model))
     sigma = model.noise_scales_
     lines.append(f"noise scale per entry: median {np.median(sigma):.4g} (from {sigma.min():.4g} to {sigma.max():.4g})")
     lines.append(
@@ -37,6 +43,37 @@ def summarise(model: CLAIR) -> str:
         f"{solution.duality_gap / max(abs(solution.objective), np.finfo(float).tiny):.1e}"
     )
     return "\n".join(lines)
+
+
+def _ranks(model: CLAIR) -> str:
+    """How many clients each rank explains; the last one looked at is the accepted one."""
+    shown = [
+        f"rank {e.rank}: {e.n_consistent} agree"
+        + ("" if e.spike_ratio <= 1.0 else f", residual {min(e.spike_ratio, 1e6):.3g} × its noise edge")
+        for e in model.consensus_.evidence
+    ]
+    return "evidence: " + "; ".join(shown)
+
+
+def _condition(model: CLAIR) -> str:
+    """Theorem 1 or 2 with the estimated coefficients: is the convex program alone proven to recover this split?"""
+    members, solution = model.collaborative_set_, model.decomposition_
+    coefficients = model.coefficients_[members]
+    try:
+        condition = recovery_condition(
+            coefficients,
+            n_contaminated=int((~members).sum()),
+            block_penalty=solution.block_penalty,
+            common_component=model.common_component,
+        )
+    except ValueError as reason:
+        return f"recovery theorem: not applicable ({reason})"
+    word = "holds" if condition.holds else "does not hold"
+    theorem = 2 if model.common_component else 1
+    return (
+        f"condition of Theorem {theorem} with estimated coefficients: {word} "
+        f"(η ≤ {condition.eta_bound:.2g}, κ ≤ {condition.kappa_bound:.2g}; both must be below 1)"
+    )
 
 
 def _closest(model: CLAIR) -> str:
@@ -48,4 +85,7 @@ def _closest(model: CLAIR) -> str:
         ratio = np.abs(np.log(model.detection_.scores / model.detection_.threshold))
     k = int(np.nanargmin(ratio))
     side = "benign" if model.collaborative_set_[k] else "flagged"
-    return f"closest to its threshold: {model.client_names_[k]} ({side}, p-value {p_values[k]:.2g})"
+    return (
+        f"closest to its threshold: {model.client_names_[k]} ({side}, p-value {p_values[k]:.2g}, "
+        f"per-client level {per_client_level(model.level, p_values.size):.2g})"
+    )

@@ -31,14 +31,15 @@ class Calibrated:
     leverages: FloatArray  # (K,), largest share of one direction of the subspace that a member carries alone
 
     def tightened(self, p_values: FloatArray, excess: FloatArray) -> Calibrated:
-        """With the second look: smaller p-values, and thresholds lowered where its ``excess`` over its limit is > 1."""
+        """With the second look: smaller p-values, lower thresholds for clients that only it flags."""
         if not (excess > 1.0).any():
             return self
-        lowered = np.where(excess > 1.0, self.scores / np.sqrt(np.maximum(excess, 1.0)), self.thresholds)
+        late = (excess > 1.0) & ~(self.scores > self.thresholds)  # passed the first look, not the second
+        lowered = self.scores / np.sqrt(np.maximum(excess, 1.0))
         return replace(
             self,
             p_values=np.fmin(self.p_values, p_values),
-            thresholds=np.minimum(self.thresholds, lowered),
+            thresholds=np.where(late, lowered, self.thresholds),
         )
 
 
