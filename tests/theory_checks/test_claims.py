@@ -62,7 +62,7 @@ def _always():
 
 def test_rows_are_set_aside_counted_and_never_dropped_in_silence():
     claim = _always()
-    base = {"status": "ok", "theorem": 1.0, "violation": 0.0, "relative_gap": 1e-9}
+    base = {"status": "ok", "theorem": 1.0, "away_from_border": 1.0, "violation": 0.0, "relative_gap": 1e-9}
     reported = dict.fromkeys(("off_subspace", "wrong_blocks", "eta", "kappa"), 0.0)
     lines = [{**base, **reported} for _ in range(100)]
     lines[0]["status"] = "failed"

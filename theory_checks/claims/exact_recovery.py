@@ -109,7 +109,12 @@ def _claim(common: bool) -> Claim:
             r"then every solution of (E) has column space $\mathrm{span}(U^*)$ and $S_k\neq 0$ exactly for $k\in O$."
         ),
         source="theory.md section 3; the sharp window is proved in docs/derivations/recovery.md",
-        assumptions=(Assumption("the penalty lies inside the window of the sharp theorem", "theorem"),),
+        assumptions=(
+            Assumption("the penalty lies inside the window of the sharp theorem", "theorem"),
+            Assumption(
+                "max(η, κ) is more than 1e-3 away from 1; nearer, the solver's accuracy decides", "away_from_border"
+            ),
+        ),
         statistic="share of instances whose solution leaves the subspace or corrects the wrong clients (relative 1e-4)",
         rule=AlwaysRule(report=("off_subspace", "wrong_blocks", "eta", "kappa")),
         cells=crossed(AdversarialRegime(common_component=common), RecoveryMethod()),
