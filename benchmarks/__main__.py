@@ -166,7 +166,7 @@ def _curve_figure(points: list[dict[str, Any]], path: Path) -> None:
 
 
 def _growth_figure(rows: list[dict[str, Any]], path: Path) -> None:
-    figure, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
     for row in rows:
         sizes = [int(size) for size in row["sizes"].split(", ")]
         times = [float(ms) for ms in row["milliseconds"].split(", ")]
@@ -175,7 +175,7 @@ def _growth_figure(rows: list[dict[str, Any]], path: Path) -> None:
         axis.loglog(sizes, times, style, ms=3, lw=1, label=f"{name}, noise {row['noise sd']:g}: {row['exponent']:.2f}")
     axis.set_xlabel("size along the axis")
     axis.set_ylabel("processor time, ms")
-    axis.legend(fontsize=7, title="axis: exponent", title_fontsize=7)
+    axis.legend(fontsize=7, title="axis: exponent", title_fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
