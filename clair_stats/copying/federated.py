@@ -6,7 +6,7 @@ clients' total updates X_k = offset_k + α/s B_kA_k into what each is handed nex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import trim_mean
@@ -19,7 +19,7 @@ from clair_stats.copying.lora import LoRA, LoRAUpdates, Updates
 from clair_stats.copying.pretrain import BaseModel
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["AGGREGATIONS", "Outcome", "World", "aggregate", "draw_world", "run_rounds", "train_round"]
+__all__ = ["AGGREGATIONS", "Outcome", "World", "aggregate", "draw_world", "retrained", "run_rounds", "train_round"]
 
 AGGREGATIONS = (
     "base",
@@ -101,6 +101,17 @@ def train_round(
         return trained
     factor = np.where(federation.collaborative_set, 1.0, -federation.config.flip_scale)[:, None, None]
     return LoRAUpdates({name: factor * b for name, b in trained.left.items()}, trained.right, trained.scaling)
+
+
+def retrained(world: World, generator: np.random.Generator, *, n_sequences: int | None) -> LoRAUpdates:
+    """First-round updates on fresh data of the same clients; ``n_sequences`` each, or their own numbers when None."""
+    sizes = world.federation.sample_sizes
+    if n_sequences is not None:
+        sizes = np.full_like(sizes, n_sequences)
+    federation = replace(world.federation, sample_sizes=sizes)
+    data = draw_data(federation, world.base.config.length, generator)
+    seed = int(generator.integers(2**63))
+    return train_round(world.base, federation, data, world.lora, world.training, world.initial_right, seed, 0, None)
 
 
 def _everyone(block: FloatArray, n_clients: int) -> FloatArray:

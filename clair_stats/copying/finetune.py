@@ -143,7 +143,12 @@ def _train(
         fixed = None
         if offsets is not None:
             fixed = torch.as_tensor(np.array(offsets[name]), device=where, dtype=dtype)
-        start = torch.as_tensor(right, device=where, dtype=dtype).expand(n_clients, -1, -1).clone().requires_grad_()
+        start = (
+            torch.as_tensor(np.array(right), device=where, dtype=dtype)
+            .expand(n_clients, -1, -1)
+            .clone()
+            .requires_grad_()
+        )
         rows = base.parameters[name].shape[0]
         zero = torch.zeros(n_clients, rows, right.shape[0], device=where, dtype=dtype, requires_grad=True)
         deltas[name] = Delta(dense=fixed, factors=Factors(zero, start, lora.scaling))

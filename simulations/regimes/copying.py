@@ -13,7 +13,7 @@ from simulations.streams import Streams
 if TYPE_CHECKING:
     from clair_stats.copying.federated import Outcome, World
 
-__all__ = ["CopyingMethod", "CopyingRegime"]
+__all__ = ["CopyingGain", "CopyingMethod", "CopyingRegime"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,3 +130,55 @@ def _metrics(world: World, outcome: Outcome) -> dict[str, float]:
         ordered = np.sort(found.scores[benign])[-1]
         values["score_margin"] = float(found.scores[~benign].min() - ordered) if (~benign).any() else float("nan")
     return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyingGain:
+    """One-shot comparison of local, average and CLAIR in one row, beside what Theorem 5's rule foretold.
+
+    The rule sees two trainings on independent data of the same size; the reference updates, which only judge it, are
+    trained on ``reference_sequences`` a client.
+    """
+
+    name: ClassVar[str] = "copying_gain"
+
+    rank: int = 2
+    reference_sequences: int = 128
+
+    def evaluate(self, instance: World, generator: np.random.Generator) -> Mapping[str, float]:
+        """Accuracies, predicted and realised gain (per client over all modules, and per module), and diagnostics."""
+        from clair_stats.copying.collaborate import collaborate
+        from clair_stats.copying.diagnostics import gain_rule, off_subspace_share, worst_leverage
+        from clair_stats.copying.evaluate import score
+        from clair_stats.copying.federated import retrained
+        from clair_stats.copying.pretrain import one_thread
+
+        benign = instance.federation.collaborative_set
+        with one_thread():
+            first = instance.first.dense()
+            second = retrained(instance, generator, n_sequences=None).dense()
+            reference = retrained(instance, generator, n_sequences=self.reference_sequences).dense()
+            found = collaborate(first, rank=self.rank)
+            average = {name: np.repeat(x.mean(axis=0)[None], len(x), axis=0) for name, x in first.items()}
+            accuracy = {
+                name: score(instance.base, updates, instance.tests.own).token_accuracy
+                for name, updates in (("local", first), ("average", average), ("clair", found.refined))
+            }
+        members = found.collaborative_set
+        rule = gain_rule(first, second, found.refined, reference, found.bases, members)
+        foretold, realised = rule.predicted.sum(axis=1) > 0, rule.realised.sum(axis=1) > 0
+        better = (accuracy["clair"] > accuracy["local"])[members]
+        shares = off_subspace_share(first, found.bases, members)
+        return {
+            **{f"{name}_accuracy": float(values[benign].mean()) for name, values in accuracy.items()},
+            "exact_set": float(np.array_equal(members, benign)),
+            "foretold_gain": float(foretold.mean()),
+            "realised_gain": float(realised.mean()),
+            "more_accurate": float(better.mean()),
+            "sign_agreement": float((foretold == realised).mean()),
+            "module_sign_agreement": float(((rule.predicted > 0) == (rule.realised > 0)).mean()),
+            "noise": float(rule.noise.sum(axis=1).mean()),
+            "heterogeneity": float(rule.heterogeneity.sum(axis=1).mean()),
+            "off_subspace_share": float(np.mean(list(shares.values()))),
+            "leverage": worst_leverage(first, found.bases, members),
+        }

@@ -1,6 +1,6 @@
 """The LLM case: LoRA fine-tuning on text copying with 30 % contaminated clients, one-shot and over three rounds.
 
-The setting was fixed before this study's seed was used, from trial runs with seeds 101 to 106 of a script of its own: 8
+The setting was fixed before this study's seed was used, from trial runs with seeds 101 to 106 and 999: 8
 sequences a client, because with 16 local fine-tuning alone is hard to beat (Theorem 5: little noise to average away);
 8 of 32 tokens varied by every client in its own way, because with fewer the plain benign average is best; 3 rounds of
 50 steps, because in one round refinement loses to local fine-tuning on a client's own distribution; rank 2 of 2, 4, 8.
