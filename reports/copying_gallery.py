@@ -65,7 +65,7 @@ def _accuracy_table(rows: pd.DataFrame) -> str:
     ]
     columns = ("own_accuracy", "common_accuracy", "common_rule_accuracy", "own_sequences")
     for key, group in rows.groupby(["method.rounds", "method.aggregation"], sort=False):
-        rounds, method = (str(part) for part in key)
+        rounds, method = (str(part) for part in tuple(key))
         cells = (f"{group[c].mean():.3f} ({group[c].sem():.3f})" for c in columns)
         lines.append(f"| {_NAMES[method]} | {rounds} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -112,7 +112,7 @@ def _map_table(rows: pd.DataFrame) -> str:
     ]
     for key, group in rows.groupby(factors):
         values = " | ".join(f"{group[name].mean():.2f}" for name in shown)
-        lines.append(f"| {' | '.join(str(k) for k in key)} | {values} |")
+        lines.append(f"| {' | '.join(f'{k:g}' for k in key)} | {values} |")
     return "\n".join(lines)
 
 
