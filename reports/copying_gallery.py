@@ -64,8 +64,11 @@ def _accuracy_table(rows: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|",
     ]
     columns = ("own_accuracy", "common_accuracy", "common_rule_accuracy", "own_sequences")
-    for key, group in rows.groupby(["method.rounds", "method.aggregation"], sort=False):
-        rounds, method = (str(part) for part in tuple(key))
+    cells_of_study = dict.fromkeys(
+        zip(rows["method.rounds"].tolist(), rows["method.aggregation"].tolist(), strict=True)
+    )
+    for rounds, method in cells_of_study:
+        group = rows[(rows["method.rounds"] == rounds) & (rows["method.aggregation"] == method)]
         cells = (f"{group[c].mean():.3f} ({group[c].sem():.3f})" for c in columns)
         lines.append(f"| {_NAMES[method]} | {rounds} | {' | '.join(cells)} |")
     return "\n".join(lines)
