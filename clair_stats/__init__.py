@@ -1,10 +1,12 @@
 """CLAIR-stats: certified solvers and theory verification for CLAIR (arXiv 2605.21217)."""
 
 from clair_stats.clair import CLAIR, NoMajorityWarning
-from clair_stats.decomposition.decompose import decompose
-from clair_stats.decomposition.verify import verify_solution
+from clair_stats.decomposition.decompose import decompose, decompose_factors
+from clair_stats.decomposition.modules import ModulesDecomposition, decompose_modules
+from clair_stats.decomposition.path import penalty_path
+from clair_stats.decomposition.verify import Verification, verify_solution
 from clair_stats.detection.detect import detect
-from clair_stats.records import ClientEstimates, Decomposition, Detection, Refinement
+from clair_stats.records import ClientEstimates, Decomposition, Detection, FactoredDecomposition, Refinement
 from clair_stats.refinement.refine import refine
 
 __all__ = [
@@ -12,10 +14,16 @@ __all__ = [
     "ClientEstimates",
     "Decomposition",
     "Detection",
+    "FactoredDecomposition",
+    "ModulesDecomposition",
     "NoMajorityWarning",
     "Refinement",
+    "Verification",
     "decompose",
+    "decompose_factors",
+    "decompose_modules",
     "detect",
+    "penalty_path",
     "refine",
     "verify_solution",
 ]

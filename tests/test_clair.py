@@ -100,14 +100,15 @@ def test_unequal_noise_is_used_in_test_and_refinement(given):
     rng = np.random.default_rng(8)
     sizes = np.round(np.exp(rng.uniform(np.log(50), np.log(1000), 24)))
     sigma = 0.1 * np.sqrt(200 / sizes)
-    clean, targets, _, benign = _federation(9, noise=0.0, n_clients=24)
+    clean, _, _, benign = _federation(9, noise=0.0, n_clients=24)
     blocks = clean + sigma[:, None, None] * rng.standard_normal(clean.shape)
     model = CLAIR(level=0.01).fit(blocks, **{given: sigma if given == "noise_scales" else sizes})
     np.testing.assert_array_equal(model.collaborative_set_, benign)
     weights = model.refinement_.weights[benign]
     np.testing.assert_allclose(weights, sizes[benign] / sizes[benign].sum(), rtol=1e-9)
     equal = CLAIR(level=0.01).fit(blocks)
-    assert not equal.collaborative_set_[benign].all()  # noisy clients look contaminated when the noise is taken as equal
+    # Taken as equal, the noisy clients look contaminated.
+    assert not equal.collaborative_set_[benign].all()
 
 
 def test_no_majority_is_said_and_nothing_is_changed():
