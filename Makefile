@@ -32,6 +32,7 @@ verify: $(STAMP) ## check every theorem, run the studies, write the report (resu
 	$(BIN)/python -m theory_checks run --effort $(EFFORT) --jobs $(JOBS); checks=$$?; \
 	$(BIN)/python -m simulations run linear_regression --jobs $(JOBS) && \
 	$(BIN)/python -m simulations run digits --jobs $(JOBS) && \
+	$(BIN)/python -m simulations run copying --jobs $(JOBS) && \
 	$(BIN)/python -m reports build && \
 	exit $$checks
 

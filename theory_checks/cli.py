@@ -90,7 +90,8 @@ def list_claims() -> None:
     """Every claim with its theorem, rule and sabotage."""
     table = Table()
     for column in ("claim", "theorem", "title", "sabotage"):
-        table.add_column(column, overflow="fold")
+        # A name that is folded cannot be copied into the next command.
+        table.add_column(column, overflow="fold", no_wrap=column == "claim")
     for claim in _claims(None):
         theorem = str(claim.theorem) if claim.theorem else "–"
         table.add_row(claim.identifier, theorem, claim.title, claim.sabotage.name)
