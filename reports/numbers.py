@@ -53,7 +53,7 @@ def with_error(value: float, error: float) -> str:
         return number(value)
     # A power of ten only where plain decimals would be long, so that a column stays in one notation.
     long = abs(value) >= 1e5 or 1 - math.floor(math.log10(error)) > _MOST_DECIMALS
-    power = math.floor(math.log10(abs(value))) if value != 0.0 and long else 0
+    power = math.floor(math.log10(max(abs(value), error))) if long else 0
     value, error = value / 10.0**power, error / 10.0**power
     decimals = max(0, 1 - math.floor(math.log10(error)))
     # An error of 0.0996 rounds to 0.100: count its digits after rounding, not before.

@@ -1,0 +1,13 @@
+"""One habit for all property tests: the default run draws the same examples every time.
+
+A gate that fails by luck teaches people to press the button again.  Fresh examples come with
+``HYPOTHESIS_PROFILE=explore make test``; what they find becomes a named example.
+"""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
