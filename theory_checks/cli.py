@@ -20,7 +20,8 @@ from theory_checks.verdict import FAMILY_LEVEL, Verdict, write_verdicts
 __all__ = ["app", "main"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The theorems of CLAIR as checks that can fail.")
-console = Console()
+# In a pipe rich takes 80 columns and folds every verdict over ten lines.
+console = Console() if Console().is_terminal else Console(width=160)
 
 EffortOption = Annotated[str, typer.Option("--effort", help="quick, standard or full")]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="worker processes")]
@@ -64,7 +65,7 @@ def print_verdicts(verdicts: list[Verdict]) -> None:
             continue
         table = Table(title=heading, title_justify="left", expand=False)
         for column in ("claim", "verdict", "evidence", "adjusted p", "would detect"):
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column == "verdict")
         for verdict in part:
             item = verdict.evidence
             name = verdict.claim + (f" / {verdict.sabotage}" if verdict.sabotage else "")

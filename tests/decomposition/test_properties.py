@@ -116,7 +116,8 @@ EQUIVARIANCES = {
 @few
 @cases
 def test_equivariance(name, seed, program, common):
-    EQUIVARIANCES[name](seed, program, common)
+    check_equivariance = EQUIVARIANCES[name]
+    check_equivariance(seed, program, common)
 
 
 @pytest.mark.slow
@@ -124,7 +125,8 @@ def test_equivariance(name, seed, program, common):
 @thousands
 @cases
 def test_equivariance_thousands(name, seed, program, common):
-    EQUIVARIANCES[name](seed, program, common)
+    check_equivariance = EQUIVARIANCES[name]
+    check_equivariance(seed, program, common)
 
 
 def test_the_checks_of_equivariance_can_fail():
