@@ -6,7 +6,8 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from clair_stats.records import ClientEstimates
 
-__all__ = ["check_output", "read_estimates", "write_arrays"]
+__all__ = ["check_output", "read_estimates", "write_arrays", "written_whole"]
 
 _OPTIONAL = ("client_names", "noise_scales", "sample_sizes")
 
@@ -82,12 +83,16 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
         raise ValueError(f"{path}: folder {folder} is not writable ({error.strerror}); choose another") from error
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write an .npz beside its place and rename it, so that no half-written file can be mistaken for a result."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".npz")
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; renamed into place at the end, removed when anything goes wrong.
+
+    No half-written file can be mistaken for a result, and an old result survives a failed write.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, **arrays)
+        yield Path(name)
         # mkstemp makes private files; a result has the permissions any new file of the user would have.
         umask = os.umask(0)
         os.umask(umask)
@@ -96,3 +101,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write an .npz whole or not at all."""
+    with written_whole(path) as beside, beside.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)

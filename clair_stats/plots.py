@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clair_stats.detection.whiteness import noise_edge
+from clair_stats.files import written_whole
 
 if TYPE_CHECKING:
     from clair_stats.clair import CLAIR
@@ -25,17 +24,8 @@ _MOST_NAMES = 60
 def save_figure(figure: Figure, path: Path) -> None:
     """Write beside and rename; no date in the file, so that the same figure gives the same bytes."""
     metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix.lower(), {})
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    try:
-        figure.savefig(name, dpi=150, metadata=metadata)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=150, metadata=metadata)
 
 
 def draw_scores(model: CLAIR, axes: Axes) -> None:
