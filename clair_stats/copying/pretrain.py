@@ -6,9 +6,8 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clair_stats.copying.transformer import TransformerConfig, forward, initial_parameters
+from clair_stats.files import written_whole
 
 __all__ = ["BaseModel", "Pretraining", "base_model", "cache_folder", "one_thread"]
 
@@ -121,18 +121,12 @@ def _read(path: Path, settings: Pretraining) -> BaseModel | None:
 
 
 def _write(path: Path, model: BaseModel) -> None:
-    try:
+    arrays: dict[str, Any] = {key: value.numpy() for key, value in model.parameters.items()}
+    # A cache that cannot be written costs the next run its training time, not this run its result.
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".copying-", suffix=".npz")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            arrays: dict[str, Any] = {key: value.numpy() for key, value in model.parameters.items()}
+        with written_whole(path) as beside, beside.open("wb") as stream:
             np.savez(stream, **arrays)
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
 
 
 def _train(settings: Pretraining) -> BaseModel:

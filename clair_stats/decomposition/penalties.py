@@ -1,6 +1,6 @@
 """The default block penalty: λ = 1.8 √(r̃/K), r̃ a rank read off robustly, kept inside the window.
 
-The factor 1.8 is where scattered contamination beyond 40 % is still tolerated (theory.md section 3, limits).  The
+The factor 1.8 is a convention, not a derived constant: it is the penalty of the benchmarks (docs/performance.md).  The
 rank is a guess for a penalty, not an estimate for inference: λ moves with its square root only.
 """
 
