@@ -53,7 +53,7 @@ def build(
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     inputs = read_inputs(results)
-    if not inputs.claims and not inputs.studies:
+    if not inputs.claims and not inputs.regimes and not inputs.studies:
         raise ValueError(f"{results}: no verdicts and no studies to report; run `make verify`")
     built = build_all(inputs, output, pdf=pdf)
     if inputs.claims:

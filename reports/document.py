@@ -12,8 +12,9 @@ from pathlib import Path
 
 from reports.contents import claim_table, rank_table, study_table, verdict_table
 from reports.figures import claim_figure, save, stems, study_figure
-from reports.inputs import ClaimInput, Inputs, StudyInput
+from reports.inputs import ClaimInput, Inputs, RegimeInput, StudyInput
 from reports.latex import markdown_to_latex
+from reports.regimes import regime_summary_table, regime_table
 from reports.tables import Table, environment, to_html, to_latex
 from simulations.ademp import ademp_page
 
@@ -27,14 +28,14 @@ LATEX_HINT = (
 
 @dataclass(frozen=True)
 class Section:
-    """One claim or study, as the templates want it."""
+    """One claim, regime or study, as the templates want it."""
 
     name: str
     title: str
     tables: tuple[str, ...]  # names of files in tables/, without suffix
     html: tuple[str, ...]
     figures: tuple[str, ...]  # names of files in figures/, without suffix
-    source: ClaimInput | StudyInput
+    source: ClaimInput | RegimeInput | StudyInput
     body: str = ""  # LaTeX of the ADEMP page
 
 
@@ -67,6 +68,13 @@ def _claim_section(item: ClaimInput, folder: Path, files: list[Path]) -> Section
         figures = (stem,)
     files.append(_write(folder / "tables" / f"{table.name}.tex", to_latex(table)))
     return Section(table.name, item.verdict.title, (table.name,), (to_html(table),), figures, item)
+
+
+def _regime_section(item: RegimeInput, folder: Path, files: list[Path]) -> Section:
+    name = item.verdicts[0].claim.split("/")[0]
+    table = regime_table(name, item.verdicts, title=item.study.title, provenance=item.provenance)
+    files.append(_write(folder / "tables" / f"{table.name}.tex", to_latex(table)))
+    return Section(table.name, item.study.title, (table.name,), (to_html(table),), (), item)
 
 
 def _study_section(item: StudyInput, folder: Path, files: list[Path]) -> Section:
@@ -148,6 +156,11 @@ def build(inputs: Inputs, folder: Path, *, progress: Callable[[str], None] | Non
     for claim in inputs.claims:
         tell(claim.verdict.claim)
         claims.append(_claim_section(claim, folder, files))
+    regimes = [_regime_section(regime, folder, files) for regime in inputs.regimes]
+    summary = None
+    if regimes:
+        summary = regime_summary_table([verdict for regime in inputs.regimes for verdict in regime.verdicts])
+        files.append(_write(folder / "tables" / f"{summary.name}.tex", to_latex(summary)))
     found = []
     for study in inputs.studies:
         tell(study.study.name)
@@ -157,6 +170,9 @@ def build(inputs: Inputs, folder: Path, *, progress: Callable[[str], None] | Non
         "verdicts": verdicts,
         "verdicts_html": "" if verdicts is None else to_html(verdicts),
         "claims": claims,
+        "regimes": regimes,
+        "regime_summary": summary,
+        "regime_summary_html": "" if summary is None else to_html(summary),
         "studies": found,
         "maps": maps,
         "missing": inputs.missing,
@@ -177,7 +193,8 @@ def build(inputs: Inputs, folder: Path, *, progress: Callable[[str], None] | Non
 
 def _provenance(inputs: Inputs) -> tuple[str, ...]:
     """Lines on the code and the machine, each once; lines on one design stay with its table."""
-    heads = [*(claim.provenance for claim in inputs.claims), *(study.provenance for study in inputs.studies)]
+    items: list[ClaimInput | RegimeInput | StudyInput] = [*inputs.claims, *inputs.regimes, *inputs.studies]
+    heads = [item.provenance for item in items]
     return tuple(dict.fromkeys(line for head in heads for line in head if line.startswith("commit ")))
 
 

@@ -13,10 +13,12 @@ from simulations.store import Store, StoreError, load_rows
 from simulations.studies import studies
 from simulations.summarise import summarise
 from theory_checks.claim import Claim
+from theory_checks.regime_questions import DESIGNS
+from theory_checks.regimes import VERDICT_FILE, checked_regimes
 from theory_checks.registry import all_claims
 from theory_checks.verdict import Verdict, read_verdicts
 
-__all__ = ["ClaimInput", "Inputs", "StudyInput", "read_inputs"]
+__all__ = ["ClaimInput", "Inputs", "RegimeInput", "StudyInput", "read_inputs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +44,22 @@ class ClaimInput:
 
 
 @dataclass(frozen=True, eq=False)
+class RegimeInput:
+    """The verdicts on one regime, and where its rows come from when its store is there."""
+
+    study: Study
+    verdicts: tuple[Verdict, ...]
+    provenance: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Inputs:
     """Everything found under one results folder."""
 
     claims: tuple[ClaimInput, ...]
     studies: tuple[StudyInput, ...]
     maps: tuple[Path, ...]
+    regimes: tuple[RegimeInput, ...] = ()
     missing: tuple[str, ...] = field(default=())  # one plain line each: what is left out and the command that makes it
 
 
@@ -94,6 +106,20 @@ def _claim_inputs(results: Path) -> tuple[ClaimInput, ...]:
     return tuple(found)
 
 
+def _regime_inputs(results: Path) -> tuple[RegimeInput, ...]:
+    path = results / VERDICT_FILE
+    verdicts = checked_regimes(path)
+    found = []
+    for name, design in DESIGNS.items():
+        own = tuple(verdict for verdict in verdicts if verdict.claim.split("/")[0] == name)
+        if not own:
+            continue
+        study = design.study(own[0].effort)
+        store = results / f"{study.name}.sqlite"
+        found.append(RegimeInput(study, own, tuple(header_lines(study, store)) if store.is_file() else ()))
+    return tuple(found)
+
+
 def read_inputs(results: Path) -> Inputs:
     """Read everything under ``results``; what is not there is told, what is broken is an error.
 
@@ -112,8 +138,19 @@ def read_inputs(results: Path) -> Inputs:
         claims = _claim_inputs(results)
     else:
         missing.append("verdicts of the claims: left out; run `python -m theory_checks run`")
+    regimes: tuple[RegimeInput, ...] = ()
+    if (results / VERDICT_FILE).is_file():
+        regimes = _regime_inputs(results)
+    judged = {item.verdicts[0].claim.split("/")[0] for item in regimes}
+    missing += [
+        f"regime {name.removeprefix('regime_')}: left out; run `python -m theory_checks.regimes {name}`"
+        for name in DESIGNS
+        if name not in judged
+    ]
     found = []
     for name, study in studies().items():
+        if name in DESIGNS:  # shown by its verdicts
+            continue
         path = results / f"{name}.sqlite"
         if not path.is_file():
             missing.append(f"study {name}: left out; run `python -m simulations run {name}`")
@@ -130,4 +167,4 @@ def read_inputs(results: Path) -> Inputs:
     maps = tuple(sorted((results / "maps").glob("*.pdf")))
     if not maps:
         missing.append("maps of theorem, certificate and recovery: left out; run `python -m theory_checks maps`")
-    return Inputs(claims, tuple(found), maps, tuple(missing))
+    return Inputs(claims, tuple(found), maps, regimes, tuple(missing))

@@ -26,10 +26,10 @@ DESIGNS: Mapping[str, RegimeDesign] = {
 }
 
 CLAIM_TITLES: Mapping[str, str] = {
-    "estimate-rate": "error of X_k falls like n^(-1/2)",
+    "estimate-rate": "error of X_k falls like 1/√n",
     "coverage": "95 % intervals of the fit cover",
     "shared-bias": "errors average out over clients",
-    "subspace-rate": "subspace error falls like n^(-1/2)",
+    "subspace-rate": "subspace error falls like 1/√n",
     "set-against-n": "P(exact set) rises to one with n",
     "set-against-separation": "P(exact set) rises to one with the separation",
     "level": "level 0.05 without contamination",
@@ -85,6 +85,18 @@ class Question:
     def theorem(self) -> int:
         """Theorem that the claim belongs to."""
         return _THEOREM.get(self.claim, 4)
+
+    @property
+    def claimed(self) -> str:
+        """What the statistic should be, as short as a table needs it."""
+        rule = self.rule
+        if isinstance(rule, SlopeRule):
+            return f"{rule.target:g} ± {rule.margin:g}"
+        if isinstance(rule, MeanRule):
+            return rule.band.removeprefix("in ")
+        if isinstance(rule, FrequencyRule):
+            return f"{'≤' if rule.direction == 'at_most' else '≥'} {rule.target:g}"
+        return f"≥ {rule.target:g} at the end, rising" if isinstance(rule, LimitRule) else ""
 
     @property
     def control(self) -> bool:

@@ -22,7 +22,17 @@ from theory_checks.rates import SlopeRule
 from theory_checks.regime_questions import CLAIM_TITLES, DESIGNS, Question, questions
 from theory_checks.verdict import FAMILY_LEVEL, Evidence, Verdict, decide, read_verdicts, write_verdicts
 
-__all__ = ["assess_regime", "regime_summary", "regime_tables", "run_regimes"]
+__all__ = [
+    "VERDICT_FILE",
+    "assess_regime",
+    "checked_regimes",
+    "merged",
+    "regime_summary",
+    "regime_tables",
+    "run_regimes",
+]
+
+VERDICT_FILE = "regime_verdicts.json"  # in the results folder
 
 _LONG = ("separated", "not_converged")  # clients counted in the rows of the local law
 
@@ -81,17 +91,55 @@ def run_regimes(
     return verdicts
 
 
+def _parts(verdict: Verdict) -> tuple[str, str, str, str]:
+    """Study, variant, setting and claim of a verdict on a regime."""
+    parts = verdict.claim.split("/")
+    if len(parts) != 4 or parts[0] not in DESIGNS or parts[3] not in CLAIM_TITLES:
+        raise ValueError(
+            f"{verdict.claim!r} is no claim on a regime known here; remove the file and run "
+            "`python -m theory_checks.regimes` again"
+        )
+    return parts[0], parts[1], parts[2], parts[3]
+
+
+def checked_regimes(path: Path) -> list[Verdict]:
+    """The verdict file of the regimes.
+
+    Raises
+    ------
+    ValueError
+        Not a verdict file, or one on regimes and claims that are not known here; the message names it.
+    """
+    verdicts = read_verdicts(path)
+    try:
+        for verdict in verdicts:
+            _parts(verdict)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return verdicts
+
+
+def merged(earlier: Sequence[Verdict], new: Sequence[Verdict]) -> list[Verdict]:
+    """The new verdicts, and the earlier ones of regimes that were not judged again, in the order of the designs."""
+    judged = {_parts(verdict)[0] for verdict in new}
+    kept = [verdict for verdict in earlier if _parts(verdict)[0] not in judged]
+    order = list(DESIGNS)
+    return sorted([*kept, *new], key=lambda verdict: order.index(_parts(verdict)[0]))
+
+
 def regime_tables(verdicts: Sequence[Verdict]) -> dict[str, pd.DataFrame]:
     """One table per regime: every claim × setting with its verdict, value and Monte Carlo standard error."""
+    claimed = {question.claim: question.claimed for design in DESIGNS.values() for question in questions(design)}
     lines: dict[str, list[dict[str, object]]] = {}
     for verdict in verdicts:
-        study, variant, setting, claim = verdict.claim.split("/")
+        study, variant, setting, claim = _parts(verdict)
         item = verdict.evidence
         lines.setdefault(study, []).append(
             {
                 "variant": variant,
                 "setting": setting,
                 "claim": CLAIM_TITLES[claim],
+                "claimed": claimed[claim],
                 "verdict": verdict.status,
                 "expected": "violated" if verdict.sabotage else "",
                 "value": item.estimate,
@@ -116,7 +164,7 @@ def regime_summary(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     departures = {name: set(design.departures) for name, design in DESIGNS.items()}
     table: dict[tuple[str, str], dict[str, object]] = {}
     for verdict in verdicts:
-        study, variant, setting, claim = verdict.claim.split("/")
+        study, variant, setting, claim = _parts(verdict)
         line = table.setdefault((study, variant), {"departures violated": 0, "controls caught": "0 of 0"})
         if setting not in departures[study]:
             line[CLAIM_TITLES[claim]] = verdict.status
@@ -142,7 +190,10 @@ def main(
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     only_read: Annotated[bool, typer.Option("--only-read", help="Judge nothing; show the verdict file.")] = False,
 ) -> None:
-    """Run the regime studies, write ``regime_verdicts.json`` and show both tables."""
+    """Run the regime studies, write ``regime_verdicts.json`` and show both tables.
+
+    Verdicts of regimes that are not named stay in the file as they are.
+    """
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -153,10 +204,18 @@ def main(
             f"unknown: {', '.join(unknown) or effort}; regimes are {', '.join(DESIGNS)}, efforts quick, standard"
         )
         raise typer.Exit(2)
-    target = folder / "regime_verdicts.json"
+    target = folder / VERDICT_FILE
+    if only_read and not target.is_file():
+        console.print(f"{target}: no such file; run `python -m theory_checks.regimes` without --only-read first")
+        raise typer.Exit(2)
+    try:  # before any work: a file that cannot be read must not cost a run
+        verdicts = checked_regimes(target) if target.is_file() else []
+    except ValueError as error:
+        console.print(f"error: {error}")
+        raise typer.Exit(2) from error
     if not only_read:
-        write_verdicts(target, run_regimes(names, effort, folder, n_jobs=jobs))
-    verdicts = read_verdicts(target)
+        verdicts = merged(verdicts, run_regimes(names, effort, folder, n_jobs=jobs))
+        write_verdicts(target, verdicts)
     with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_rows", None):
         for study, table in regime_tables(verdicts).items():
             shown = table.drop(columns=["detail", "low", "high"]).to_string(index=False, float_format="{:.3f}".format)

@@ -1,12 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from simulations.executor import run_study
 from simulations.store import load_rows
 from theory_checks.means import MeanRule
 from theory_checks.regime_questions import CLAIM_TITLES, CONTROLS, DESIGNS, questions
-from theory_checks.regimes import assess_regime, regime_summary, regime_tables
+from theory_checks.regimes import VERDICT_FILE, app, assess_regime, merged, regime_summary, regime_tables
 from theory_checks.verdict import decide, read_verdicts, write_verdicts
 
 
@@ -140,3 +141,26 @@ def test_a_real_run_of_one_cell_reaches_the_table(tmp_path):
     found = next(v for v in verdicts if v.claim == asked.identifier)
     assert found.status == "violated"
     assert found.as_expected
+
+
+def test_regimes_judged_alone_leave_the_others_in_the_file():
+    linear = assess_regime("regime_linear", artificial("regime_linear", slope=-0.5, coverage=0.95), "quick")
+    neural = assess_regime("regime_neural", artificial("regime_neural", slope=-0.5, coverage=0.95), "quick")
+    again = assess_regime("regime_linear", artificial("regime_linear", slope=-0.3, coverage=0.80), "quick")
+    assert merged(neural, linear) == [*linear, *neural]
+    assert merged([*linear, *neural], again) == [*again, *neural]
+
+
+def test_command_refuses_before_any_work(tmp_path):
+    runner = CliRunner()
+    missing = runner.invoke(app, ["--only-read", "--folder", str(tmp_path)])
+    assert missing.exit_code == 2
+    assert "without --only-read" in missing.output
+    (tmp_path / VERDICT_FILE).write_text("[{}]")
+    broken = runner.invoke(app, ["regime_linear", "--folder", str(tmp_path)])
+    assert broken.exit_code == 2
+    assert VERDICT_FILE in broken.output.replace("\n", "")
+    assert not list(tmp_path.glob("*.sqlite"))
+    unknown = runner.invoke(app, ["regime_liner", "--folder", str(tmp_path)])
+    assert unknown.exit_code == 2
+    assert "regime_linear" in unknown.output
