@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special, stats
 
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, standardised_residuals
+from clair_stats.detection.shared_fit import Residuals, SharedFit, standardised_residuals
 from clair_stats.records import FloatArray
 
 __all__ = ["Calibrated", "calibrate", "per_client_level", "residual_variance"]
@@ -57,13 +57,21 @@ def residual_variance(panel: Panel, fit: SharedFit, raw: FloatArray) -> tuple[fl
 
 
 def calibrate(
-    panel: Panel, fit: SharedFit, *, level: float, heterogeneity: float = 0.0, noise: float | None = None
+    panel: Panel,
+    fit: SharedFit,
+    *,
+    level: float,
+    heterogeneity: float = 0.0,
+    noise: float | None = None,
+    residuals: Residuals | None = None,
 ) -> Calibrated:
     """Test every client: benign, that is ‖H_k‖_F ≤ ``heterogeneity``, against contaminated.
 
-    ``noise`` replaces the residual variance of the members when φ is not known (used when the fit was given).
+    ``noise`` replaces the residual variance of the members when φ is not known (used when the fit was given);
+    ``residuals`` are those of the fit, for a caller that has them.
     """
-    residuals = standardised_residuals(panel, fit)
+    if residuals is None:
+        residuals = standardised_residuals(panel, fit)
     raw, statistics, degrees = residuals.raw, residuals.standardised, residuals.degrees
     n_clients = panel.shape[0]
     alpha = per_client_level(level, n_clients)

@@ -103,8 +103,15 @@ def _unique(masks: BoolArray) -> BoolArray:
     return masks[np.unique(keys, return_index=True)[1]]
 
 
+def _keys(masks: BoolArray) -> list[bytes]:
+    return [row.tobytes() for row in np.packbits(masks, axis=1)]
+
+
 class _Kernel:
-    """Many weighted fits at once; everything a step needs from the data is formed here, once."""
+    """Many weighted fits at once; everything a step needs from the data is formed here, once.
+
+    Most starts meet in a few masks within two or three steps, so a mask that has been fitted is not fitted again.
+    """
 
     def __init__(self, panel: Panel, reduction: Reduction, rank: int) -> None:
         blocks, design = reduction.coordinates, panel.design
@@ -119,6 +126,9 @@ class _Kernel:
         self.flat = np.ascontiguousarray(blocks.reshape(self.n_clients, -1))
         self.scatter = (blocks @ blocks.transpose(0, 2, 1)).reshape(self.n_clients, -1)
         self.energy = np.einsum("ki,ki->k", self.flat, self.flat)
+        self._row: dict[bytes, int] = {}
+        self._residuals = np.zeros((0, self.n_clients))
+        self._left = np.zeros(0)
 
     def variance(self, masks: BoolArray, residuals: FloatArray) -> FloatArray:
         """Residual variance (N,) of the masks; the known one when there is one."""
@@ -132,6 +142,17 @@ class _Kernel:
 
     def residuals(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Residual energies (N, K) of all clients about the fits on N masks, and the first eigenvalue left out (N,)."""
+        keys = _keys(masks)
+        fresh = {key: i for i, key in enumerate(keys) if key not in self._row}
+        if fresh:
+            residuals, left = self._fitted(masks[list(fresh.values())])
+            self._row |= {key: len(self._left) + i for i, key in enumerate(fresh)}
+            self._residuals = np.concatenate([self._residuals, residuals])
+            self._left = np.concatenate([self._left, left])
+        rows = [self._row[key] for key in keys]
+        return self._residuals[rows], self._left[rows]
+
+    def _fitted(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
         weights = masks.astype(np.float64)
         n_fits = len(weights)
         scatter = weights @ self.scatter
@@ -149,17 +170,19 @@ class _Kernel:
             )
         if self.size == 0:
             return np.asarray(residual), np.zeros(n_fits)
-        values, vectors = np.linalg.eigh(scatter.reshape(n_fits, self.size, self.size))
+        scatter = scatter.reshape(n_fits, self.size, self.size)
+        if self.rank == 0:
+            return np.maximum(residual, 0.0), np.asarray(np.linalg.eigvalsh(scatter)[:, -1])
+        values, vectors = np.linalg.eigh(scatter)
         left = values[:, -1 - self.rank] if self.rank < self.size else np.zeros(n_fits)
-        if self.rank:
-            bases = vectors[:, :, -self.rank :]
-            projectors = bases @ bases.transpose(0, 2, 1)
-            residual = residual - projectors.reshape(n_fits, -1) @ self.scatter.T
-            if center is not None:
-                shadow = (projectors @ block).reshape(n_fits, -1)
-                residual = (
-                    residual
-                    + 2.0 * self.design * (shadow @ self.flat.T)
-                    - self.design**2 * np.einsum("ni,ni->n", shadow, shadow)[:, None]
-                )
+        bases = vectors[:, :, -self.rank :]
+        projectors = bases @ bases.transpose(0, 2, 1)
+        residual = residual - projectors.reshape(n_fits, -1) @ self.scatter.T
+        if center is not None:
+            shadow = (projectors @ block).reshape(n_fits, -1)
+            residual = (
+                residual
+                + 2.0 * self.design * (shadow @ self.flat.T)
+                - self.design**2 * np.einsum("ni,ni->n", shadow, shadow)[:, None]
+            )
         return np.maximum(residual, 0.0), left

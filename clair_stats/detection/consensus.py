@@ -8,6 +8,7 @@ minority agrees on: the latter is only needed to explain the minority (docs/deri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,13 +20,17 @@ from clair_stats.detection.concentration import best_groups, random_subsets
 from clair_stats.detection.directions import second_look, suspicious_directions
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import Reduction, reduce_panel
-from clair_stats.detection.shared_fit import SharedFit, fit_shared
+from clair_stats.detection.shared_fit import SharedFit, fit_shared, standardised_residuals
 from clair_stats.detection.whiteness import spike_ratio
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["Consensus", "RankEvidence", "find_consensus"]
 
-_SUBSETS = (100, 50, 30)
+# Starts from the smallest subsets are drawn until, at a contaminated share of 0.45, all of them hold a contaminated
+# client with at most this probability; a few larger ones suffer less from noise.
+_ALL_SPOILT = 1e-4
+_MOST_STARTS = 300
+_LARGER_STARTS = (10, 5)
 _MAX_STEPS = 30
 _TIE_CLIENTS = 20
 _CANDIDATES = 5
@@ -149,12 +154,12 @@ def _stream() -> np.random.Generator:
 def _subset_sizes(panel: Panel, rank: int) -> dict[int, int]:
     """How many subsets of which size: from the fewest clients that determine U and M upward.
 
-    At a contaminated share of 0.45 a pair is all benign in 30 % of the draws, a triple in 17 %, five clients in 5 %;
-    larger subsets suffer less from noise.
+    At a contaminated share of 0.45 a pair is all benign in 30 % of the draws, a triple in 17 %, five clients in 5 %.
     """
     n_clients, _, q = panel.shape
     least = int(panel.common_component) + max(-(-rank // q), 1)
-    sizes = {least: _SUBSETS[0], least + 1: _SUBSETS[1], least + 3: _SUBSETS[2]}
+    enough = math.ceil(math.log(_ALL_SPOILT) / math.log1p(-(0.55**least)))
+    sizes = {least: min(enough, _MOST_STARTS), least + 1: _LARGER_STARTS[0], least + 3: _LARGER_STARTS[1]}
     return {min(size, n_clients): count for size, count in sizes.items()}
 
 
@@ -242,14 +247,17 @@ def _tested(
     """
     alpha = per_client_level(level, panel.shape[0])
     fit = fit_shared(panel, members, rank)
-    calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity)
+    residuals = standardised_residuals(panel, fit)
+    calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity, residuals=residuals)
     passed: BoolArray = ~(calibrated.p_values < alpha)
     if passed.sum() < half:
         return fit, calibrated, passed
-    directions = suspicious_directions(panel, fit, passed, calibrated.noise)
+    directions = suspicious_directions(panel, fit, residuals.blocks, passed, calibrated.noise)
     if directions.shape[1] == 0:
         return fit, calibrated, passed
-    p_along, excess = second_look(panel, fit, directions, calibrated.noise, level=level, heterogeneity=heterogeneity)
+    p_along, excess = second_look(
+        panel, fit, residuals.blocks, directions, calibrated.noise, level=level, heterogeneity=heterogeneity
+    )
     both = passed & ~(p_along < alpha)
     if both.sum() < half:
         return fit, calibrated, passed

@@ -14,7 +14,7 @@ from scipy import special
 
 from clair_stats.detection.calibration import per_client_level
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, off_subspace
+from clair_stats.detection.shared_fit import SharedFit
 from clair_stats.detection.whiteness import noise_edge
 from clair_stats.records import BoolArray, FloatArray
 
@@ -27,12 +27,22 @@ SECOND_LOOK = 0.1
 _FEW = 0.25
 
 
-def suspicious_directions(panel: Panel, fit: SharedFit, members: BoolArray, noise: float) -> FloatArray:
-    """Orthonormal directions (p, s), s ≥ 0: common to flagged clients, or left over in the members' residual."""
+def suspicious_directions(
+    panel: Panel, fit: SharedFit, residual: FloatArray, members: BoolArray, noise: float
+) -> FloatArray:
+    """Orthonormal directions (p, s), s ≥ 0: common to flagged clients, or left over in the members' residual.
+
+    ``residual`` holds R_k of all clients against the fit, shape (K, p, q).
+    """
     _, p, q = panel.shape
     rank = fit.basis.shape[1]
-    residual = off_subspace(panel, fit)
-    found = [_spikes(residual[members], (noise**2) * noise_edge(p - rank, int(members.sum()) * q))]
+    if rank == p:
+        return np.zeros((p, 0))
+    edge = (noise**2) * noise_edge(p - rank, int(members.sum()) * q)
+    found = [np.zeros((p, 0))]
+    # Clients of the fit cannot leave more in one direction than the fit's own next eigenvalue.
+    if (members & ~fit.members).any() or fit.eigenvalues[rank] > edge:
+        found.append(_spikes(residual[members], edge))
     if not members.all():
         flagged = residual[~members]
         norms = np.sqrt(np.einsum("kij,kij->k", flagged, flagged))
@@ -53,11 +63,18 @@ def _spikes(blocks: FloatArray, edge: float) -> FloatArray:
 
 
 def second_look(
-    panel: Panel, fit: SharedFit, directions: FloatArray, noise: float, *, level: float, heterogeneity: float
+    panel: Panel,
+    fit: SharedFit,
+    residual: FloatArray,
+    directions: FloatArray,
+    noise: float,
+    *,
+    level: float,
+    heterogeneity: float,
 ) -> tuple[FloatArray, FloatArray]:
     """p-values (K,) along the directions, already paid for, and the ratio (K,) of energy to its critical value."""
     n_clients, _, q = panel.shape
-    along = directions.T @ off_subspace(panel, fit)
+    along = directions.T @ residual
     energy = np.einsum("kiq,kiq->k", along, along)
     # Members' residuals are short by the leverage of the mean, other clients' long by it; the part of the subspace is
     # smaller still.  An allowance keeps the first-order level.

@@ -13,7 +13,7 @@ import numpy as np
 from clair_stats.detection.panel import Panel
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Residuals", "SharedFit", "fit_shared", "given_fit", "off_subspace", "standardised_residuals"]
+__all__ = ["Residuals", "SharedFit", "fit_shared", "given_fit", "standardised_residuals"]
 
 # A direction of a client's own coefficients whose leverage exceeds this is fitted by that client alone.
 _FULL_LEVERAGE = 1.0 - 1e-6
@@ -33,6 +33,7 @@ class SharedFit:
 class Residuals:
     """Off-subspace residuals R_k = (I − P_U)(Y_k − c_k M) of all clients against one fit."""
 
+    blocks: FloatArray  # (K, p, q), R_k
     raw: FloatArray  # (K,), ‖R_k‖_F²
     standardised: FloatArray  # (K,), T_k = tr R_k (I ∓ H_kk)^{-1} R_kᵀ, − for members; H: hat matrix, linearised fit
     degrees: FloatArray  # (K,), (p − r)(q − number of directions that client k fits alone)
@@ -67,12 +68,6 @@ def given_fit(panel: Panel, basis: FloatArray, common: FloatArray) -> SharedFit:
     return SharedFit(basis, common, np.zeros(panel.shape[0], dtype=np.bool_), np.zeros(0))
 
 
-def off_subspace(panel: Panel, fit: SharedFit) -> FloatArray:
-    """R_k = (I − P_U)(Y_k − c_k M), shape (K, p, q)."""
-    centered = panel.blocks - panel.design[:, None, None] * fit.common if panel.common_component else panel.blocks
-    return np.asarray(centered - fit.basis @ (fit.basis.T @ centered))
-
-
 def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     """Residual energies corrected for what each client itself contributed to the fit.
 
@@ -87,11 +82,11 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
-        return Residuals(raw, raw.copy(), degrees, np.zeros(n_clients))
+        return Residuals(residual, raw, raw.copy(), degrees, np.zeros(n_clients))
     mean_leverage = panel.design**2 / float(np.sum(panel.design[members] ** 2)) if panel.common_component else 0.0
     own = np.broadcast_to(np.where(members, 1.0 - mean_leverage, 1.0 + mean_leverage), (n_clients,))
     if rank == 0:
-        return Residuals(raw, raw / np.maximum(own, 1e-12), degrees, np.zeros(n_clients))
+        return Residuals(residual, raw, raw / np.maximum(own, 1e-12), degrees, np.zeros(n_clients))
     scatter = np.einsum("kiq,kjq->ij", inside[members], inside[members])
     values, vectors = np.linalg.eigh(scatter)
     keep = values > 1e-12 * values[-1]
@@ -107,6 +102,7 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     correction = np.where(full, 0.0, np.where(members[:, None], energies, -energies) / safe)
     standardised = (raw + correction.sum(axis=1)) / np.maximum(own, 1e-12)
     return Residuals(
+        residual,
         raw,
         np.maximum(standardised, 0.0),
         degrees - (p - rank) * full.sum(axis=1),
