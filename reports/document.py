@@ -9,7 +9,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from reports.breakdown import breakdown_figure, breakdown_tables, is_breakdown
 from reports.contents import claim_table, rank_table, study_table, verdict_table
 from reports.figures import claim_figure, save, stems, study_figure
 from reports.inputs import ClaimInput, Inputs, RegimeInput, StudyInput
@@ -17,6 +19,9 @@ from reports.latex import markdown_to_latex
 from reports.regimes import regime_summary_table, regime_table
 from reports.tables import Table, environment, to_html, to_latex
 from simulations.ademp import ademp_page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["LATEX_HINT", "Built", "build"]
 
@@ -77,13 +82,17 @@ def _regime_section(item: RegimeInput, folder: Path, files: list[Path]) -> Secti
     return Section(table.name, item.study.title, (table.name,), (to_html(table),), (), item)
 
 
-def _study_section(item: StudyInput, folder: Path, files: list[Path]) -> Section:
-    tables: list[Table] = [study_table(item)]
+def _study_contents(item: StudyInput) -> tuple[list[Table], Figure | None]:
+    """Tables and figure of a study; the adaptive attack has curves of its own."""
+    if is_breakdown(item):
+        return breakdown_tables(item), breakdown_figure(item)
     ranks = rank_table(item)
-    if ranks is not None:
-        tables.append(ranks)
+    return [study_table(item), *([] if ranks is None else [ranks])], study_figure(item)
+
+
+def _study_section(item: StudyInput, folder: Path, files: list[Path]) -> Section:
+    tables, figure = _study_contents(item)
     (stem,) = stems([f"study-{item.study.name}"])
-    figure = study_figure(item)
     figures: tuple[str, ...] = ()
     if figure is not None:
         files += save(figure, folder / "figures" / stem)

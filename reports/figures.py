@@ -17,14 +17,15 @@ from reports.labels import labels, settings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["claim_figure", "save", "study_figure"]
+__all__ = ["claim_figure", "new_figure", "save", "stems", "study_figure", "style_of"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _MARKERS = "osD^vP*X"
 _MOST_SETTINGS = 24
 
 
-def _new(width: float, height: float, n_axes: int = 1) -> tuple[Figure, list[Any]]:
+def new_figure(width: float, height: float, n_axes: int = 1, *, share_y: bool = False) -> tuple[Figure, list[Any]]:
+    """A figure in the house's style and its axes, side by side."""
     # Imported here: reading the help of the command should not wait for matplotlib.
     import matplotlib
 
@@ -32,8 +33,17 @@ def _new(width: float, height: float, n_axes: int = 1) -> tuple[Figure, list[Any
     from matplotlib import pyplot as plt
 
     plt.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "pdf.fonttype": 42})
-    figure, axes = plt.subplots(1, n_axes, figsize=(width, height), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, n_axes, figsize=(width, height), squeeze=False, layout="constrained", sharey=share_y)
     return figure, list(axes[0])
+
+
+def style_of(index: int) -> dict[str, str]:
+    """Colour, marker and line of the index-th method; the line changes where colours begin again."""
+    return {
+        "color": _COLOURS[index % len(_COLOURS)],
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "linestyle": ("-", "--")[index // len(_COLOURS) % 2],
+    }
 
 
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
@@ -70,13 +80,13 @@ def study_figure(item: StudyInput) -> Figure | None:
     methods = list(dict.fromkeys(names))
     values = np.array([row["value"] for row in rows], dtype=float)
     errors = np.array([row["mcse"] for row in rows], dtype=float)
-    figure, (axis,) = _new(6.4, 1.3 + 0.45 * len(order))
+    figure, (axis,) = new_figure(6.4, 1.3 + 0.45 * len(order))
     for m, method in enumerate(methods):
         chosen = [i for i, name in enumerate(names) if name == method]
         heights = [order.index(groups[i]) + 0.7 * ((m + 0.5) / len(methods) - 0.5) for i in chosen]
         bars = 1.96 * np.where(np.isfinite(errors[chosen]), errors[chosen], 0.0)
-        style = {"color": _COLOURS[m % len(_COLOURS)], "marker": _MARKERS[m % len(_MARKERS)]}
-        axis.errorbar(values[chosen], heights, xerr=bars, linestyle="none", markersize=4, label=method, **style)
+        style = {**style_of(m), "linestyle": "none"}
+        axis.errorbar(values[chosen], heights, xerr=bars, markersize=4, label=method, **style)
     axis.set_yticks(range(len(order)), [textwrap.fill(name, 34) for name in order], fontsize=7)
     axis.set_ylim(len(order) - 0.5, -0.5)
     for border in np.arange(len(order) - 1) + 0.5:
@@ -99,7 +109,7 @@ def claim_figure(item: ClaimInput) -> Figure | None:
     good = rows[(rows["status"] == "ok") & rows[abscissa].notna() & rows[vertical].notna()]
     if good.empty:
         return None
-    figure, (axis,) = _new(4.2, 2.8)
+    figure, (axis,) = new_figure(4.2, 2.8)
     grouped = good.groupby(abscissa)[vertical]
     points = np.array(sorted(grouped.groups), dtype=float)
     if hasattr(rule, "ordinate"):

@@ -1,0 +1,69 @@
+"""The adaptive attack's tables and curves hold every number of its summary."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from reports.breakdown import breakdown_figure, breakdown_tables, is_breakdown
+from reports.inputs import StudyInput
+from simulations.studies.adaptive_attack import HARM, METHODS, NORMS, SHARES, STUDY
+
+
+def summary():
+    lines = []
+    for cell in STUDY.cells:
+        regime, method = cell.regime, cell.method
+        adaptive = regime.name == "adaptive attack"
+        harm = 1.0 + METHODS.index(method) + regime.share + regime.contamination_scale / 100 + 20 * (not adaptive)
+        lines += [
+            {
+                "regime": regime.name,
+                "regime.share": regime.share,
+                "regime.contamination_scale": regime.contamination_scale,
+                "method": method.name,
+                "method.method": getattr(method, "method", float("nan")),
+                "measure": measure,
+                "value": value,
+                "mcse": 0.012,
+            }
+            for measure, value in ((HARM.label, harm), ("mean refined_mse", -1.0))
+        ]
+    return pd.DataFrame(lines)
+
+
+@pytest.fixture
+def item():
+    return StudyInput(STUDY, summary(), ("study adaptive_attack",), missing=2, failed=1)
+
+
+def test_every_method_share_and_norm_under_both_attacks(item):
+    assert is_breakdown(item)
+    made, plain = breakdown_tables(item)
+    for table, shift in ((made, 0), (plain, 20)):
+        assert [group.heading for group in table.groups] == [f"share {share:g}" for share in SHARES]
+        for share, group in zip(SHARES, table.groups, strict=True):
+            assert len(group.rows) == len(METHODS)
+            for number, row in enumerate(group.rows):
+                expected = [f"{1 + number + share + norm / 100 + shift:.3f}(12)" for norm in NORMS]
+                assert list(row[1:]) == expected
+    assert [row[0] for row in made.groups[0].rows[:4]] == ["CLAIR", "Oracle CLAIR", "No detection", "federated average"]
+    assert any("1 replications failed" in note for note in made.notes)
+    assert any("2 rows are not there yet" in note for note in made.notes)
+
+
+def test_curves_are_those_of_the_attack_made_for_each_method(item):
+    figure = breakdown_figure(item)
+    assert [axis.get_title() for axis in figure.axes] == [f"share {share:g}" for share in SHARES]
+    for share, axis in zip(SHARES, figure.axes, strict=True):
+        curves = axis.containers
+        assert len(curves) == len(METHODS)
+        for number, curve in enumerate(curves):
+            x, y = curve[0].get_data()
+            assert list(x) == list(NORMS)
+            assert list(y) == pytest.approx([1 + number + share + norm / 100 for norm in NORMS])
+
+
+def test_a_store_without_adaptive_rows_has_no_curve(item):
+    plain = item.summary[item.summary["regime"] == "gaussian"]
+    assert breakdown_figure(dataclasses.replace(item, summary=plain)) is None
