@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import scipy.linalg
+from statsmodels.multivariate.multivariate_ols import multivariate_stats
 
+from clair_stats.detection.calibration import per_client_level
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, sin_theta, stack
 from clair_stats.refinement.refine import refine
 from clair_stats.theory import oracle_gain, refinement_heterogeneity, subspace_cost
 from simulations.instance import Instance
 from simulations.methods import precisions
-from simulations.metrics import evaluate
+from simulations.metrics import detection_metrics, evaluate
 
-__all__ = ["LocalLaw", "NoDetection", "OracleRefinement"]
+__all__ = ["LocalLaw", "NoDetection", "OracleRefinement", "OracleWithCovariance"]
 
 _Z = 1.959963984540054  # two-sided 95 % of the standard normal law
 
@@ -54,6 +57,36 @@ class LocalLaw:
             "separation": float(instance.extras["separation"]),
             "snr": float(instance.extras["separation"]) / noise,
         }
+
+
+@dataclass(frozen=True)
+class OracleWithCovariance:
+    """The test that knows U* and M*, with each fit's own covariance instead of one scalar σ_k.
+
+    Let V span the complement of U*.  For least squares Vᵀ(X_k − M*) has covariance VᵀGV ⊗ Σ with G = (ZᵀZ)⁻¹ known and
+    Σ estimated on ν residual degrees of freedom: the Hotelling–Lawley trace, in McKeon's F approximation (McKeon 1974),
+    has the right level, whereas ρ_k²/σ_k² against χ² takes G and Σ for multiples of the identity and σ_k for known.
+    For other fits G ⊗ Σ is the Kronecker form of :class:`clair_stats.local_fits.LocalFit`.
+    """
+
+    name: ClassVar[str] = "Oracle detection with covariance"
+
+    level: float = 0.05
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Detection metrics."""
+        off = scipy.linalg.null_space(instance.basis.T)
+        residuals = off.T @ (instance.estimates.dense() - instance.common)
+        p_values = []
+        for fit, residual in zip(instance.extras["fits"], residuals, strict=True):
+            rows, columns = off.T @ fit.row_covariance @ off, fit.column_covariance
+            freedom = fit.residual_degrees_of_freedom
+            between = residual.T @ scipy.linalg.solve(rows, residual, assume_a="pos")
+            roots = scipy.linalg.eigh(between, columns * freedom, eigvals_only=True)
+            table = multivariate_stats(roots / (1.0 + roots), columns.shape[0], rows.shape[0], freedom, tolerance=0.0)
+            p_values.append(float(table.loc["Hotelling-Lawley trace", "Pr > F"]))
+        flagged = np.array(p_values) < per_client_level(self.level, instance.n_clients)
+        return detection_metrics(instance.collaborative_set, ~flagged)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from simulations.design import Method
 from simulations.methods import Clair, OracleDetection
-from simulations.regime_methods import LocalLaw, OracleRefinement
+from simulations.regime_methods import LocalLaw, OracleRefinement, OracleWithCovariance
 from simulations.studies import regime_glm, regime_linear, regime_neural, regime_trace
 from simulations.studies._regime_design import RegimeDesign, Section
 from theory_checks.means import MeanRule
@@ -35,6 +35,7 @@ CLAIM_TITLES: Mapping[str, str] = {
     "level": "level 0.05 without contamination",
     "level-whitened": "level 0.05, whitened estimates",
     "level-oracle": "level 0.05 of the test that knows U*, M*",
+    "level-covariance": "level 0.05 of that test with the fit's own covariance",
     "off-subspace-rate": "off-subspace risk falls like 1/|C|",
     "gain": "the gain is the promised one",
     "sign-rule": "promised clients gain on average",
@@ -140,6 +141,7 @@ def _asked(section: Section) -> Iterator[tuple[str, Method, Rule]]:
         yield "level", clair, level
         yield "level-whitened", Clair(whiten=True), level
         yield "level-oracle", OracleDetection(), level
+        yield "level-covariance", OracleWithCovariance(), level
     else:
         yield "coverage", law, coverage
         yield "shared-bias", law, bias

@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from clair_stats.local_fits import LocalFit, fit_least_squares, select_ridge
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 from simulations.instance import Instance
+from simulations.regimes.fitted import autoregressive_rows, fitted_instance
 from simulations.regimes.structure import SharedStructure, log_uniform
 from simulations.streams import Streams
 
@@ -45,7 +46,7 @@ class LinearRegressionRegime(SharedStructure):
     residuals, the root mean variance of an entry of X_k, and n_k.  The error of OLS has covariance (ZᵀZ)⁻¹ ⊗ Σ_W and
     the error of ridge has a bias on top: how far that moves the level of the test is what the study shows.
 
-    ``extras``: ``fits`` (K local fits), ``attacked`` (K,) bool, ``ridge`` (K,) penalties (0 for OLS).
+    ``extras`` beside those of :func:`simulations.regimes.fitted.fitted_instance`: ``ridge`` (K,) penalties (0 for OLS).
     """
 
     name: ClassVar[str] = "linear regression"
@@ -87,7 +88,7 @@ class LinearRegressionRegime(SharedStructure):
         fits: list[LocalFit] = []
         penalties = np.zeros(self.n_clients)
         for k, (size, scale) in enumerate(zip(sizes.astype(int), scales, strict=True)):
-            design = self._design(int(size), float(correlations[k]), data)
+            design = autoregressive_rows(int(size), self.n_rows, float(correlations[k]), data)
             responses = design @ truth.targets[k] + scale * self._errors(design, noise)
             client = f"client {k}"
             if size < 1.2 * self.n_rows:
@@ -98,27 +99,7 @@ class LinearRegressionRegime(SharedStructure):
                     design, responses, ridge=float(penalties[k]), covariance=self.covariance, client=client
                 )
             )
-        return Instance(
-            targets=truth.targets,
-            basis=truth.basis,
-            common=truth.common,
-            coefficients=truth.coefficients,
-            heterogeneity=truth.heterogeneity,
-            collaborative_set=truth.collaborative_set,
-            estimates=ClientEstimates(
-                values=np.stack([fit.estimate for fit in fits]),
-                noise_scales=np.array([fit.noise_scale for fit in fits]),
-                sample_sizes=sizes,
-            ),
-            extras={"fits": tuple(fits), "attacked": truth.attacked, "ridge": penalties},
-        )
-
-    def _design(self, size: int, correlation: float, generator: np.random.Generator) -> FloatArray:
-        """Gaussian rows with covariance c^|i−j|, by the autoregressive recursion."""
-        rows = generator.standard_normal((size, self.n_rows))
-        for column in range(1, self.n_rows):
-            rows[:, column] = correlation * rows[:, column - 1] + math.sqrt(1.0 - correlation**2) * rows[:, column]
-        return rows
+        return fitted_instance(truth, fits, ridge=penalties)
 
     def _errors(self, design: FloatArray, generator: np.random.Generator) -> FloatArray:
         shape = (design.shape[0], self.n_columns)

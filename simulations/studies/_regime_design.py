@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from simulations.design import Cell, Method, Study
 from simulations.methods import Clair, OracleDetection
-from simulations.regime_methods import LocalLaw, OracleRefinement
+from simulations.regime_methods import LocalLaw, OracleRefinement, OracleWithCovariance
 
 __all__ = ["REPLICATIONS", "RegimeDesign", "Section", "SectionKind"]
 
@@ -26,7 +26,7 @@ _METHODS: Mapping[SectionKind, tuple[Method, ...]] = {
     "n": (LocalLaw(), OracleRefinement(), Clair(), Clair(whiten=True)),
     "separation": (LocalLaw(), Clair(), Clair(whiten=True)),
     "clients": (LocalLaw(), OracleRefinement(), Clair()),
-    "level": (Clair(), Clair(whiten=True), OracleDetection()),
+    "level": (Clair(), Clair(whiten=True), OracleDetection(), OracleWithCovariance()),
     "departure": (LocalLaw(), OracleRefinement(), Clair(), Clair(whiten=True)),
 }
 

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from simulations.design import content_hash
+from simulations.methods import OracleDetection
+from simulations.regime_methods import OracleWithCovariance
+from simulations.regimes.linear_regression import LinearRegressionRegime
+from simulations.streams import Streams
+
+# n = 2p: (ZᵀZ)⁻¹ is far from a multiple of the identity, and σ_k comes from 10 degrees of freedom.
+FEW = {"n_clients": 12, "n_rows": 10, "n_columns": 3, "sample_size": 20, "design_correlation": 0.8}
+PER_CLIENT = 0.05
+LEVEL = 1.0 - (1.0 - PER_CLIENT) ** FEW["n_clients"]
+
+
+def flagged(method, replications, **fields):
+    regime = LinearRegressionRegime(**{**FEW, **fields})
+    drawn = (regime.generate(Streams(9, content_hash(regime), r)) for r in range(replications))
+    counts = [method.evaluate(instance, np.random.default_rng(0)) for instance in drawn]
+    return np.array([count["flagged"] for count in counts]), np.array([count["hits"] for count in counts])
+
+
+def test_the_fits_own_covariance_gives_the_level_that_one_scale_misses():
+    own, _ = flagged(OracleWithCovariance(level=LEVEL), 50, share=0.0)
+    scalar, _ = flagged(OracleDetection(level=LEVEL), 50, share=0.0)
+    tests = 50 * FEW["n_clients"]
+    error = np.sqrt(PER_CLIENT * (1 - PER_CLIENT) / tests)
+    assert own.sum() / tests == pytest.approx(PER_CLIENT, abs=4 * error)
+    assert scalar.sum() / tests > PER_CLIENT + 6 * error
+
+
+def test_contamination_off_the_subspace_is_found():
+    found, hits = flagged(OracleWithCovariance(level=0.05), 3, share=0.25, contamination_scale=4.0, sample_size=100)
+    np.testing.assert_array_equal(hits, 3)
+    assert (found >= hits).all()
