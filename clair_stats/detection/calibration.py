@@ -28,7 +28,6 @@ class Calibrated:
     p_values: FloatArray  # (K,), NaN where no test is possible
     thresholds: FloatArray  # (K,), on the scale of the scores; flagged when scores > thresholds
     noise: float  # φ, known or estimated, never below the rounding floor
-    leverages: FloatArray  # (K,), largest share of one direction of the subspace that a member carries alone
 
     def tightened(self, p_values: FloatArray, excess: FloatArray) -> Calibrated:
         """With the second look: smaller p-values, lower thresholds for clients that only it flags."""
@@ -94,7 +93,6 @@ def calibrate(
         p_values=p_values,
         thresholds=np.sqrt(critical * ratio) * panel.scales,
         noise=float(phi),
-        leverages=residuals.leverages,
     )
 
 

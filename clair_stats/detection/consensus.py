@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
 
 from clair_stats.detection.calibration import Calibrated, calibrate, per_client_level
 from clair_stats.detection.concentration import best_groups, random_subsets
@@ -21,6 +20,7 @@ from clair_stats.detection.directions import second_look, suspicious_directions
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import Reduction, reduce_panel
 from clair_stats.detection.shared_fit import SharedFit, fit_shared, standardised_residuals
+from clair_stats.detection.votes import count_votes
 from clair_stats.detection.whiteness import spike_ratio
 from clair_stats.records import BoolArray, FloatArray
 
@@ -34,11 +34,6 @@ _LARGER_STARTS = (10, 5)
 _MAX_STEPS = 30
 _TIE_CLIENTS = 20
 _CANDIDATES = 5
-# A client does not vote for a direction that it carries (almost) alone: each dimension could otherwise buy the
-# agreement of a few more clients, and turn a large minority into a majority.  "Alone" is a leverage above twice what
-# normal coefficients reach once in a thousand clients, and always one above one half.
-_LEVERAGE_FACTOR = 2.0
-_LEVERAGE_LIMIT = 0.5
 # The search draws its subsets from this fixed stream: the same data give the same answer, and no caller's generator
 # is touched.
 _SEARCH_SEED = 20_260_521
@@ -50,7 +45,7 @@ class RankEvidence:
 
     rank: int
     n_consistent: int  # clients that pass the test against the best fit of this rank
-    votes: int  # those of them that do not carry a direction of the subspace alone
+    votes: int  # those of them that do not owe their place to a direction that few members share
     spike_ratio: float  # largest residual eigenvalue over its noise edge; white when ≤ 1
     noise: float  # φ at this fit
     accepted: bool
@@ -200,19 +195,13 @@ def _best_of_rank(
     masks = np.concatenate([starts, random_subsets(panel.shape[0], _subset_sizes(panel, rank), _stream())])
     for mask in best_groups(panel, reduction, masks, rank, half=half, level=level, n_best=_CANDIDATES):
         fit, calibrated, members = _fixed_point(panel, mask, rank, half, level, heterogeneity)
-        votes = _votes(calibrated, members, q)
+        votes = count_votes(panel, fit, members, calibrated.noise)
         candidate = _Candidate(fit, calibrated, members, votes, spike_ratio(panel, fit, heterogeneity=heterogeneity))
         if best is None or candidate.merit > best.merit:
             best = candidate
         if best.white and best.votes >= half:
             break
     return best
-
-
-def _votes(calibrated: Calibrated, members: BoolArray, q: int) -> int:
-    """Members that do not carry a direction of the subspace alone."""
-    usual = _LEVERAGE_FACTOR * float(special.chdtri(q, 1e-3)) / q / max(int(members.sum()), 1)
-    return int(np.count_nonzero(members & (calibrated.leverages < min(_LEVERAGE_LIMIT, usual))))
 
 
 def _fixed_point(

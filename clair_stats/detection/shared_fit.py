@@ -37,7 +37,6 @@ class Residuals:
     raw: FloatArray  # (K,), ‖R_k‖_F²
     standardised: FloatArray  # (K,), T_k = tr R_k (I ∓ H_kk)^{-1} R_kᵀ, − for members; H: hat matrix, linearised fit
     degrees: FloatArray  # (K,), (p − r)(q − number of directions that client k fits alone)
-    leverages: FloatArray  # (K,), largest leverage of a member on one direction of the subspace; 0 for others
 
 
 def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
@@ -82,11 +81,11 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
-        return Residuals(residual, raw, raw.copy(), degrees, np.zeros(n_clients))
+        return Residuals(residual, raw, raw.copy(), degrees)
     mean_leverage = panel.design**2 / float(np.sum(panel.design[members] ** 2)) if panel.common_component else 0.0
     own = np.broadcast_to(np.where(members, 1.0 - mean_leverage, 1.0 + mean_leverage), (n_clients,))
     if rank == 0:
-        return Residuals(residual, raw, raw / np.maximum(own, 1e-12), degrees, np.zeros(n_clients))
+        return Residuals(residual, raw, raw / np.maximum(own, 1e-12), degrees)
     scatter = np.einsum("kiq,kjq->ij", inside[members], inside[members])
     values, vectors = np.linalg.eigh(scatter)
     keep = values > 1e-12 * values[-1]
@@ -106,5 +105,4 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
         raw,
         np.maximum(standardised, 0.0),
         degrees - (p - rank) * full.sum(axis=1),
-        np.where(members, leverages[:, -1], 0.0),
     )

@@ -22,14 +22,19 @@ __all__ = ["noise_edge", "spike_ratio"]
 _TRACY_WIDOM = 4.0
 
 
-def noise_edge(p: float, n: float) -> float:
-    """The largest eigenvalue of E Eᵀ, E a p × n standard normal matrix, exceeds this with probability of about 1e-4."""
+def noise_edge(p: float, n: float, *, tracy_widom: float = _TRACY_WIDOM) -> float:
+    """The largest eigenvalue of E Eᵀ, E a p × n standard normal matrix, at a point of the Tracy–Widom law.
+
+    By default the point that it exceeds with probability of about 1e-4.
+    """
     root_p, root_n = math.sqrt(max(p, 1.0) - 0.5), math.sqrt(max(n, 1.0) - 0.5)
     spread = (root_p + root_n) * (1.0 / root_p + 1.0 / root_n) ** (1.0 / 3.0)
-    return float((root_p + root_n) ** 2 + _TRACY_WIDOM * spread)
+    return float((root_p + root_n) ** 2 + tracy_widom * spread)
 
 
-def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0) -> float:
+def spike_ratio(
+    panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0, tracy_widom: float = _TRACY_WIDOM
+) -> float:
     """Largest residual eigenvalue over its noise edge; above 1 the residual is not noise.
 
     Without a known φ the noise variance comes from the eigenvalues behind the one under test, so that a spike does not
@@ -50,5 +55,5 @@ def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0) -> 
         return 0.0
     variance = max(variance, panel.floor**2)
     allowance = heterogeneity * math.sqrt(float(np.sum(1.0 / panel.scales[fit.members] ** 2)))
-    edge = (math.sqrt(variance * noise_edge(p - rank, columns)) + allowance) ** 2
+    edge = (math.sqrt(variance * noise_edge(p - rank, columns, tracy_widom=tracy_widom)) + allowance) ** 2
     return float(left[0]) / edge

@@ -1,0 +1,43 @@
+"""Who counts towards the majority: members that do not owe their place to a direction bought for a few.
+
+A subspace of dimension r can always be bent to let in a handful of clients that the rest of a set has nothing to do
+with: 27 contaminated clients that agree with each other and five benign ones make 32 of 60.  A direction that the
+collaborative set shares is still there when the fifth of the members with the most energy along it is left out; a
+direction that is not is the price of those few, and they do not vote (docs/derivations/detection.md, section 4).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from clair_stats.detection.panel import Panel
+from clair_stats.detection.shared_fit import SharedFit, fit_shared
+from clair_stats.detection.whiteness import spike_ratio
+from clair_stats.records import BoolArray
+
+__all__ = ["count_votes"]
+
+_FEW = 0.2
+# Energy along a direction that noise alone exceeds once in a thousand clients makes a carrier.
+_CARRIER_LEVEL = 1e-3
+# Here the harm is in calling a shared direction bought, so the edge is the 95 % point of the Tracy–Widom law.
+_TRACY_WIDOM = 0.98
+
+
+def count_votes(panel: Panel, fit: SharedFit, members: BoolArray, noise: float) -> int:
+    """Number of ``members`` (K,) without those that carry a direction that only few of them share."""
+    n_members, rank = int(members.sum()), fit.basis.shape[1]
+    if rank == 0 or n_members < 3:
+        return n_members
+    centered = panel.blocks - panel.design[:, None, None] * fit.common if panel.common_component else panel.blocks
+    inside = fit.basis.T @ centered
+    energies = np.where(members[:, None], np.einsum("krq,krq->kr", inside, inside), 0.0)
+    carriers = energies > noise**2 * special.chdtri(panel.shape[2], _CARRIER_LEVEL)
+    bought = np.zeros_like(members)
+    for direction in np.flatnonzero(carriers.any(axis=0)):
+        rest = members.copy()
+        rest[np.argsort(energies[:, direction])[::-1][: max(int(_FEW * n_members), 1)]] = False
+        if spike_ratio(panel, fit_shared(panel, rest, rank - 1), tracy_widom=_TRACY_WIDOM) <= 1.0:
+            bought |= carriers[:, direction]
+    return n_members - int(bought.sum())
