@@ -118,14 +118,14 @@ def _slope(abscissa: str, ordinate: str, target: float, margin: float, residual:
     )
 
 
-def _asked(section: Section) -> Iterator[tuple[str, Method, Rule]]:
+def _asked(section: Section, residual: float) -> Iterator[tuple[str, Method, Rule]]:
     law, oracle, clair = LocalLaw(), OracleRefinement(), Clair()
     coverage = MeanRule("coverage", 0.93, 0.97, spread=0.02)
     gain = MeanRule("gain_ratio", 0.9, 1.1, spread=0.1)
     sign = MeanRule("promised_gain_realised", 0.0, None, spread=0.1)
     bias = MeanRule("shared_bias", None, 1.25, spread=0.3)
     if section.kind == "n":
-        yield "estimate-rate", law, _slope("regime.sample_size", "local_rmse", -0.5, 0.05, 0.05)
+        yield "estimate-rate", law, _slope("regime.sample_size", "local_rmse", -0.5, 0.05, residual)
         yield "coverage", law, coverage
         yield "shared-bias", law, bias
         yield "subspace-rate", oracle, _slope("regime.sample_size", "sin_theta", -0.5, 0.1, 0.25)
@@ -155,5 +155,5 @@ def questions(design: RegimeDesign) -> list[Question]:
     return [
         Question(design.name, section, claim, method, rule)
         for section in design.sections()
-        for claim, method, rule in _asked(section)
+        for claim, method, rule in _asked(section, design.residual)
     ]

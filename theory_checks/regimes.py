@@ -17,7 +17,6 @@ import typer
 
 from simulations.executor import run_study
 from simulations.store import load_rows
-from simulations.studies._regime_design import REPLICATIONS
 from theory_checks.rates import SlopeRule
 from theory_checks.regime_questions import CLAIM_TITLES, DESIGNS, Question, questions
 from theory_checks.verdict import FAMILY_LEVEL, Evidence, Verdict, decide, read_verdicts, write_verdicts
@@ -53,7 +52,7 @@ def assess_regime(name: str, rows: pd.DataFrame, effort: str) -> list[Verdict]:
     """Verdicts of one regime from its rows (:func:`simulations.store.load_rows`)."""
     asked = questions(DESIGNS[name])
     evidence = [_evidence(question, rows) for question in asked]
-    planned = REPLICATIONS[effort]
+    planned = DESIGNS[name].replications_at(effort)
     verdicts = []
     for question, item, (status, adjusted) in zip(asked, evidence, decide(evidence), strict=True):
         # Slopes count replications per point; for the others what was there decides, when there was anything.

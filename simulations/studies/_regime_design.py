@@ -14,13 +14,13 @@ from simulations.design import Cell, Method, Study
 from simulations.methods import Clair, OracleDetection
 from simulations.regime_methods import LocalLaw, OracleRefinement, OracleWithCovariance
 
-__all__ = ["REPLICATIONS", "RegimeDesign", "Section", "SectionKind"]
+__all__ = ["RegimeDesign", "Section", "SectionKind"]
 
 SectionKind: TypeAlias = Literal["n", "separation", "clients", "level", "departure"]
 
-# Fixed before the first run.  At "standard" the level is read from four cells together, 160 replications: a true 0.05
-# then has an exact upper bound below 0.10 with probability 0.8.
-REPLICATIONS: Mapping[str, int] = {"quick": 8, "standard": 40}
+# At "standard" a design has 40 unless it says otherwise.  The level is then read from four cells together, 160
+# replications: a true 0.05 has an exact upper bound below 0.10 with probability 0.8.
+_QUICK = 8
 
 _METHODS: Mapping[SectionKind, tuple[Method, ...]] = {
     "n": (LocalLaw(), OracleRefinement(), Clair(), Clair(whiten=True)),
@@ -67,6 +67,11 @@ class RegimeDesign:
         K.
     departures : mapping label -> (variant label, changed fields)
     root_seed : int
+    notes : str
+    replications : int
+        Of a cell at "standard" effort.
+    residual : float
+        Planned standard deviation of the log error of X_k over replications; serves the power computation only.
     """
 
     name: str
@@ -78,6 +83,12 @@ class RegimeDesign:
     departures: Mapping[str, tuple[str, Mapping[str, Any]]]
     root_seed: int
     notes: str = ""
+    replications: int = 40
+    residual: float = 0.05
+
+    def replications_at(self, effort: str) -> int:
+        """Replications of a cell at "quick" or "standard" effort."""
+        return {"quick": _QUICK, "standard": self.replications}[effort]
 
     def sections(self) -> Iterator[Section]:
         """Sections in the order of the tables."""
@@ -101,7 +112,7 @@ class RegimeDesign:
             name=name,
             title=self.title,
             cells=tuple(cells.values()),
-            replications=REPLICATIONS[effort],
+            replications=self.replications_at(effort),
             root_seed=self.root_seed,
             aims=(
                 "Do Theorems 3 to 5 describe what happens when X_k is a real fit with its own error law: its rate "

@@ -2,6 +2,11 @@
 
 Settings were fixed before the first run: 200 full-batch Adam steps, width 3.  The departures bend one thing at a time:
 stopping early, a large step, mini-batches that keep it noisy, plain gradient descent, weight decay, more width.
+
+Every replication draws its own starting weights, whose conditioning moves the log error of all its clients by about
+0.15, three times what a regression design does.  120 replications give the rate the standard error 0.15/(0.775·√480) =
+0.009, with which a rate within 0.025 of −1/2 is shown with probability 0.9.  With 40, as in the first complete run,
+it stayed open.
 """
 
 from __future__ import annotations
@@ -43,7 +48,9 @@ DESIGN = RegimeDesign(
         "width 10": ("tanh", {"n_columns": 10}),
         "softplus": ("tanh", {"activation": "softplus"}),
     },
-    root_seed=20260713,
+    root_seed=20260717,
+    replications=120,
+    residual=0.15,
     notes="The output layer is shared and frozen; every client starts at the same weights, so units keep their place.",
 )
 
