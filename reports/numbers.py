@@ -9,6 +9,7 @@ __all__ = ["column_power", "number", "p_value", "superscript", "table_format", "
 
 UNDEFINED = "--"
 _MOST_DECIMALS = 7
+_ROUNDING = 1e-12
 _SHAPE = re.compile(
     r"^(?P<sign>-?)(?P<whole>\d+)(?:\.(?P<decimals>\d+))?(?:\((?P<error>\d+)\))?(?:e(?P<power>-?\d+))?$"
 )
@@ -45,11 +46,12 @@ def superscript(power: int) -> str:
 def with_error(value: float, error: float) -> str:
     """The value with its standard error on its last two digits, in the notation that siunitx reads.
 
-    A value without variation (error 0) keeps three digits and no parenthesis; undefined values give "--".
+    A value without variation (error 0, or only that of rounding) keeps three digits and no parenthesis; undefined values
+    give "--".
     """
     if not math.isfinite(value):
         return UNDEFINED
-    if not (math.isfinite(error) and error > 0.0):
+    if not (math.isfinite(error) and error > _ROUNDING * abs(value)):
         return number(value)
     # A power of ten only where plain decimals would be long, so that a column stays in one notation.
     long = abs(value) >= 1e5 or 1 - math.floor(math.log10(error)) > _MOST_DECIMALS

@@ -24,6 +24,7 @@ from reports.numbers import column_power, number, p_value, superscript, table_fo
         (0.0, 0.01, "0.000(10)"),
         (1.0, 0.0, "1.00"),
         (1.0, math.nan, "1.00"),
+        (1.0, 3e-21, "1.00"),  # the rounding of a mean of equal numbers is no variation
         (math.nan, 0.1, "--"),
     ],
 )
