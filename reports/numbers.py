@@ -46,8 +46,8 @@ def superscript(power: int) -> str:
 def with_error(value: float, error: float) -> str:
     """The value with its standard error on its last two digits, in the notation that siunitx reads.
 
-    A value without variation (error 0, or only that of rounding) keeps three digits and no parenthesis; undefined values
-    give "--".
+    A value without variation (error 0, or only rounding) keeps three digits and no parenthesis; undefined values give
+    "--".
     """
     if not math.isfinite(value):
         return UNDEFINED
