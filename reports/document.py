@@ -101,7 +101,10 @@ def _study_section(item: StudyInput, folder: Path, files: list[Path]) -> Section
     files += [_write(folder / "tables" / f"{table.name}.tex", to_latex(table)) for table in tables]
     files.append(_write(folder / f"ademp-{item.study.name}.md", page))
     # The page repeats the title, which the section already carries.
-    body = markdown_to_latex(page.split("\n", 1)[1], top=1)
+    text = page.split("\n", 1)[1]
+    if is_breakdown(item):  # one regime per defender, share and norm: a table of several pages that says nothing new
+        text = f"{item.study.aims}\n\n{item.study.notes}\n\nThe design in full: `ademp-{item.study.name}.md`.\n"
+    body = markdown_to_latex(text, top=1)
     html = tuple(to_html(table) for table in tables)
     return Section(tables[0].name, item.study.title, tuple(t.name for t in tables), html, figures, item, body)
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from reports.breakdown import breakdown_figure, breakdown_tables, is_breakdown
-from reports.inputs import StudyInput
+from reports.document import build
+from reports.inputs import Inputs, StudyInput
 from simulations.studies.adaptive_attack import HARM, METHODS, NORMS, SHARES, STUDY
 
 
@@ -67,3 +68,15 @@ def test_curves_are_those_of_the_attack_made_for_each_method(item):
 def test_a_store_without_adaptive_rows_has_no_curve(item):
     plain = item.summary[item.summary["regime"] == "gaussian"]
     assert breakdown_figure(dataclasses.replace(item, summary=plain)) is None
+
+
+def test_report_has_tables_curves_and_the_design_beside_it(item, tmp_path):
+    build(Inputs((), (item,), ()), tmp_path, pdf=False)
+    text = (tmp_path / "report.tex").read_text()
+    for name in ("study-adaptive-attack", "study-adaptive-attack-plain"):
+        assert f"\\input{{tables/{name}.tex}}" in text
+        assert (tmp_path / "tables" / f"{name}.tex").is_file()
+    assert (tmp_path / "figures" / "study-adaptive-attack.pdf").is_file()
+    assert "The design in full" in text
+    assert len(STUDY.cells) > 400 > text.count(r"\\")  # the design's table stays in its own file
+    assert (tmp_path / f"ademp-{STUDY.name}.md").read_text().count("\n|") > 200
