@@ -186,7 +186,7 @@ def _worked_client(world: World, updates: dict[str, Any]) -> str:
     import torch
 
     from clair_stats.copying.finetune import sequence_tokens
-    from clair_stats.copying.lora import as_deltas
+    from clair_stats.copying.lora import merged
     from clair_stats.copying.transformer import forward
 
     k = int(np.flatnonzero(world.federation.collaborative_set)[0])
@@ -206,8 +206,7 @@ def _worked_client(world: World, updates: dict[str, Any]) -> str:
     parameters = world.base.to(torch.device("cpu"), torch.float32)
     with torch.no_grad():
         for method, blocks in updates.items():
-            deltas = as_deltas(blocks, device=torch.device("cpu"), dtype=torch.float32)
-            line(_NAMES[method], forward(world.base.config, parameters, tokens, deltas).argmax(-1))
+            line(_NAMES[method], forward(world.base.config, merged(parameters, blocks), tokens).argmax(-1))
     return f"Client {k}, common tokens, after three rounds; wrong tokens are bold.\n\n" + "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from clair_stats.copying.federation import ClientData, Federation
 from clair_stats.copying.finetune import pick_device, sequence_tokens
-from clair_stats.copying.lora import Updates, as_deltas
+from clair_stats.copying.lora import Updates, merged
 from clair_stats.copying.pretrain import BaseModel
 from clair_stats.copying.transformer import forward
 from clair_stats.records import FloatArray
@@ -94,13 +94,12 @@ def score(
         Sequences per forward pass, to bound memory.
     """
     where = pick_device(device)
-    parameters = base.to(where, dtype)
-    deltas = as_deltas(updates, device=where, dtype=dtype)
+    parameters = merged(base.to(where, dtype), updates)
     losses, right, whole = [], [], []
     with torch.no_grad():
         for start in range(0, data.x.shape[1], chunk):
             x, y = (torch.as_tensor(np.array(a[:, start : start + chunk]), device=where) for a in (data.x, data.y))
-            logits = forward(base.config, parameters, sequence_tokens(base.config, x, y), deltas)
+            logits = forward(base.config, parameters, sequence_tokens(base.config, x, y))
             losses.append(functional.cross_entropy(logits.flatten(0, 2), y.flatten(), reduction="none").view(y.shape))
             hit = logits.argmax(-1) == y
             right.append(hit)

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from clair_stats.copying.federation import ClientData
-from clair_stats.copying.lora import LoRA, LoRAUpdates, Updates
+from clair_stats.copying.lora import LoRA, LoRAUpdates, Updates, merged
 from clair_stats.copying.pretrain import BaseModel
-from clair_stats.copying.transformer import Delta, Factors, TransformerConfig, forward
+from clair_stats.copying.transformer import Factors, TransformerConfig, forward
 from clair_stats.records import FloatArray
 
 __all__ = ["Training", "finetune", "pick_device", "sequence_tokens"]
@@ -136,39 +136,28 @@ def _train(
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     where = pick_device(device)
     n_clients = x.shape[0]
-    parameters = base.to(where, dtype)
-    deltas: dict[str, Delta] = {}
-    trained: list[Tensor] = []
+    parameters = merged(base.to(where, dtype), offsets or {})
+    factors: dict[str, Factors] = {}
     for name, right in initial_right.items():
-        fixed = None
-        if offsets is not None:
-            fixed = torch.as_tensor(np.array(offsets[name]), device=where, dtype=dtype)
-        start = (
-            torch.as_tensor(np.array(right), device=where, dtype=dtype)
-            .expand(n_clients, -1, -1)
-            .clone()
-            .requires_grad_()
-        )
-        rows = base.parameters[name].shape[0]
-        zero = torch.zeros(n_clients, rows, right.shape[0], device=where, dtype=dtype, requires_grad=True)
-        deltas[name] = Delta(dense=fixed, factors=Factors(zero, start, lora.scaling))
-        trained += [zero, start]
+        start = torch.as_tensor(np.array(right), device=where, dtype=dtype).expand(n_clients, -1, -1).clone()
+        zero = torch.zeros(n_clients, right.shape[0], base.parameters[name].shape[0], device=where, dtype=dtype)
+        factors[name] = Factors(zero.requires_grad_(), start.requires_grad_(), lora.scaling)
+    trained = [tensor for pair in factors.values() for tensor in (pair.left, pair.right)]
     optimiser = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     sources, targets = (torch.as_tensor(np.array(a), device=where) for a in (x, y))
     chosen = torch.as_tensor(picks, device=where)
     clients = torch.arange(n_clients, device=where)[:, None]
     for step in range(training.steps):
         batch_x, batch_y = sources[clients, chosen[:, step]], targets[clients, chosen[:, step]]
-        logits = forward(base.config, parameters, sequence_tokens(base.config, batch_x, batch_y), deltas)
+        logits = forward(base.config, parameters, sequence_tokens(base.config, batch_x, batch_y), factors)
         # Mean over a client's own tokens, sum over clients: every client sees the gradient of its own mean loss.
         loss = functional.cross_entropy(logits.flatten(0, 2), batch_y.flatten(), reduction="sum") / batch_y[0].numel()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    lefts: dict[str, FloatArray] = {}
-    rights: dict[str, FloatArray] = {}
-    for name, delta in deltas.items():
-        assert delta.factors is not None
-        lefts[name] = delta.factors.left.detach().cpu().numpy().astype(np.float64)
-        rights[name] = delta.factors.right.detach().cpu().numpy().astype(np.float64)
-    return lefts, rights
+
+    def found(tensor: Tensor) -> FloatArray:
+        return tensor.detach().cpu().numpy().astype(np.float64)
+
+    lefts = {name: np.ascontiguousarray(np.swapaxes(found(pair.left), 1, 2)) for name, pair in factors.items()}
+    return lefts, {name: found(pair.right) for name, pair in factors.items()}

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from clair_stats.copying.transformer import Delta, TransformerConfig, module_shapes
+from clair_stats.copying.transformer import Parameters, TransformerConfig, module_shapes
 from clair_stats.records import ClientEstimates, FloatArray
 
-__all__ = ["KINDS", "LoRA", "LoRAUpdates", "Updates", "as_deltas"]
+__all__ = ["KINDS", "LoRA", "LoRAUpdates", "Updates", "merged"]
 
 KINDS = ("query", "key", "value", "output", "up", "down", "head")
 
@@ -84,9 +85,10 @@ class LoRAUpdates:
         return records
 
 
-def as_deltas(updates: Updates, *, device: torch.device, dtype: torch.dtype) -> dict[str, Delta]:
-    """Dense updates as additions for :func:`~clair_stats.copying.transformer.forward`."""
-    return {
-        name: Delta(dense=torch.as_tensor(np.array(blocks), device=device, dtype=dtype))
+def merged(parameters: Parameters, updates: Updates) -> dict[str, Tensor]:
+    """The parameters with every client's own W + ΔW_k, (K, out, in), in place of the updated matrices."""
+    own = {
+        name: parameters[name] + torch.as_tensor(np.array(blocks)).to(parameters[name])
         for name, blocks in updates.items()
     }
+    return {**parameters, **own}

@@ -23,7 +23,7 @@ from clair_stats.files import written_whole
 __all__ = ["BaseModel", "Pretraining", "base_model", "cache_folder", "one_thread"]
 
 # Raise it when the training code changes, so that no cached model of the old code is taken for one of the new.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
