@@ -9,7 +9,8 @@ H = a I + b vec(Θ)vec(Θ)ᵀ/‖Θ‖_F² (identity for squared error), and the
 is exactly unbiased for squared error, with independent summands whose spread gives the covariance (Xia and Yuan,
 "Statistical inferences of linear forms for noisy matrix completion", JRSS-B 83, 2021, debias in the same way).  For
 one-bit measurements one step leaves curvature of order ‖Θ̂₋ − Θ‖², as large as the standard error at a thousand
-measurements of 12 entries, so a second step is taken from where the first ends.
+measurements of 12 entries, so a second step is taken from where the first ends.  That point has seen the fold, so its
+summands are scaled to what they would be had the observation been left out.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = ["fit_trace_regression"]
 
 # A second step would turn the squared-error estimate towards least squares and undo its unbiasedness.
 _STEPS = {"gaussian": 1, "one_bit": 2}
+_LARGEST_LEVERAGE = 0.9  # beyond it the first-order formula says nothing
 
 
 def fit_trace_regression(
@@ -83,7 +85,7 @@ def fit_trace_regression(
     options: dict[str, object] = {"link": link, "tol": tol, "max_iterations": max_iterations, "client": client}
     fold_of = np.arange(n) % folds
     pieces: list[FloatArray] = []
-    centers = np.zeros((p, q))
+    estimate = np.zeros((p, q))
     converged = True
     for fold in range(folds):
         off, on = fold_of != fold, fold_of == fold
@@ -92,10 +94,9 @@ def fit_trace_regression(
         point = preliminary
         for _ in range(_STEPS[link] - 1):
             point = point + _influences(z[on], y[on], point, link).mean(axis=0)
-        pieces.append(_influences(z[on], y[on], point, link))
-        centers += point * (float(on.sum()) / n)
-    influences = np.concatenate(pieces)
-    estimate = centers + influences.mean(axis=0)
+        influences = _influences(z[on], y[on], point, link)
+        estimate += (point + influences.mean(axis=0)) * (float(on.sum()) / n)
+        pieces.append(influences if _STEPS[link] == 1 else _left_out(influences, z[on], point))
     if not debias:
         estimate, settled = _penalised(z, y, penalty, n, options)
         converged &= settled
@@ -146,16 +147,30 @@ def _newton(scores: FloatArray, preliminary: FloatArray, link: Measurement) -> F
     """H⁻¹ applied to every score Z_i(y_i − μ_i), (n, p, q)."""
     if link == "gaussian":
         return scores
-    norm = float(np.linalg.norm(preliminary))
+    across, along, direction = _average_hessian(preliminary)
+    inside = np.einsum("nij,ij->n", scores, direction)
+    return np.asarray(
+        scores / across + (1.0 / along - 1.0 / across) * inside[:, None, None] * direction, dtype=np.float64
+    )
+
+
+def _average_hessian(point: FloatArray) -> tuple[float, float, FloatArray]:
+    """Eigenvalues of H off and along vec(Θ), and the direction of Θ (0 at 0); one-bit measurements."""
+    norm = float(np.linalg.norm(point))
     # η is N(0, ‖Θ‖²); Gauss–Hermite quadrature of E μ′(η) and E μ′(η)η²/‖Θ‖².
     nodes, weights = np.polynomial.hermite_e.hermegauss(61)
     slopes = scipy.special.expit(norm * nodes) * scipy.special.expit(-norm * nodes)
     weights = weights / weights.sum()
     across, along = float(weights @ slopes), float(weights @ (slopes * nodes**2))
-    if norm == 0.0:
-        return scores / across
-    direction = preliminary / norm
-    inside = np.einsum("nij,ij->n", scores, direction)
-    return np.asarray(
-        scores / across + (1.0 / along - 1.0 / across) * inside[:, None, None] * direction, dtype=np.float64
-    )
+    return (across, along, point / norm) if norm > 0.0 else (across, across, point)
+
+
+def _left_out(influences: FloatArray, z: FloatArray, point: FloatArray) -> FloatArray:
+    """Influences at a point fitted without the observation itself, to first order: divided by 1 − h_i, as in HC3.
+
+    h_i = μ′(η_i) z_iᵀH⁻¹z_i/n, the share of its own score that observation i took away when ``point`` was fitted on it.
+    """
+    scores = np.einsum("nij,ij->n", z, point)
+    slopes = scipy.special.expit(scores) * scipy.special.expit(-scores)
+    leverages = slopes * np.einsum("nij,nij->n", _newton(z, point, "one_bit"), z) / z.shape[0]
+    return np.asarray(influences / (1.0 - np.minimum(leverages, _LARGEST_LEVERAGE))[:, None, None], dtype=np.float64)

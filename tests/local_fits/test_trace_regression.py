@@ -4,7 +4,7 @@ import pytest
 import scipy.special
 from scipy.optimize import approx_fprime
 
-from clair_stats.local_fits import fit_trace_regression, minimise_nuclear_norm, trace_penalty
+from clair_stats.local_fits import debiasing, fit_trace_regression, minimise_nuclear_norm, trace_penalty
 from clair_stats.local_fits.debiasing import _newton
 
 
@@ -101,6 +101,21 @@ def test_debiasing_removes_the_shrinkage():
     assert np.abs(np.mean(errors, axis=0) * size).max() < 4.0  # 15 standard normal means
     assert np.abs(np.mean(shrunk, axis=0) * size).max() > 6.0
     assert np.std(errors) == pytest.approx(1.0, abs=0.12)
+
+
+def test_standard_errors_of_one_bit_fits_do_not_forget_that_the_second_step_saw_the_fold(monkeypatch):
+    def ratio():
+        errors = []
+        for seed in range(60):
+            target, measurements, responses = data(seed, "one_bit", n=300, scale=0.4)
+            fit = fit_trace_regression(measurements, responses, link="one_bit")
+            errors.append((fit.estimate - target) / fit.standard_errors)
+        return float(np.sqrt(np.mean(np.square(errors))))
+
+    # 900 entries of 60 fits: the root mean square has a standard error of about 0.024, more for its dependence.
+    assert ratio() == pytest.approx(1.0, abs=0.1)
+    monkeypatch.setattr(debiasing, "_left_out", lambda influences, z, point: influences)
+    assert ratio() > 1.1
 
 
 @pytest.mark.parametrize(
