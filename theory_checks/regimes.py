@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from simulations.executor import run_study
+from simulations.executor import RunReport, run_study
 from simulations.store import load_rows
 from theory_checks.rates import SlopeRule
 from theory_checks.regime_questions import CLAIM_TITLES, DESIGNS, Question, questions
@@ -23,6 +23,7 @@ from theory_checks.verdict import FAMILY_LEVEL, Evidence, Verdict, decide, read_
 
 __all__ = [
     "VERDICT_FILE",
+    "UnfinishedError",
     "assess_regime",
     "checked_regimes",
     "merged",
@@ -74,18 +75,34 @@ def assess_regime(name: str, rows: pd.DataFrame, effort: str) -> list[Verdict]:
     return verdicts
 
 
+class UnfinishedError(RuntimeError):
+    """Rows are missing after a run, because it was interrupted; nothing is judged."""
+
+    def __init__(self, report: RunReport) -> None:
+        super().__init__(f"{report.missing} rows are missing; finished batches are stored, the same command goes on")
+        self.report = report
+
+
 def run_regimes(
     names: Sequence[str],
     effort: str,
     folder: Path,
     **options: Any,  # noqa: ANN401 - handed on to run_study
 ) -> list[Verdict]:
-    """Run what is missing of every study, and judge it; ``options`` go to ``run_study``."""
+    """Run what is missing of every study, and judge it; ``options`` go to ``run_study``.
+
+    Raises
+    ------
+    UnfinishedError
+        A run was interrupted.
+    """
     verdicts: list[Verdict] = []
     for name in names:
         study = DESIGNS[name].study(effort)
         store = folder / f"{study.name}.sqlite"
-        run_study(study, store, **options)
+        report = run_study(study, store, **options)
+        if report.missing:
+            raise UnfinishedError(report)
         verdicts += assess_regime(name, load_rows(store, study), effort)
     return verdicts
 
@@ -213,7 +230,11 @@ def main(
         console.print(f"error: {error}")
         raise typer.Exit(2) from error
     if not only_read:
-        verdicts = merged(verdicts, run_regimes(names, effort, folder, n_jobs=jobs))
+        try:
+            verdicts = merged(verdicts, run_regimes(names, effort, folder, n_jobs=jobs))
+        except UnfinishedError as error:
+            console.print(str(error))
+            raise typer.Exit(error.report.exit_status) from error
         write_verdicts(target, verdicts)
     with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_rows", None):
         for study, table in regime_tables(verdicts).items():

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from simulations.executor import run_study
+from simulations.executor import RunReport, run_study
 from simulations.store import load_rows
 from theory_checks.means import MeanRule
 from theory_checks.regime_questions import CLAIM_TITLES, CONTROLS, DESIGNS, questions
@@ -164,3 +164,12 @@ def test_command_refuses_before_any_work(tmp_path):
     unknown = runner.invoke(app, ["regime_liner", "--folder", str(tmp_path)])
     assert unknown.exit_code == 2
     assert "regime_linear" in unknown.output
+
+
+def test_an_interrupted_run_is_not_judged(tmp_path, monkeypatch):
+    ended = RunReport("part", tmp_path, expected=8, written=1, failed=0, missing=7, seconds=1.0, interrupted=2)
+    monkeypatch.setattr("theory_checks.regimes.run_study", lambda *_, **__: ended)
+    done = CliRunner().invoke(app, ["regime_linear", "--folder", str(tmp_path)])
+    assert done.exit_code == 130
+    assert "7 rows are missing" in done.output
+    assert not (tmp_path / VERDICT_FILE).exists()
