@@ -14,15 +14,18 @@ from typing import ClassVar
 import numpy as np
 
 from clair_stats.clair import CLAIR, NoMajorityWarning
+from clair_stats.detection.calibration import calibrate, per_client_level
 from clair_stats.detection.detect import detect
+from clair_stats.detection.panel import panel_of
+from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.linalg import orthonormal_basis, stack
 from clair_stats.local_fits import Whitening, pooled_whitening
 from clair_stats.records import BoolArray, ClientEstimates, FloatArray
 from clair_stats.refinement.refine import refine
 from simulations.instance import Instance
-from simulations.metrics import detection_metrics, evaluate
+from simulations.metrics import detection_metrics, evaluate, subspace_metrics
 
-__all__ = ["Clair", "FederatedAverage", "Local", "OracleClair", "OracleDetection", "precisions"]
+__all__ = ["Clair", "FederatedAverage", "Local", "OracleClair", "OracleDetection", "OracleSetTest", "precisions"]
 
 
 def precisions(estimates: ClientEstimates) -> FloatArray:
@@ -205,3 +208,24 @@ class OracleDetection:
                 level=self.level,
             ).collaborative_set
         return detection_metrics(instance.collaborative_set, found)
+
+
+@dataclass(frozen=True)
+class OracleSetTest:
+    """CLAIR's test of every client against the fit on the true collaborative set at the true rank.
+
+    It knows who is benign and still has to estimate U, M and σ: what is missing to :class:`OracleDetection` is the
+    price of estimation.
+    """
+
+    name: ClassVar[str] = "Test on the true set"
+
+    level: float = 0.05
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Detection and subspace metrics."""
+        panel = panel_of(instance.estimates)
+        fit = fit_shared(panel, instance.collaborative_set, instance.rank)
+        p_values = calibrate(panel, fit, level=self.level).p_values
+        found: BoolArray = ~(p_values < per_client_level(self.level, panel.shape[0]))
+        return detection_metrics(instance.collaborative_set, found) | subspace_metrics(instance, fit.basis)

@@ -59,7 +59,7 @@ def best_groups(
         masks = _unique(np.where((passed.sum(axis=1) >= half)[:, None], passed, _nearest(residuals, half)))
         stages.append(masks)
     # Every stage is a candidate: one contaminated client let in by noise can pull in the others at the next step.
-    masks = _unique(np.concatenate(stages[1:]))
+    masks = _unique(np.concatenate(stages))
     residuals, left = kernel.residuals(masks)
     sizes = masks.sum(axis=1)
     _, p, q = panel.shape

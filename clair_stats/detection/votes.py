@@ -21,8 +21,8 @@ __all__ = ["count_votes"]
 _FEW = 0.2
 # Energy along a direction that noise alone exceeds once in a thousand clients makes a carrier.
 _CARRIER_LEVEL = 1e-3
-# Here the harm is in calling a shared direction bought, so the edge is the 95 % point of the Tracy–Widom law.
-_TRACY_WIDOM = 0.98
+# Here the harm is in calling a shared direction bought, so the edge is the 99 % point of the Tracy–Widom law.
+_TRACY_WIDOM = 2.02
 
 
 def count_votes(panel: Panel, fit: SharedFit, members: BoolArray, noise: float) -> int:

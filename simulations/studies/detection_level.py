@@ -12,7 +12,8 @@ from simulations.summaries import Proportion
 __all__ = ["STUDY"]
 
 _REGIMES = tuple(
-    replace(grid_regime("random", 1.0, 0.0, noise, 0.3), n_clients=n_clients)
+    replace(grid_regime("random", 1.0, 0.0, noise, 0.3), n_clients=n_clients, noise_known=known)
+    for known in (False, True)
     for n_clients in (8, 30, 200)
     for noise in NOISE
 )
@@ -22,7 +23,7 @@ STUDY = Study(
     title="Share of runs with any false alarm, no contamination, nominal level 0.05",
     cells=crossed(_REGIMES, (Clair(), OracleDetection())),
     replications=200,
-    root_seed=20261122,
+    root_seed=20261203,
     aims="Does the test keep its family-wise level after rank, subspace, common component and noise were estimated?",
     estimands="The probability of any false alarm among K benign clients.",
     measures=(Proportion("false_alarm"), Proportion("exact_set")),

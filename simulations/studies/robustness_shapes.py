@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simulations.design import Study, crossed
-from simulations.methods import Clair, OracleClair, OracleDetection
+from simulations.methods import Clair, OracleClair, OracleDetection, OracleSetTest
 from simulations.regimes.gaussian import GaussianRegime
 from simulations.studies.robustness_grid import grid_regime
 from simulations.summaries import Mean, Proportion
@@ -44,9 +44,9 @@ _REGIMES = tuple(
 STUDY = Study(
     name="robustness_shapes",
     title="CLAIR without tuning at other sizes, ranks and noise patterns",
-    cells=crossed(_REGIMES, (Clair(), OracleDetection(), OracleClair())),
+    cells=crossed(_REGIMES, (Clair(), OracleDetection(), OracleSetTest(), OracleClair())),
     replications=20,
-    root_seed=20261124,
+    root_seed=20261202,
     aims="Does what holds on the robustness grid hold at other K, r, p × q, and with unequal σ_k and n_k?",
     estimands="As in robustness_grid.",
     measures=(Proportion("exact_set"), Proportion("false_alarm"), Mean("sin_theta"), Mean("refined_mse")),
