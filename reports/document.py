@@ -17,6 +17,7 @@ from reports.figures import claim_figure, save, stems, study_figure
 from reports.inputs import ClaimInput, Inputs, RegimeInput, StudyInput
 from reports.latex import markdown_to_latex
 from reports.regimes import regime_summary_table, regime_table
+from reports.robustness import is_robustness, robustness_figure, robustness_tables
 from reports.tables import Table, environment, to_html, to_latex
 from simulations.ademp import ademp_page
 
@@ -83,9 +84,11 @@ def _regime_section(item: RegimeInput, folder: Path, files: list[Path]) -> Secti
 
 
 def _study_contents(item: StudyInput) -> tuple[list[Table], Figure | None]:
-    """Tables and figure of a study; the adaptive attack has curves of its own."""
+    """Tables and figure of a study; the adaptive attack and the comparison with oracles have their own."""
     if is_breakdown(item):
         return breakdown_tables(item), breakdown_figure(item)
+    if is_robustness(item):
+        return robustness_tables(item), robustness_figure(item)
     ranks = rank_table(item)
     return [study_table(item), *([] if ranks is None else [ranks])], study_figure(item)
 
@@ -102,7 +105,7 @@ def _study_section(item: StudyInput, folder: Path, files: list[Path]) -> Section
     files.append(_write(folder / f"ademp-{item.study.name}.md", page))
     # The page repeats the title, which the section already carries.
     text = page.split("\n", 1)[1]
-    if is_breakdown(item):  # one regime per defender, share and norm: a table of several pages that says nothing new
+    if is_breakdown(item) or is_robustness(item):  # one line per regime: several pages that say nothing new
         text = f"{item.study.aims}\n\n{item.study.notes}\n\nThe design in full: `ademp-{item.study.name}.md`.\n"
     body = markdown_to_latex(text, top=1)
     html = tuple(to_html(table) for table in tables)

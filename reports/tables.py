@@ -45,6 +45,7 @@ class Table:
     groups: tuple[Group, ...]
     provenance: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    size: str = "footnotesize"  # of the LaTeX font
 
     def __post_init__(self) -> None:
         for group in self.groups:

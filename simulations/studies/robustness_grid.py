@@ -12,9 +12,9 @@ from simulations.baseline_methods import all_baselines
 from simulations.design import Study, crossed
 from simulations.methods import Clair, OracleClair, OracleDetection, OracleSetTest
 from simulations.regimes.gaussian import GaussianRegime
-from simulations.summaries import Mean, Proportion
+from simulations.summaries import Mean, PairedDifference, Proportion
 
-__all__ = ["KINDS", "STUDY", "grid_regime"]
+__all__ = ["KINDS", "MEASURES", "STUDY", "grid_regime"]
 
 # Contamination and its scale (simulations.contamination): scale 1 is as large as a benign client's own part.
 KINDS: tuple[tuple[str, float], ...] = (
@@ -30,6 +30,13 @@ KINDS: tuple[tuple[str, float], ...] = (
 SHARES = (0.1, 0.3, 0.45)
 NOISE = (0.05, 0.2, 0.5)
 COMMON = (0.0, 0.3)
+MEASURES = (
+    Proportion("exact_set"),
+    Proportion("false_alarm"),
+    Mean("sin_theta"),
+    Mean("refined_mse"),
+    *(PairedDifference(metric, Clair.name) for metric in ("exact_set", "sin_theta", "refined_mse")),
+)
 
 
 def grid_regime(kind: str, scale: float, share: float, noise: float, common: float) -> GaussianRegime:
@@ -68,7 +75,7 @@ STUDY = Study(
         "aggregator that is told rank, noise and number of bad clients?"
     ),
     estimands="The collaborative set, the shared subspace span(U*), and the targets Θ*_k of the benign clients.",
-    measures=(Proportion("exact_set"), Proportion("false_alarm"), Mean("sin_theta"), Mean("refined_mse")),
+    measures=MEASURES,
     notes=(
         "Without a common component a sign-flipped client is benign by definition: it is moved inside the shared "
         "subspace only."

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from simulations.baseline_methods import all_baselines
 from simulations.design import Study, crossed
-from simulations.methods import Clair, OracleClair, OracleDetection
-from simulations.studies.robustness_grid import KINDS, grid_regime
-from simulations.summaries import Mean, Proportion
+from simulations.methods import Clair, OracleClair, OracleDetection, OracleSetTest
+from simulations.studies.robustness_grid import KINDS, MEASURES, grid_regime
 
 __all__ = ["STUDY"]
 
 STUDY = Study(
     name="robustness_quick",
-    title="CLAIR without tuning against oracles, a corner of the grid",
+    title="CLAIR without tuning against oracles and robust aggregators, a corner of the grid",
     cells=crossed(
         tuple(grid_regime(kind, scale, share, 0.2, 0.3) for kind, scale in KINDS for share in (0.3, 0.45)),
-        (Clair(), OracleDetection(), OracleClair()),
+        (Clair(), OracleDetection(), OracleSetTest(), OracleClair(), *all_baselines()),
     ),
     replications=5,
-    root_seed=20261123,
+    root_seed=20261204,
     aims="A quick look at robustness_grid.",
     estimands="As in robustness_grid.",
-    measures=(Proportion("exact_set"), Mean("sin_theta"), Mean("refined_mse")),
+    measures=MEASURES,
 )

@@ -10,8 +10,7 @@ from dataclasses import replace
 from simulations.design import Study, crossed
 from simulations.methods import Clair, OracleClair, OracleDetection, OracleSetTest
 from simulations.regimes.gaussian import GaussianRegime
-from simulations.studies.robustness_grid import grid_regime
-from simulations.summaries import Mean, Proportion
+from simulations.studies.robustness_grid import MEASURES, grid_regime
 
 __all__ = ["STUDY"]
 
@@ -49,5 +48,5 @@ STUDY = Study(
     root_seed=20261202,
     aims="Does what holds on the robustness grid hold at other K, r, p × q, and with unequal σ_k and n_k?",
     estimands="As in robustness_grid.",
-    measures=(Proportion("exact_set"), Proportion("false_alarm"), Mean("sin_theta"), Mean("refined_mse")),
+    measures=MEASURES,
 )
