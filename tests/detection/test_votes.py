@@ -17,13 +17,16 @@ def _votes(blocks, rank, *, known=None, common_component=True):
 
 
 @pytest.mark.parametrize("known", [None, 0.5])
-@pytest.mark.parametrize("seed", range(5))
-def test_five_clients_cannot_buy_a_majority(seed, known):
-    rng = np.random.default_rng(seed)
-    rest = 0.5 * rng.standard_normal((27, 40, 20))
-    bought, *_ = benign_stack(rng, n_clients=5, p=40, q=20, rank=1, noise=0.5, common=0.0)
-    # The fit leans towards the noise of one or two others, which then pass for carriers as well.
-    assert 25 <= _votes(np.concatenate([rest, bought]), 1, known=known) <= 27
+def test_five_clients_cannot_buy_a_majority_of_sixty(known):
+    votes = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rest = 0.5 * rng.standard_normal((27, 40, 20))
+        bought, *_ = benign_stack(rng, n_clients=5, p=40, q=20, rank=1, noise=0.5, common=0.0)
+        votes.append(_votes(np.concatenate([rest, bought]), 1, known=known))
+    # All 32 would be a majority.  The edge is a 99 % point, so one of twenty is luck and three would be a defect.
+    assert sum(count >= 31 for count in votes) <= 2
+    assert np.median(votes) == 27
 
 
 @pytest.mark.parametrize("shape", [(8, 12, 8, 2), (33, 40, 20, 3), (33, 20, 4, 2), (60, 12, 2, 1)])
