@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from clair_stats.linalg import block_norms
+from clair_stats.local_fits.neural import hidden_layer_jacobian
 from simulations.contamination import Clean, contaminate
 from simulations.design import content_hash
 from simulations.metrics import detection_metrics
@@ -17,6 +18,7 @@ from simulations.regimes.neural import NeuralRegime
 from simulations.regimes.robust_regression import RobustRegressionRegime
 from simulations.regimes.trace_regression import TraceRegressionRegime
 from simulations.streams import Streams
+from simulations.studies.regime_neural import DESIGN
 
 SIZE = {
     "n_clients": 8,
@@ -164,3 +166,29 @@ def test_adaptive_attack_without_attackers_is_the_plain_regime():
 def test_bad_fields_are_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_sweep_of_the_network_begins_where_its_design_takes_less_than_half_the_margin_of_the_rate():
+    regime = DESIGN.variants["tanh"]
+    p, q, outputs = regime.n_rows, regime.n_columns, regime.n_outputs
+    generator = np.random.default_rng(0)
+
+    def log_errors(sizes):
+        """½ log tr (JᵀJ)⁻¹ at every n, for one start and one output layer."""
+        start = generator.standard_normal((p, q)) * regime.initial_scale / np.sqrt(p)
+        output = generator.standard_normal((q, outputs))
+        output /= np.linalg.norm(output, axis=1, keepdims=True)
+        traces = []
+        for n in sizes:
+            jacobian = hidden_layer_jacobian(generator.standard_normal((n, p)), start, output, regime.activation)
+            flat = jacobian.reshape(n * outputs, p * q)
+            traces.append(np.trace(np.linalg.inv(flat.T @ flat)))
+        return 0.5 * np.log(traces)
+
+    def slope(sizes):
+        return np.mean([np.polyfit(np.log(sizes), log_errors(sizes), 1)[0] for _ in range(40)])
+
+    # Standard error of either mean about 0.002.
+    assert DESIGN.sizes == (400, 800, 1600, 3200)
+    assert slope(DESIGN.sizes) == pytest.approx(-0.510, abs=0.007)
+    assert slope((200, 400, 800, 1600)) == pytest.approx(-0.522, abs=0.007)
