@@ -66,6 +66,7 @@ class RegimeDesign:
     clients : tuple of int
         K.
     departures : mapping label -> (variant label, changed fields)
+        With ``share`` 0 the level is looked at, else the fit, the gain and the set.
     root_seed : int
     notes : str
     replications : int
@@ -102,7 +103,8 @@ class RegimeDesign:
             level = tuple(replace(regime, share=0.0) for regime in by_size)
             yield Section(label, "level", "no contamination", level)
         for label, (variant, changes) in self.departures.items():
-            yield Section(variant, "departure", label, (replace(self.variants[variant], **changes),))
+            regime = replace(self.variants[variant], **changes)
+            yield Section(variant, "departure" if regime.share > 0.0 else "level", label, (regime,))
 
     def study(self, effort: str = "standard") -> Study:
         """The Monte Carlo study; sections share cells where they overlap."""

@@ -45,6 +45,7 @@ DESIGN = RegimeDesign(
         "H 0.05": ("ols, normal", {"heterogeneity_scale": 0.05}),
         "H 0.2": ("ols, normal", {"heterogeneity_scale": 0.2}),
         "n = 15": ("ols, normal", {"sample_size": 15}),
+        "n = 25, no contamination": ("ols, normal", {"sample_size": 25, "share": 0.0}),
         "ridge 60": ("ols, normal", {"estimator": "ridge", "ridge": 60.0}),
         "correlated": ("ols, normal", {"design_correlation": 0.8}),
         "student 2.5": ("ols, normal", {"error_law": "student"}),
