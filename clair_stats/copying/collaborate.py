@@ -2,14 +2,16 @@
 
 An adapter's estimation error grows with how far training has moved it, σ_k ∝ ‖X_k‖, so detection looks at directions:
 every block is divided by its norm.  Without this a benign client with many sequences is farther from the common
-component than a contaminated one with few.  The error of a trained network has no known law, so the decision is not a
-test with a level; it asks for a gap in the scores that no spread of the majority explains.
+component than a contaminated one with few.  The error of a trained network has no known law, but what is left of a
+direction's distance from the others is a sum over thousands of entries: the reference is that benign scores scatter
+like a normal sample with unknown mean and variance.  Gaps between neighbouring scores are tested against it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import eigh
@@ -20,10 +22,10 @@ from clair_stats.linalg import block_norms, project_off
 from clair_stats.records import BoolArray, ClientEstimates, FloatArray
 from clair_stats.refinement.refine import refine
 
-__all__ = ["Collaboration", "collaborate", "gap_split", "leave_one_out_scores", "shared_bases", "unit_directions"]
+__all__ = ["Collaboration", "collaborate", "leave_one_out_scores", "shared_bases", "split_scores", "unit_directions"]
 
-# A gap counts when it is this many times the standard deviation of the scores below it; see docs/gallery/copying.md.
-GAP_FACTOR = 1.5
+# Normal samples behind the reference law; the Monte Carlo error of a level α is √(α(1 − α)/_SAMPLES).
+_SAMPLES = 20_000
 _MAX_ROUNDS = 10
 
 
@@ -33,7 +35,7 @@ class Collaboration:
 
     collaborative_set: BoolArray  # (K,), True = benign
     scores: FloatArray  # (K,), relative off-subspace score, leave-one-out
-    threshold: float  # flagged above; infinite when there is no gap
+    threshold: float  # flagged above; infinite when no gap is too wide for chance
     program_scores: FloatArray  # (K,), joint ‖S_k‖ of the convex program, on unit-norm clients
     bases: dict[str, FloatArray]  # per module, p × r
     refined: dict[str, FloatArray]  # per module, (K, out, in)
@@ -59,6 +61,7 @@ def collaborate(
     block_penalty: float | None = None,
     collaborative_set: BoolArray | None = None,
     sample_sizes: FloatArray | None = None,
+    level: float = 0.02,
 ) -> Collaboration:
     """Joint decomposition, detection and refinement of the clients' updates.
 
@@ -79,6 +82,8 @@ def collaborate(
         Given: no detection, the oracle's set is used.
     sample_sizes : array (K,), optional
         n_k; the average off the subspace is weighted by them (σ_k² ∝ 1/n_k, Theorem 5).
+    level : float
+        Probability of flagging anybody when all are benign and their scores scatter like a normal sample.
 
     Returns
     -------
@@ -87,12 +92,14 @@ def collaborate(
     Raises
     ------
     ValueError
-        Unknown ``shared``, negative rank, or modules that disagree about K.
+        Unknown ``shared``, negative rank, a level outside (0, 1), or modules that disagree about K.
     """
     if shared not in ("columns", "rows"):
         raise ValueError(f"shared: {shared!r} is unknown; choose 'columns' or 'rows'")
     if rank < 0:
         raise ValueError(f"rank: {rank} must be at least 0")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level: {level} must be between 0 and 1")
     counts = {len(blocks) for blocks in updates.values()}
     if len(counts) != 1:
         raise ValueError(f"updates: modules have {sorted(counts)} clients; every module needs the same K clients")
@@ -104,7 +111,7 @@ def collaborate(
             list(directions.values()), block_penalty=block_penalty, scale_modules="none", tol=1e-3
         )
         program_scores = found.block_norms
-        members, scores, threshold = _settle(directions, program_scores, detection_rank)
+        members, scores, threshold = _settle(directions, program_scores, detection_rank, level)
     else:
         members, threshold = np.asarray(collaborative_set, dtype=np.bool_), math.inf
         program_scores = np.full(members.size, math.nan)
@@ -161,25 +168,63 @@ def leave_one_out_scores(updates: Updates, members: BoolArray, rank: int) -> Flo
     return np.asarray(np.sqrt(squares))
 
 
-def gap_split(scores: FloatArray, factor: float = GAP_FACTOR) -> float:
-    """The threshold: the middle of the widest gap above the majority, infinite when it is not wide enough.
+def split_scores(scores: FloatArray, level: float = 0.02) -> float:
+    """The threshold between benign and contaminated scores, infinite when all may well be benign.
 
-    Only splits that leave more than K/2 clients below count.  A gap is wide enough when it exceeds ``factor`` times the
-    standard deviation of the scores below it.
+    A split puts more than K/2 clients below it.  Its gap is divided by the standard deviation of the scores below and
+    compared with the same ratio at the same split of K normal scores; the split with the smallest p-value decides.
+
+    Parameters
+    ----------
+    scores : array (K,)
+    level : float
+        Probability that any split of K normal scores is found.
+
+    Returns
+    -------
+    float
+        The middle of the gap, or infinity.
     """
     ordered = np.sort(scores)
-    first = scores.size // 2  # the smallest majority ends at this index
-    gaps = np.diff(ordered)[first:]
-    if gaps.size == 0:
+    ratios = _gap_ratios(ordered)
+    if ratios.size == 0:
         return math.inf
-    split = first + int(np.argmax(gaps))
-    spread = float(np.std(ordered[: split + 1], ddof=1)) if split else 0.0
-    if not gaps[split - first] > factor * spread:
+    reference, smallest = _reference(scores.size)
+    # How many reference gaps are at least as wide; a half more where none is, the less the wider the gap.
+    wider = np.array(
+        [_SAMPLES - np.searchsorted(column, value) for column, value in zip(reference, ratios, strict=True)]
+    )
+    p_values = (wider + 1 / (1 + ratios / reference[:, -1])) / _SAMPLES
+    best = int(np.argmin(p_values))
+    if p_values[best] > np.quantile(smallest, level):
         return math.inf
+    split = scores.size // 2 + best
     return float((ordered[split] + ordered[split + 1]) / 2)
 
 
-def _settle(directions: Updates, program_scores: FloatArray, rank: int) -> tuple[BoolArray, FloatArray, float]:
+def _gap_ratios(ordered: FloatArray) -> FloatArray:
+    """Gap above a split over the standard deviation below, for every split above a majority; last axis ⌈K/2⌉ − 1."""
+    n_clients = ordered.shape[-1]
+    centred = ordered - ordered.mean(axis=-1, keepdims=True)
+    counts = np.arange(1, n_clients + 1)
+    squares = np.cumsum(centred**2, axis=-1) - np.cumsum(centred, axis=-1) ** 2 / counts
+    below = slice(n_clients // 2, n_clients - 1)  # index of the last score below
+    spread = np.sqrt(np.maximum(squares, np.finfo(float).tiny)[..., below] / np.maximum(counts - 1, 1)[below])
+    return np.asarray(np.diff(ordered, axis=-1)[..., below] / spread)
+
+
+@lru_cache(maxsize=8)
+def _reference(n_clients: int) -> tuple[FloatArray, FloatArray]:
+    """Gap ratios of normal scores, in order at each split, (splits, samples), and each sample's smallest p-value."""
+    normal = np.random.default_rng(0).standard_normal((_SAMPLES, n_clients))  # fixed: a table, not a draw
+    ratios = _gap_ratios(np.sort(normal, axis=1)).T
+    ranks = np.argsort(np.argsort(-ratios, axis=1), axis=1) + 1
+    return np.sort(ratios, axis=1), np.asarray(ranks.min(axis=0) / _SAMPLES)
+
+
+def _settle(
+    directions: Updates, program_scores: FloatArray, rank: int, level: float
+) -> tuple[BoolArray, FloatArray, float]:
     """From the half with the smallest ‖S_k‖ to a set that repeats itself: fit on the set, score everybody, split."""
     half = program_scores.size // 2 + 1
     members = np.zeros(program_scores.size, dtype=np.bool_)
@@ -188,7 +233,7 @@ def _settle(directions: Updates, program_scores: FloatArray, rank: int) -> tuple
     scores = program_scores
     for _ in range(_MAX_ROUNDS):
         scores = leave_one_out_scores(directions, members, rank)
-        threshold = gap_split(scores)
+        threshold = split_scores(scores, level)
         following = scores <= threshold
         if np.array_equal(following, members):
             break

@@ -7,6 +7,7 @@ each without bias.  In the field the two data sets are halves of a client's own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +15,10 @@ import numpy as np
 from clair_stats.copying.lora import Updates
 from clair_stats.linalg import project_off, stack
 from clair_stats.records import BoolArray, FloatArray
+from clair_stats.theory.certificate import Certificate, instance_certificate
 from clair_stats.theory.leverage import leverage
 
-__all__ = ["GainRule", "gain_rule", "off_subspace_share", "spectra", "worst_leverage"]
+__all__ = ["GainRule", "gain_rule", "leverages", "off_subspace_share", "plug_in_certificates", "spectra"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +49,40 @@ def off_subspace_share(updates: Updates, bases: dict[str, FloatArray], members: 
     return shares
 
 
-def worst_leverage(updates: Updates, bases: dict[str, FloatArray], members: BoolArray) -> float:
-    """Largest ν_c over the modules (theory.md section 3), with the coefficients A_k = X_kᵀU estimated."""
-    return max(
-        leverage(np.swapaxes(x[members], 1, 2) @ bases[name], common_component=True)
+def leverages(updates: Updates, bases: dict[str, FloatArray], members: BoolArray) -> dict[str, float]:
+    """ν_c per module (theory.md section 3), with the coefficients A_k = X_kᵀU estimated; modules of rank 0 left out."""
+    return {
+        name: leverage(np.swapaxes(x[members], 1, 2) @ bases[name], common_component=True)
         for name, x in updates.items()
         if bases[name].shape[1]
-    )
+    }
+
+
+def plug_in_certificates(updates: Updates, bases: dict[str, FloatArray], members: BoolArray) -> dict[str, Certificate]:
+    """The instance certificate per module (theory.md section 3), with estimates in place of U*, M* and C.
+
+    The certificate speaks of noiseless blocks: members are put into M̂ + span(Û), M̂ their mean, the others stay as they
+    are.  λ = 1.8√(r/K).  It tells whether program (E) would recover this geometry if nothing else were in the updates.
+
+    Parameters
+    ----------
+    updates : mapping name -> array (K, out, in)
+    bases : mapping name -> array (out, r)
+        Orthonormal, r ≥ 1.
+    members : array (K,) of bool
+        The collaborative set.
+    """
+    found = {}
+    for name, x in updates.items():
+        basis = bases[name]
+        mean = x[members].mean(axis=0)
+        off = project_off(basis, x - mean)
+        blocks = np.where(members[:, None, None], x - off, x)
+        penalty = 1.8 * math.sqrt(basis.shape[1] / members.size)
+        found[name] = instance_certificate(
+            blocks, basis=basis, collaborative_set=members, block_penalty=penalty, common_component=True
+        )
+    return found
 
 
 def gain_rule(

@@ -7,10 +7,11 @@ clients' total updates X_k = offset_k + α/s B_kA_k into what each is handed nex
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
-from scipy.stats import trim_mean
 
+from clair_stats.baselines import BASELINES
 from clair_stats.copying.collaborate import Collaboration, collaborate
 from clair_stats.copying.evaluate import TestSets, draw_tests
 from clair_stats.copying.federation import ClientData, Federation, FederationConfig, draw_data, draw_federation
@@ -19,20 +20,33 @@ from clair_stats.copying.lora import LoRA, LoRAUpdates, Updates
 from clair_stats.copying.pretrain import BaseModel
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["AGGREGATIONS", "Outcome", "World", "aggregate", "draw_world", "retrained", "run_rounds", "train_round"]
+__all__ = [
+    "AGGREGATIONS",
+    "Outcome",
+    "World",
+    "aggregate",
+    "draw_world",
+    "first_collaboration",
+    "retrained",
+    "run_rounds",
+    "train_round",
+]
 
 AGGREGATIONS = (
     "base",
     "local",
     "factor_average",
     "average",
-    "median",
+    "coordinate_median",
     "trimmed_mean",
+    "geometric_median",
+    "krum",
+    "multi_krum",
     "clair",
     "oracle_average",
     "oracle_clair",
 )
-_TRIM = 0.3
+_ROBUST = AGGREGATIONS[4:9]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +85,7 @@ def draw_world(
     tests: np.random.Generator,
     training_generator: np.random.Generator,
     n_own: int = 64,
-    n_common: int = 128,
+    n_common: int = 64,
 ) -> World:
     """Draw a federation, its data and its tests, and train every client once (generators: one per role)."""
     federation = draw_federation(config, base.config.vocabulary, truth, contamination)
@@ -132,8 +146,9 @@ def aggregate(
     """One aggregation of the clients' totals; ``method`` is one of :data:`AGGREGATIONS`.
 
     ``average`` is the exact mean of the products B_kA_k, which stacking the factors (FLoRA) transmits;
-    ``factor_average`` multiplies the mean B by the mean A; ``trimmed_mean`` drops 30 % at either end of every entry.
-    ``collaborative_set`` spares CLAIR the detection, when an earlier round has made it.
+    ``factor_average`` multiplies the mean B by the mean A.  The robust ones are those of :mod:`clair_stats.baselines`
+    on all modules of a client as one block; they are told how many clients are contaminated.  ``collaborative_set``
+    spares CLAIR the detection, when an earlier round has made it.
 
     Raises
     ------
@@ -160,15 +175,29 @@ def aggregate(
             means = {name: mean + offsets[name].mean(axis=0) for name, mean in means.items()}
     elif method == "average":
         means = {name: x.mean(axis=0) for name, x in totals.items()}
-    elif method == "median":
-        means = {name: np.median(x, axis=0) for name, x in totals.items()}
-    elif method == "trimmed_mean":
-        means = {name: trim_mean(x, _TRIM, axis=0) for name, x in totals.items()}
+    elif method in _ROBUST:
+        means = _robust_means(method, totals, int(np.sum(~benign)))
     elif method == "oracle_average":
         means = {name: x[benign].mean(axis=0) for name, x in totals.items()}
     else:
         raise ValueError(f"method: {method!r} is unknown; choose from {', '.join(AGGREGATIONS)}")
     return {name: _everyone(mean, n_clients) for name, mean in means.items()}, None
+
+
+def _robust_means(method: str, totals: Updates, n_contaminated: int) -> dict[str, FloatArray]:
+    """What the baseline hands to everyone, cut into modules again."""
+    shapes = {name: x.shape[1:] for name, x in totals.items()}
+    whole = np.concatenate([x.reshape(len(x), 1, -1) for x in totals.values()], axis=2)
+    center = BASELINES[method](whole, rank=0, n_contaminated=n_contaminated).common[0]
+    pieces = np.split(center, np.cumsum([rows * columns for rows, columns in shapes.values()])[:-1])
+    return {name: piece.reshape(shapes[name]) for name, piece in zip(shapes, pieces, strict=True)}
+
+
+@lru_cache(maxsize=4)
+def first_collaboration(world: World, rank: int, shared: str) -> Collaboration:
+    """CLAIR on the world's first training; kept, since runs over any number of rounds begin with it."""
+    sizes = world.data.sample_sizes.astype(np.float64)
+    return collaborate(world.first.dense(), rank=rank, shared=shared, sample_sizes=sizes)
 
 
 def run_rounds(world: World, method: str, *, rounds: int = 1, rank: int = 2, shared: str = "columns") -> Outcome:
@@ -205,17 +234,20 @@ def run_rounds(world: World, method: str, *, rounds: int = 1, rank: int = 2, sha
         totals = factors.dense()
         if offsets is not None:
             totals = {name: x + offsets[name] for name, x in totals.items()}
-        members = None if collaboration is None else collaboration.collaborative_set
-        updates, found = aggregate(
-            method,
-            totals,
-            world,
-            factors=factors,
-            offsets=offsets,
-            rank=rank,
-            shared=shared,
-            collaborative_set=members,
-        )
-        collaboration = collaboration or found
+        if method == "clair" and number == 0:
+            collaboration = first_collaboration(world, rank, shared)
+            updates = collaboration.refined
+        else:
+            updates, found = aggregate(
+                method,
+                totals,
+                world,
+                factors=factors,
+                offsets=offsets,
+                rank=rank,
+                shared=shared,
+                collaborative_set=None if collaboration is None else collaboration.collaborative_set,
+            )
+            collaboration = collaboration or found
         offsets = updates
     return Outcome(updates, totals, collaboration)

@@ -28,6 +28,10 @@ class ClientData:
         """K."""
         return int(self.x.shape[0])
 
+    def of(self, clients: BoolArray) -> ClientData:
+        """The data of some clients only."""
+        return ClientData(self.x[clients], self.y[clients], self.sample_sizes[clients])
+
 
 @dataclass(frozen=True)
 class FederationConfig:

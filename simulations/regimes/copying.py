@@ -11,9 +11,11 @@ import numpy as np
 from simulations.streams import Streams
 
 if TYPE_CHECKING:
+    from clair_stats.copying.collaborate import Collaboration
     from clair_stats.copying.federated import Outcome, World
+    from clair_stats.records import BoolArray
 
-__all__ = ["CopyingGain", "CopyingMethod", "CopyingRegime"]
+__all__ = ["CopyingDetection", "CopyingGain", "CopyingMethod", "CopyingRegime"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,8 @@ class CopyingRegime:
     n_clients: int = 20
     contaminated_share: float = 0.3
     contamination: str = "random_mapping"
-    n_sequences: int = 8
-    spread: float = 1.0
+    n_sequences: int = 12
+    spread: float = 0.5
     changed_tokens: int = 16
     personal_tokens: int = 8
     source: str = "tokens"
@@ -94,7 +96,7 @@ class CopyingMethod:
 
     aggregation: str
     rounds: int = 1
-    rank: int = 2
+    rank: int = 4
     shared: str = "columns"
 
     def evaluate(self, instance: World, generator: np.random.Generator) -> Mapping[str, float]:
@@ -111,25 +113,48 @@ def _metrics(world: World, outcome: Outcome) -> dict[str, float]:
     from clair_stats.copying.evaluate import score
 
     benign = world.federation.collaborative_set
+    updates = {name: blocks[benign] for name, blocks in outcome.updates.items()}
     values: dict[str, float] = {}
     for kind in ("own", "common", "common_rule"):
-        scores = score(world.base, outcome.updates, getattr(world.tests, kind))
-        values[f"{kind}_accuracy"] = float(scores.token_accuracy[benign].mean())
-        values[f"{kind}_sequences"] = float(scores.sequence_accuracy[benign].mean())
-        values[f"{kind}_loss"] = float(scores.loss[benign].mean())
+        scores = score(world.base, updates, getattr(world.tests, kind).of(benign))
+        values[f"{kind}_accuracy"] = float(scores.token_accuracy.mean())
+        values[f"{kind}_sequences"] = float(scores.sequence_accuracy.mean())
+        values[f"{kind}_loss"] = float(scores.loss.mean())
     if world.federation.config.contamination == "backdoor":
-        attacked = score(world.base, outcome.updates, world.tests.triggered)
-        values["backdoor_success"] = float(attacked.token_accuracy[benign].mean())
-    found = outcome.collaboration
-    if found is not None:
-        flagged = ~found.collaborative_set
-        values["exact_set"] = float(np.array_equal(flagged, ~benign))
-        values["true_positives"] = float(np.sum(flagged & ~benign))
-        values["false_positives"] = float(np.sum(flagged & benign))
-        values["false_negatives"] = float(np.sum(~flagged & ~benign))
-        ordered = np.sort(found.scores[benign])[-1]
-        values["score_margin"] = float(found.scores[~benign].min() - ordered) if (~benign).any() else float("nan")
+        attacked = score(world.base, updates, world.tests.triggered.of(benign))
+        values["backdoor_success"] = float(attacked.token_accuracy.mean())
+    if outcome.collaboration is not None:
+        values |= _detection(benign, outcome.collaboration)
     return values
+
+
+def _detection(benign: BoolArray, found: Collaboration) -> dict[str, float]:
+    flagged = ~found.collaborative_set
+    return {
+        "exact_set": float(np.array_equal(flagged, ~benign)),
+        "any_false_alarm": float(np.any(flagged & benign)),
+        "true_positives": float(np.sum(flagged & ~benign)),
+        "false_positives": float(np.sum(flagged & benign)),
+        "false_negatives": float(np.sum(~flagged & ~benign)),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyingDetection:
+    """One-shot detection alone: no model is scored, so many federations are affordable."""
+
+    name: ClassVar[str] = "copying_detection"
+
+    level: float = 0.02
+
+    def evaluate(self, instance: World, generator: np.random.Generator) -> Mapping[str, float]:
+        """Who was found, and whether anybody benign was flagged."""
+        from clair_stats.copying.collaborate import collaborate
+        from clair_stats.copying.pretrain import one_thread
+
+        with one_thread():
+            found = collaborate(instance.first.dense(), rank=0, level=self.level)
+        return _detection(instance.federation.collaborative_set, found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,13 +167,13 @@ class CopyingGain:
 
     name: ClassVar[str] = "copying_gain"
 
-    rank: int = 2
+    rank: int = 4
     reference_sequences: int = 128
 
     def evaluate(self, instance: World, generator: np.random.Generator) -> Mapping[str, float]:
         """Accuracies, predicted and realised gain (per client over all modules, and per module), and diagnostics."""
         from clair_stats.copying.collaborate import collaborate
-        from clair_stats.copying.diagnostics import gain_rule, off_subspace_share, worst_leverage
+        from clair_stats.copying.diagnostics import gain_rule, leverages, off_subspace_share
         from clair_stats.copying.evaluate import score
         from clair_stats.copying.federated import retrained
         from clair_stats.copying.pretrain import one_thread
@@ -180,5 +205,5 @@ class CopyingGain:
             "noise": float(rule.noise.sum(axis=1).mean()),
             "heterogeneity": float(rule.heterogeneity.sum(axis=1).mean()),
             "off_subspace_share": float(np.mean(list(shares.values()))),
-            "leverage": worst_leverage(first, found.bases, members),
+            "leverage": max(leverages(first, found.bases, members).values()),
         }

@@ -5,11 +5,12 @@ import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed; the copying tests need the extra 'llm'")
 
-from clair_stats.copying.collaborate import collaborate, gap_split, leave_one_out_scores
-from clair_stats.copying.diagnostics import gain_rule, off_subspace_share, spectra, worst_leverage
+from clair_stats.copying.collaborate import collaborate, leave_one_out_scores, split_scores
+from clair_stats.copying.diagnostics import gain_rule, leverages, off_subspace_share, plug_in_certificates, spectra
 from clair_stats.copying.evaluate import score
 from clair_stats.copying.federated import aggregate, run_rounds, train_round
 from clair_stats.linalg import orthonormal_basis, project_off, sin_theta, stack
+from clair_stats.theory import instance_certificate
 from tests.copying.conftest import make_world
 
 
@@ -71,11 +72,23 @@ def test_leave_one_out_scores_equal_their_naive_twin():
             assert fast[k] == pytest.approx(math.sqrt(total), rel=1e-9)
 
 
-def test_gap_split_needs_a_gap_above_the_majority():
-    assert gap_split(np.array([1.0, 1.1, 1.2, 1.3, 3.0, 3.1])) == pytest.approx(2.15)
-    assert math.isinf(gap_split(np.linspace(1.0, 2.0, 12)))
+def test_a_split_needs_a_gap_above_the_majority():
+    benign = [1.0, 1.1, 1.15, 1.2, 1.3, 1.4]
+    assert split_scores(np.array([*benign, 3.0, 3.1])) == pytest.approx(2.2)
+    assert math.isinf(split_scores(np.linspace(1.0, 2.0, 12)))
+    assert math.isinf(split_scores(np.ones(12)))
     # A minority of low scores is no majority, however wide the gap.
-    assert math.isinf(gap_split(np.array([0.1, 0.2, 3.0, 3.1, 3.2, 3.3, 3.4])))
+    assert math.isinf(split_scores(np.array([0.1, 0.2, 3.0, 3.1, 3.2, 3.3, 3.4])))
+
+
+@pytest.mark.parametrize("n_clients", [3, 9, 20])
+def test_normal_scores_are_split_at_the_stated_level(n_clients):
+    draws, level = 2000, 0.05
+    rng = np.random.default_rng([41, n_clients])
+    found = sum(math.isfinite(split_scores(5 + 0.1 * row, level)) for row in rng.standard_normal((draws, n_clients)))
+    # Binomial band at four standard errors, the error of the 20,000 reference samples included.
+    error = math.sqrt(level * (1 - level) * (1 / draws + 1 / 20_000))
+    assert abs(found / draws - level) < 4 * error
 
 
 def test_averages_are_what_they_are_called(small_world):
@@ -84,11 +97,11 @@ def test_averages_are_what_they_are_called(small_world):
     for name, x in totals.items():
         got = {
             m: aggregate(m, totals, world, factors=world.first)[0][name]
-            for m in ("average", "oracle_average", "median", "factor_average", "local")
+            for m in ("average", "oracle_average", "coordinate_median", "factor_average", "local")
         }
         np.testing.assert_allclose(got["average"][3], sum(x) / len(x))
         np.testing.assert_allclose(got["oracle_average"][0], sum(x[benign]) / benign.sum())
-        np.testing.assert_allclose(got["median"][5], np.sort(x, axis=0)[5:7].mean(axis=0))
+        np.testing.assert_allclose(got["coordinate_median"][5], np.sort(x, axis=0)[5:7].mean(axis=0))
         product = world.first.scaling * sum(world.first.left[name]) @ sum(world.first.right[name]) / len(x) ** 2
         np.testing.assert_allclose(got["factor_average"][1], product)
         np.testing.assert_array_equal(got["local"], x)
@@ -145,4 +158,23 @@ def test_diagnostics_on_a_planted_truth():
     np.testing.assert_allclose(rule.predicted.mean(axis=0), rule.realised.mean(axis=0), rtol=0.15)
     assert all(0 < share < 0.2 for share in off_subspace_share(updates, bases, members).values())
     assert all(values[1] > 3 * values[2] for values in spectra(updates, members).values())
-    assert 2 / 40 <= worst_leverage(updates, bases, members) < 1
+    assert all(2 / 40 <= value < 1 for value in leverages(updates, bases, members).values())
+
+
+def test_plug_in_certificate_of_exact_blocks_is_the_instance_certificate():
+    """Without noise nothing has to be plugged in; with noise the certificate stays near the true one."""
+    exact, truth, bases, members = planted(seed=5, n_clients=40, bad=(3,), noise=0.0)
+    noisy, *_ = planted(seed=5, n_clients=40, bad=(3,), noise=0.01)
+    of_exact, of_noisy = (plug_in_certificates(x, bases, members) for x in (exact, noisy))
+    for name in exact:
+        wanted = instance_certificate(
+            truth[name],
+            basis=bases[name],
+            collaborative_set=members,
+            block_penalty=1.8 * math.sqrt(2 / 40),
+            common_component=True,
+        )
+        assert wanted.certified
+        assert of_exact[name].eta == pytest.approx(wanted.eta, rel=1e-6)
+        assert of_exact[name].kappa == pytest.approx(wanted.kappa, rel=1e-6)
+        assert of_noisy[name].kappa == pytest.approx(wanted.kappa, rel=0.1)
