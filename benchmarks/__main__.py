@@ -22,7 +22,7 @@ import scipy
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-from benchmarks import solvers
+from benchmarks import fit, solvers
 from benchmarks.measure import in_own_process, threads
 
 ROOT = Path(__file__).parent.parent
@@ -45,8 +45,14 @@ NOTES = {
     "peak memory is the resident set of the whole process, input included.",
     "Many modules jointly": "64 clients of rank 16, every module 4096 × 4096 and generated when it is read "
     "(generation included in the time).",
+    "CLAIR without tuning against one decomposition": "`CLAIR().fit` (search, tests, decomposition, refinement) over "
+    "`decompose` of program (N) with the penalties that the fit chose; K = 60, p = 40, q = 20, r = 3, nine settings of "
+    "share and noise for every kind.",
     "Peers": "40 × 1200, no noise.  Robust PCA packages solve the entrywise program and are shown when installed "
     "(`pip install tensorly rpca`): contamination of whole blocks is outside their model.",
+    "Batched LoRA fine-tuning": "The copying case (`clair_stats.copying`): all clients of the study `copying` in one "
+    "forward pass against the same code on one client at a time; one PyTorch thread by processor time, two by the wall "
+    "clock.",
 }
 
 
@@ -57,6 +63,8 @@ PARTS: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     "factors": ("LoRA factors of 4096 × 4096 matrices", lambda: _factors()),
     "modules": ("Many modules jointly", lambda: _modules()),
     "peers": ("Peers", solvers.peers),
+    "fit": ("CLAIR without tuning against one decomposition", fit.against_decomposition),
+    "copying": ("Batched LoRA fine-tuning", lambda: _copying()),
     "curves": ("Gap against time", solvers.curves),
 }
 
@@ -127,6 +135,11 @@ def _factors() -> list[dict[str, Any]]:
 
 def _modules() -> list[dict[str, Any]]:
     return [_large("128 modules, M = 0", ["modules", "128"])]
+
+
+def _copying() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = in_own_process("benchmarks.copying")["rows"]
+    return rows
 
 
 def _large(name: str, arguments: list[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ minority agrees on: the latter is only needed to explain the minority (docs/deri
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -193,8 +193,16 @@ def _best_of_rank(
         return None
     best: _Candidate | None = None
     masks = np.concatenate([starts, random_subsets(panel.shape[0], _subset_sizes(panel, rank), _stream())])
+    known: dict[bytes, _Outcome] = {}  # candidates often meet on their way
+
+    def tested(members: BoolArray) -> _Outcome:
+        key = members.tobytes()
+        if key not in known:
+            known[key] = _tested(panel, members, rank, half, level, heterogeneity)
+        return known[key]
+
     for mask in best_groups(panel, reduction, masks, rank, half=half, level=level, n_best=_CANDIDATES):
-        fit, calibrated, members = _fixed_point(panel, mask, rank, half, level, heterogeneity)
+        fit, calibrated, members = _fixed_point(tested, mask, half)
         votes = count_votes(panel, fit, members, calibrated.noise)
         candidate = _Candidate(fit, calibrated, members, votes, spike_ratio(panel, fit, heterogeneity=heterogeneity))
         if best is None or candidate.merit > best.merit:
@@ -204,9 +212,10 @@ def _best_of_rank(
     return best
 
 
-def _fixed_point(
-    panel: Panel, start: BoolArray, rank: int, half: int, level: float, heterogeneity: float
-) -> tuple[SharedFit, Calibrated, BoolArray]:
+_Outcome = tuple[SharedFit, Calibrated, BoolArray]
+
+
+def _fixed_point(tested: Callable[[BoolArray], _Outcome], start: BoolArray, half: int) -> _Outcome:
     """Fit, test, keep those that pass; never below half the clients.
 
     The set is a fixed point when it repeats itself.  A cycle is left at its largest set, and the number of steps is
@@ -215,20 +224,18 @@ def _fixed_point(
     members = start
     seen: dict[bytes, BoolArray] = {}
     while True:
-        fit, calibrated, passed = _tested(panel, members, rank, half, level, heterogeneity)
+        fit, calibrated, passed = tested(members)
         following = passed if passed.sum() >= half else _nearest(calibrated.statistics, half)
         if np.array_equal(following, members) or len(seen) >= _MAX_STEPS:
             return fit, calibrated, passed
         if following.tobytes() in seen:
             largest = max(seen.values(), key=lambda m: int(m.sum()))
-            return _tested(panel, largest, rank, half, level, heterogeneity)
+            return tested(largest)
         seen[members.tobytes()] = members
         members = following
 
 
-def _tested(
-    panel: Panel, members: BoolArray, rank: int, half: int, level: float, heterogeneity: float
-) -> tuple[SharedFit, Calibrated, BoolArray]:
+def _tested(panel: Panel, members: BoolArray, rank: int, half: int, level: float, heterogeneity: float) -> _Outcome:
     """Fit on the members, test every client twice, return who passes.
 
     The second look is taken against the clients that fail the first.  It is dropped when it would leave no majority:
