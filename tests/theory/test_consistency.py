@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.linalg import subspace_angles
 
-from clair_stats.linalg import orthonormal_basis
+from clair_stats.linalg import orthonormal_basis, sin_theta
 from clair_stats.theory import detection_scores, threshold_window
 
 
@@ -22,6 +23,21 @@ def instance(rng, tilt, shift, noise):
         "estimated_common": common + shift * rng.normal(size=(7, 3)),
         "collaborative_set": mask,
     }
+
+
+@pytest.mark.parametrize("tilt", [0.0, 1e-9, 1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("rank", [1, 2, 6])
+def test_both_projections_have_the_sine_of_the_largest_angle(rank, tilt):
+    """Lemma 1 of docs/derivations/consistency.md."""
+    rng = np.random.default_rng(rank)
+    basis = orthonormal_basis(rng.normal(size=(7, rank)), rank)
+    estimated = orthonormal_basis(basis + tilt * rng.normal(size=(7, rank)), rank)
+    first = np.linalg.norm(basis - estimated @ (estimated.T @ basis), 2)
+    other = np.eye(7) - basis @ basis.T
+    second = np.linalg.norm(estimated @ estimated.T @ other, 2)
+    angle = subspace_angles(basis, estimated).max()
+    np.testing.assert_allclose([first, second], np.sin(angle), rtol=1e-7, atol=1e-14)
+    assert sin_theta(estimated, basis) == pytest.approx(first, rel=1e-7, abs=1e-14)
 
 
 @pytest.mark.parametrize("seed", range(20))
