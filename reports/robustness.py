@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from reports.inputs import StudyInput
-from reports.labels import settings
 from reports.numbers import with_error
 from reports.tables import Column, Group, Table
 from simulations.baseline_methods import RobustBaseline
@@ -46,6 +46,20 @@ def is_robustness(item: StudyInput) -> bool:
     return item.study.name.startswith("robustness_")
 
 
+def _names(fields: pd.DataFrame) -> list[str]:
+    """What tells the settings of one group apart: crossed factors always, other fields where they are unusual."""
+    parts: list[list[str]] = [[] for _ in range(len(fields))]
+    for name, values in fields.items():
+        counts = Counter(str(value) for value in values)
+        usual = counts.most_common(1)[0][0]
+        crossed = len(counts) > 1 and len(set(counts.values())) == 1
+        words = str(name).removeprefix("regime.").replace("_", " ")
+        for i, value in enumerate(values):
+            if crossed or str(value) != usual:
+                parts[i].append(f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}")
+    return [", ".join(part) or "as stated" for part in parts]
+
+
 class _Settings:
     """The summary, one line per setting and one column per method and measure."""
 
@@ -62,9 +76,8 @@ class _Settings:
         self.mcse = frame.pivot_table(index="setting", columns=["measure", "label"], values="mcse", sort=False)
         present = set(label[baseline])
         self.baselines = [name for name in _SHORT if name in present]
-        rows = self.first.drop(columns=[_KIND, _SCALE, _COMMON]).to_dict("records")
         several = self.first[_COMMON].nunique() > 1
-        self.names = settings(rows)
+        self.names = _names(self.first[[name for name in fields if name not in (_KIND, _SCALE, _COMMON)]])
         self.headings = [
             f"{kind.replace('_', ' ')} × {scale:g}" + (f", common component {common:g}" if several else "")
             for kind, scale, common in zip(self.first[_KIND], self.first[_SCALE], self.first[_COMMON], strict=True)
