@@ -1,7 +1,8 @@
 """The copying page: ``python -m reports.copying_gallery`` writes docs/gallery/copying.md and its pictures.
 
-Tables come from the stores of the studies ``copying`` and ``copying_map``; the pictures of one federation from
-replication 0 of the first, drawn again from its streams.
+Tables come from the stores of the studies ``copying``, ``copying_detection``, ``copying_contaminations`` and
+``copying_map``; the pictures and the certificate of one federation from replication 0 of the first, drawn again from
+its streams.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from simulations.design import Study
+from simulations.regimes.copying import CopyingMethod, CopyingRegime
 from simulations.store import load_rows
 from simulations.streams import Streams
-from simulations.studies import copying, copying_map
+from simulations.studies import copying, copying_contaminations, copying_detection, copying_map
 
 if TYPE_CHECKING:
     from clair_stats.copying.federated import World
@@ -34,8 +36,11 @@ _NAMES = {
     "local": "local",
     "factor_average": "average of factors",
     "average": "average of products",
-    "median": "entrywise median",
+    "coordinate_median": "entrywise median",
     "trimmed_mean": "trimmed mean",
+    "geometric_median": "geometric median",
+    "krum": "Krum",
+    "multi_krum": "multi-Krum",
     "clair": "CLAIR",
     "oracle_average": "oracle average",
     "oracle_clair": "oracle CLAIR",
@@ -91,15 +96,75 @@ def _paired_table(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _detection_line(rows: pd.DataFrame) -> str:
-    found = rows[(rows["method.aggregation"] == "clair") & (rows["method.rounds"] == 1)]
-    hits, n = int(found["exact_set"].sum()), len(found)
+def _share(indicator: pd.Series) -> tuple[str, float, float]:
+    """Hits of total with the Wilson 95 % interval, and its ends."""
+    hits, n = int(indicator.sum()), len(indicator)
     low, high = stats.binomtest(hits, n).proportion_ci(method="wilson")
-    right, wrong, missed = (int(found[name].sum()) for name in ("true_positives", "false_positives", "false_negatives"))
+    return f"{hits} of {n} (Wilson 95 % interval [{low:.3f}, {high:.3f}])", float(low), float(high)
+
+
+def _counts(rows: pd.DataFrame) -> tuple[int, int, int]:
+    """Contaminated clients found and missed, benign ones flagged."""
+    return tuple(int(rows[name].sum()) for name in ("true_positives", "false_negatives", "false_positives"))  # type: ignore[return-value]
+
+
+def _detection_line(rows: pd.DataFrame) -> str:
+    share = rows["regime.contaminated_share"]
+    dirty, clean = rows[share > 0], rows[share == 0]
+    exact, low, high = _share(dirty["exact_set"])
+    alarms, clean_low, _ = _share(clean["any_false_alarm"])
+    right, missed, wrong = _counts(dirty)
+    level = float(rows["method.level"].iloc[0])
+    rate = "shown" if low >= 0.95 else "refuted" if high < 0.95 else "not shown"
+    kept = "kept" if clean_low <= level else "not kept"
     return (
-        f"Exact set in {hits} of {n} federations (Wilson 95 % interval [{low:.2f}, {high:.2f}]); "
-        f"{right} contaminated clients found, {missed} missed, {wrong} benign ones flagged."
+        f"Exact set in {exact} federations; {right} contaminated clients found, {missed} missed, {wrong} benign ones "
+        f"flagged. By the rule fixed before the run, a rate of at least 0.95 is **{rate}**.\n\n"
+        f"Without contamination somebody was flagged in {alarms} federations, at the level {level:g} for the whole "
+        f"federation, which is **{kept}** by the rule fixed before the run."
     )
+
+
+def _contamination_table(rows: pd.DataFrame) -> str:
+    shown = ("local", "average", "coordinate_median", "geometric_median", "krum", "multi_krum", "clair", "clair rows")
+    names = [_NAMES.get(name, "CLAIR, shared rows") for name in (*shown, "oracle_average")]
+    method = rows["method.aggregation"].where(rows["method.shared"] != "rows", rows["method.aggregation"] + " rows")
+    kind = rows["regime.contamination"].where(rows["regime.source"] == "tokens", "random_mapping, text")
+    lines = [
+        f"| contamination | exact set | found, missed, wrongly flagged | {' | '.join(names)} |",
+        "|" + "---|" * (len(names) + 3),
+    ]
+    attacked = [f"| success of the backdoor | {' | '.join(names)} |", "|" + "---|" * (len(names) + 1)]
+    for name in dict.fromkeys(kind):
+        part = {m: rows[(kind == name) & (method == m)] for m in (*shown, "oracle_average")}
+        found = part["clair"]
+        cells = (f"{part[m]['own_accuracy'].mean():.2f} ({part[m]['own_accuracy'].sem():.2f})" for m in part)
+        right, missed, wrong = _counts(found)
+        words = str(name).replace("_", " ")
+        exact = f"{int(found['exact_set'].sum())} of {len(found)}"
+        lines.append(f"| {words} | {exact} | {right}, {missed}, {wrong} | {' | '.join(cells)} |")
+        if name == "backdoor":
+            success = (f"{p['backdoor_success'].mean():.2f} ({p['backdoor_success'].sem():.2f})" for p in part.values())
+            attacked.append(f"| benign clients | {' | '.join(success)} |")
+    return "\n".join(lines) + "\n\n" + "\n".join(attacked)
+
+
+def _certificate_table(world: World) -> str:
+    from clair_stats.copying.collaborate import unit_directions
+    from clair_stats.copying.diagnostics import leverages, off_subspace_share, plug_in_certificates
+    from clair_stats.copying.federated import first_collaboration
+
+    found = first_collaboration(world, _method().rank, "columns")
+    members, directions = found.collaborative_set, unit_directions(world.first.dense())
+    shares = off_subspace_share(directions, found.bases, members)
+    worst = leverages(directions, found.bases, members)
+    lines = ["| module | off-subspace share | ν_c | η | κ | certified |", "|---|---|---|---|---|---|"]
+    for name, certificate in plug_in_certificates(directions, found.bases, members).items():
+        lines.append(
+            f"| {name} | {shares[name]:.2f} | {worst[name]:.2f} | {certificate.eta:.2f} | {certificate.kappa:.2f} | "
+            f"{'yes' if certificate.certified else 'no'} |"
+        )
+    return "\n".join(lines)
 
 
 def _map_table(rows: pd.DataFrame) -> str:
@@ -137,6 +202,28 @@ def _accuracy_picture(rows: pd.DataFrame) -> None:
     _save(figure, "copying-accuracy.png")
 
 
+def _method() -> CopyingMethod:
+    method = copying.STUDY.cells[0].method
+    assert isinstance(method, CopyingMethod)
+    return method
+
+
+def _setting() -> dict[str, str]:
+    """What the page says about the setting of the study."""
+    regime = copying.STUDY.cells[0].regime
+    assert isinstance(regime, CopyingRegime)
+    return {
+        "N_CLIENTS": str(regime.n_clients),
+        "N_CONTAMINATED": str(round(regime.contaminated_share * regime.n_clients)),
+        "N_SEQUENCES": str(regime.n_sequences),
+        "SPREAD": f"{regime.spread:g}",
+        "CHANGED": str(regime.changed_tokens),
+        "PERSONAL": str(regime.personal_tokens),
+        "LORA": str(regime.lora_rank),
+        "RANK": str(_method().rank),
+    }
+
+
 def _world() -> World:
     cell = copying.STUDY.cells[0]
     world: World = cell.regime.generate(Streams(copying.STUDY.root_seed, cell.regime_hash, 0))
@@ -150,7 +237,11 @@ def _world_pictures(world: World) -> str:
     from clair_stats.copying.federated import run_rounds
 
     benign = world.federation.collaborative_set
-    outcomes = {(m, t): run_rounds(world, m, rounds=t) for m in ("local", "average", "clair") for t in (1, 2, 3)}
+    outcomes = {
+        (m, t): run_rounds(world, m, rounds=t, rank=_method().rank)
+        for m in ("local", "average", "clair")
+        for t in (1, 2, 3)
+    }
     found = outcomes["clair", 1].collaboration
     assert found is not None
 
@@ -216,15 +307,23 @@ def main() -> None:
 
     mpl.rcParams["svg.hashsalt"] = "copying"
     rows, grid = _rows(copying.STUDY), _rows(copying_map.STUDY)
+    detected, kinds = _rows(copying_detection.STUDY), _rows(copying_contaminations.STUDY)
     _FOLDER.mkdir(parents=True, exist_ok=True)
     _accuracy_picture(rows)
     with one_thread():
-        worked = _world_pictures(_world())
+        world = _world()
+        worked, certificate = _world_pictures(world), _certificate_table(world)
     page = _TEMPLATE.read_text(encoding="utf-8")
     parts = {
         "ACCURACY": _accuracy_table(rows),
         "PAIRED": _paired_table(rows),
-        "DETECTION": _detection_line(rows),
+        **_setting(),
+        "FEDERATIONS": str(copying.STUDY.replications),
+        "DETECTION": _detection_line(detected),
+        "CONTAMINATIONS": _contamination_table(kinds),
+        "KINDS_FEDERATIONS": str(copying_contaminations.STUDY.replications),
+        "MAP_FEDERATIONS": str(copying_map.STUDY.replications),
+        "CERTIFICATE": certificate,
         "MAP": _map_table(grid),
         "WORKED": worked,
     }
