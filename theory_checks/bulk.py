@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from simulations.design import Study, crossed
-from simulations.executor import run_study
 from simulations.store import load_rows
 from theory_checks.claim import ROOT_SEED
 from theory_checks.claims.exact_recovery import RecoveryMethod
+from theory_checks.complete import run_to_the_end
 from theory_checks.instances import AdversarialRegime
 from theory_checks.rules import AlwaysRule
 from theory_checks.verdict import Evidence
@@ -40,7 +40,7 @@ def region(instances: int, folder: Path, **options: Any) -> tuple[Evidence, pd.D
     """Run (or continue) the region study; evidence of the rule "always" and the rows that violate or stay unsolved."""
     study = region_study(instances)
     store = folder / f"{study.name}.sqlite"
-    run_study(study, store, **options)
+    run_to_the_end(study, store, **options)
     rows = load_rows(store, study)
     good = rows[rows["status"] == "ok"]
     unsolved = (good["violation"] == 1) & (good["relative_gap"] > LARGEST_GAP)
@@ -81,7 +81,7 @@ def agreement(instances: int, folder: Path, **options: Any) -> Agreement:  # noq
     """Run (or continue) the agreement study and compare; ties within 1e-3 of the border are set aside and listed."""
     study = agreement_study(instances)
     store = folder / f"{study.name}.sqlite"
-    run_study(study, store, **options)
+    run_to_the_end(study, store, **options)
     rows = load_rows(store, study)
     rows = rows[rows["status"] == "ok"].copy()
     rows["border"] = rows[["eta", "kappa"]].max(axis=1)

@@ -14,6 +14,7 @@ from rich.table import Table
 from simulations.backends import BackendError
 from simulations.store import StoreError
 from theory_checks.claim import EFFORTS, Claim, Effort
+from theory_checks.complete import UnfinishedError
 from theory_checks.registry import find_claims
 from theory_checks.verdict import FAMILY_LEVEL, Verdict, write_verdicts
 
@@ -47,9 +48,15 @@ def _claims(names: list[str] | None) -> list[Claim]:
 
 @contextmanager
 def _usage_errors() -> Iterator[None]:
-    """Turn what the caller can mend (a store, a backend, a path) into one line and exit status 2."""
+    """Turn what the caller can mend (a store, a backend, a path) into one line and exit status 2.
+
+    An interrupted run is one line as well, with the status of its signal.
+    """
     try:
         yield
+    except UnfinishedError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.report.exit_status) from error
     except (ValueError, OSError, StoreError, BackendError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
@@ -220,7 +227,10 @@ def null(
     """Repeat the whole quick family with fresh seeds: how often is a true claim called violated?"""
     from theory_checks.family import family_error
 
-    found = family_error(find_claims([]), repetitions, stores, only_chance=only_chance, n_jobs=jobs, backend=backend)
+    with _usage_errors():
+        found = family_error(
+            find_claims([]), repetitions, stores, only_chance=only_chance, n_jobs=jobs, backend=backend
+        )
     for line in found.lines():
         typer.echo(line)
     raise typer.Exit(0 if found.acceptable else 1)

@@ -22,12 +22,12 @@ from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.records import ClientEstimates, FloatArray
 from clair_stats.theory import certificate_bounds
 from simulations.design import Cell, Study, crossed
-from simulations.executor import run_study
 from simulations.instance import Instance
 from simulations.store import load_rows
 from simulations.streams import Streams
 from theory_checks.claim import ROOT_SEED, Effort
 from theory_checks.claims.exact_recovery import RecoveryMethod
+from theory_checks.complete import run_to_the_end
 
 __all__ = ["MAPS", "SampledMap", "draw_map", "sample_map"]
 
@@ -180,7 +180,7 @@ def sample_map(name: str, effort: Effort, folder: Path, **options: Any) -> Sampl
     store = folder / f"{study.name}.sqlite"
     active = flat
     for stage, replications in enumerate(_STAGES[effort]):
-        run_study(dataclasses.replace(study, cells=tuple(active), replications=replications), store, **options)
+        run_to_the_end(dataclasses.replace(study, cells=tuple(active), replications=replications), store, **options)
         if stage + 1 < len(_STAGES[effort]):
             counts = _counts(load_rows(store, study), active, replications)
             active = [cell for cell in active if _undecided(*counts[cell.hash])] or active[:1]

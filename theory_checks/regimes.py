@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from simulations.executor import RunReport, run_study
 from simulations.store import load_rows
+from theory_checks.complete import UnfinishedError, run_to_the_end
 from theory_checks.rates import SlopeRule
 from theory_checks.regime_questions import CLAIM_TITLES, DESIGNS, Question, questions
 from theory_checks.verdict import FAMILY_LEVEL, Evidence, Verdict, decide, read_verdicts, write_verdicts
@@ -75,14 +75,6 @@ def assess_regime(name: str, rows: pd.DataFrame, effort: str) -> list[Verdict]:
     return verdicts
 
 
-class UnfinishedError(RuntimeError):
-    """Rows are missing after a run, because it was interrupted; nothing is judged."""
-
-    def __init__(self, report: RunReport) -> None:
-        super().__init__(f"{report.missing} rows are missing; finished batches are stored, the same command goes on")
-        self.report = report
-
-
 def run_regimes(
     names: Sequence[str],
     effort: str,
@@ -100,9 +92,7 @@ def run_regimes(
     for name in names:
         study = DESIGNS[name].study(effort)
         store = folder / f"{study.name}.sqlite"
-        report = run_study(study, store, **options)
-        if report.missing:
-            raise UnfinishedError(report)
+        run_to_the_end(study, store, **options)
         verdicts += assess_regime(name, load_rows(store, study), effort)
     return verdicts
 

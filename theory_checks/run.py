@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from simulations.executor import run_study
 from simulations.store import load_rows
 from theory_checks.claim import ROOT_SEED, Claim, Effort
+from theory_checks.complete import run_to_the_end
 from theory_checks.rates import SlopeRule
 from theory_checks.verdict import FAMILY_LEVEL, Evidence, Status, Verdict, decide
 
@@ -52,7 +52,7 @@ def collect(
     """Run what is missing of one claim (or of its sabotage) and assess it; ``options`` go to ``run_study``."""
     study = claim.study(effort, sabotaged=sabotaged, root_seed=root_seed)
     store = folder / f"{study.name}.sqlite"
-    run_study(study, store, **options)
+    run_to_the_end(study, store, **options)
     return assess_rows(claim, load_rows(store, study), sabotaged=sabotaged)
 
 

@@ -168,7 +168,7 @@ def test_command_refuses_before_any_work(tmp_path):
 
 def test_an_interrupted_run_is_not_judged(tmp_path, monkeypatch):
     ended = RunReport("part", tmp_path, expected=8, written=1, failed=0, missing=7, seconds=1.0, interrupted=2)
-    monkeypatch.setattr("theory_checks.regimes.run_study", lambda *_, **__: ended)
+    monkeypatch.setattr("theory_checks.complete.run_study", lambda *_, **__: ended)
     done = CliRunner().invoke(app, ["regime_linear", "--folder", str(tmp_path)])
     assert done.exit_code == 130
     assert "7 rows are missing" in done.output
