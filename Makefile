@@ -30,6 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 verify: $(STAMP) ## check every theorem, run the studies, write the report (resumes when interrupted)
 	$(BIN)/python -m theory_checks run --effort $(EFFORT) --jobs $(JOBS); checks=$$?; \
+	$(BIN)/python -m theory_checks maps --jobs $(JOBS) && \
 	$(BIN)/python -m simulations run linear_regression --jobs $(JOBS) && \
 	$(BIN)/python -m simulations run digits --jobs $(JOBS) && \
 	$(BIN)/python -m simulations run copying --jobs $(JOBS) && \

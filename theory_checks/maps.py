@@ -19,7 +19,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from clair_stats.linalg import orthonormal_basis, project_off
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import BoolArray, ClientEstimates, FloatArray
 from clair_stats.theory import certificate_bounds
 from simulations.design import Cell, Study, crossed
 from simulations.instance import Instance
@@ -229,15 +229,36 @@ def _undecided(n: int, *counts: int) -> bool:
     return False
 
 
+def _borders(inside: BoolArray, x: FloatArray, y: FloatArray) -> list[list[tuple[float, float]]]:
+    """Segments along the edges between grid cells (len(y), len(x)) of which one is inside and the other is not.
+
+    Cells, not interpolated contours: between two grid points nobody has looked, and interpolated lines of nested sets
+    can cross there.
+    """
+    across, along = _cell_edges(x), _cell_edges(y)
+    segments = []
+    for i, j in np.argwhere(inside[:, 1:] != inside[:, :-1]):
+        segments.append([(across[j + 1], along[i]), (across[j + 1], along[i + 1])])
+    for i, j in np.argwhere(inside[1:] != inside[:-1]):
+        segments.append([(across[j], along[i + 1]), (across[j + 1], along[i + 1])])
+    return segments
+
+
+def _cell_edges(centers: FloatArray) -> FloatArray:
+    middle = (centers[1:] + centers[:-1]) / 2
+    return np.concatenate([[2 * centers[0] - middle[0]], middle, [2 * centers[-1] - middle[-1]]])
+
+
 def draw_map(sampled: SampledMap, path: str | os.PathLike[str]) -> list[Path]:
     """Draw one map as PDF and PNG at ``path`` (its suffix is replaced); returns the two paths.
 
-    Colour: share of recovered instances.  Solid line: theorem (sharp form), dotted: as stated.  Bands: the region
-    between the lines where the lower and the upper 95 % limit of the probability cross one half, for certificate and
-    recovery.
+    Grey: share of recovered instances.  Lines run along the edges of grid cells: around the cells where the theorem
+    holds (sharp form solid, as stated dotted), and around those where the lower (solid) and the upper (dotted) 95 %
+    limit of the probability of a certificate, and of recovery, is above one half.
     """
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.collections import LineCollection
     from matplotlib.lines import Line2D
 
     figure, axes = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
@@ -246,24 +267,25 @@ def draw_map(sampled: SampledMap, path: str | os.PathLike[str]) -> list[Path]:
     mesh = axes.pcolormesh(x, y, rate, cmap="Greys_r", vmin=0, vmax=1, shading="nearest", alpha=0.6)
     figure.colorbar(mesh, ax=axes, label="share recovered")
     handles = []
-    for counts, colour, label in (
-        (sampled.certified, "tab:blue", "certificate (95 % band)"),
-        (sampled.recovered, "tab:orange", "recovery (95 % band)"),
-    ):
-        for limit in sampled.interval(counts):
-            axes.contour(x, y, limit, levels=[0.5], colors=colour, linewidths=1.0)
-        handles.append(Line2D([], [], color=colour, label=label))
-    regions: tuple[tuple[FloatArray, Literal["-", ":"], str], ...] = (
-        (sampled.theorem, "-", "theorem, sharp"),
-        (sampled.stated, ":", "theorem, as stated"),
+    lower, upper = sampled.interval(sampled.certified)
+    least, most = sampled.interval(sampled.recovered)
+    lines: tuple[tuple[FloatArray, str, Literal["-", ":"], float, str], ...] = (
+        (lower, "tab:blue", "-", 3.2, "certificate, lower and upper 95 % limit"),
+        (upper, "tab:blue", ":", 3.2, ""),
+        (least, "tab:orange", "-", 1.5, "recovery, lower and upper 95 % limit"),
+        (most, "tab:orange", ":", 1.5, ""),
+        (sampled.theorem, "tab:green", "-", 1.5, "theorem, sharp"),
+        (sampled.stated, "tab:green", ":", 1.5, "theorem, as stated"),
     )
-    for region, style, label in regions:
-        if 0 < region.sum() < region.size:
-            axes.contour(x, y, region, levels=[0.5], colors="tab:green", linestyles=style, linewidths=1.6)
-        handles.append(Line2D([], [], color="tab:green", linestyle=style, label=label))
+    for region, colour, style, width, label in lines:
+        segments = _borders(np.asarray(region) > 0.5, x, y)
+        axes.add_collection(LineCollection(segments, colors=colour, linestyles=style, linewidths=width))
+        if label:
+            handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=width, label=label))
     axes.set_xlabel(r"share of contaminated clients $|O|/K$")
     axes.set_ylabel(sampled.design.label)
-    axes.legend(handles=handles, fontsize=7, loc="upper right")
+    axes.set_yticks(y)
+    figure.legend(handles=handles, fontsize=6, frameon=False, ncols=2, loc="outside upper left")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     paths = []
