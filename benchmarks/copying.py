@@ -19,7 +19,7 @@ from clair_stats.copying.lora import LoRAUpdates
 from simulations.regimes.copying import CopyingRegime
 from simulations.streams import Streams
 
-REPETITIONS = 9
+REPETITIONS = 7
 
 
 def compare(threads: int, clock: Callable[[], float]) -> dict[str, Any]:
