@@ -24,6 +24,7 @@ from matplotlib import pyplot as plt
 
 from benchmarks import fit, solvers
 from benchmarks.measure import in_own_process, threads
+from clair_stats.files import written_whole
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -96,9 +97,8 @@ def _read(name: str) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_suffix(".tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    with written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def _page(tables: dict[str, list[dict[str, Any]]]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clair_stats.files import written_whole
 from reports.breakdown import breakdown_figure, breakdown_tables, is_breakdown
 from reports.contents import claim_table, rank_table, study_table, verdict_table
 from reports.figures import claim_figure, save, stems, study_figure
@@ -54,13 +55,8 @@ class Built:
 
 
 def _write(path: Path, text: str) -> Path:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with written_whole(path) as beside:
         beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
     return path
 
 
@@ -142,9 +138,8 @@ def _compile(folder: Path) -> Path:
                 "install texlive-science for siunitx, or look at the run with: latexmk -pdf report.tex"
             )
         target = folder / "report.pdf"
-        beside = folder / f".report.{os.getpid()}.pdf"
-        shutil.copyfile(produced, beside)
-        os.replace(beside, target)
+        with written_whole(target) as beside:
+            shutil.copyfile(produced, beside)
     return target
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clair_stats.files import written_whole
 from reports.inputs import ClaimInput, StudyInput
 from reports.labels import labels, settings
 
@@ -56,9 +56,8 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
         (".png", {"Software": None}),
     ):
         target = stem.with_suffix(suffix)
-        beside = target.with_name(f".{stem.name}.{os.getpid()}{suffix}")
-        figure.savefig(beside, dpi=150, metadata=metadata)
-        os.replace(beside, target)
+        with written_whole(target) as beside:
+            figure.savefig(beside, dpi=150, metadata=metadata)
         written.append(target)
     plt.close(figure)
     return written[0], written[1]

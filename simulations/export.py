@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clair_stats.files import written_whole
 from simulations.design import Cell, Study, canonical_json, describe
 from simulations.rows import Block
 from simulations.store import Store, StoreError
@@ -124,24 +124,12 @@ def _beside(path: Path) -> Iterator[Path]:
     """A temporary file in the folder of ``path`` that replaces it when the body ends well."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with written_whole(path) as beside:
+            yield beside
     except OSError as error:
-        raise StoreError(f"{path}: cannot write here ({error.strerror}); give another --output") from error
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}; nothing was written") from error
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        raise StoreError(
+            f"{path}: cannot write here ({error.strerror or error}); nothing was written, give another --output"
+        ) from error
 
 
 def export(

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
+from clair_stats.files import written_whole
 from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.records import BoolArray, ClientEstimates, FloatArray
 from clair_stats.theory import certificate_bounds
@@ -291,10 +292,9 @@ def draw_map(sampled: SampledMap, path: str | os.PathLike[str]) -> list[Path]:
     paths = []
     for suffix in (".pdf", ".png"):
         final = target.with_name(target.name + suffix)
-        beside = target.with_name(f".{target.name}.{os.getpid()}{suffix}")
         metadata = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
-        figure.savefig(beside, dpi=150, metadata=metadata)
-        os.replace(beside, final)
+        with written_whole(final) as beside:
+            figure.savefig(beside, dpi=150, metadata=metadata)
         paths.append(final)
     plt.close(figure)
     return paths

@@ -17,6 +17,8 @@ from typing import Literal, TypeAlias
 
 from statsmodels.stats.multitest import multipletests
 
+from clair_stats.files import written_whole
+
 __all__ = ["FAMILY_LEVEL", "Evidence", "Status", "Verdict", "decide", "read_verdicts", "write_verdicts"]
 
 Status: TypeAlias = Literal["supported", "violated", "inconclusive"]
@@ -100,9 +102,8 @@ def write_verdicts(path: str | os.PathLike[str], verdicts: Sequence[Verdict]) ->
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps([_plain(asdict(verdict)) for verdict in verdicts], indent=1, ensure_ascii=False, sort_keys=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    beside.write_text(text + "\n", encoding="utf-8")
-    os.replace(beside, target)
+    with written_whole(target) as beside:
+        beside.write_text(text + "\n", encoding="utf-8")
 
 
 def read_verdicts(path: str | os.PathLike[str]) -> list[Verdict]:
