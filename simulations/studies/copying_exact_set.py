@@ -1,0 +1,29 @@
+"""How often one-shot CLAIR finds exactly the contaminated clients: a second look with more federations.
+
+The study ``copying_detection`` found the exact set in 99 of 100 federations, an interval that begins just below 0.95.
+Fixed after that and before the first run here: 300 fresh federations of the same setting; a rate of at least 0.95
+counts as shown when the lower end of the Wilson 95 % interval reaches 0.95.
+"""
+
+from __future__ import annotations
+
+from simulations.design import Study, crossed
+from simulations.regimes.copying import CopyingDetection, CopyingRegime
+from simulations.summaries import Precision, Proportion, Recall
+
+__all__ = ["STUDY"]
+
+STUDY = Study(
+    name="copying_exact_set",
+    title="Text copying: the rate of exact sets, from one round of LoRA fine-tuning",
+    cells=crossed(CopyingRegime(), CopyingDetection()),
+    replications=300,
+    root_seed=20261105,
+    aims="Whether the exact-set rate is at least 0.95.",
+    estimands="The collaborative set.",
+    measures=(
+        Proportion("exact_set"),
+        Precision("true_positives", "false_positives"),
+        Recall("true_positives", "false_negatives"),
+    ),
+)
