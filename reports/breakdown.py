@@ -56,12 +56,9 @@ def breakdown_tables(item: StudyInput) -> list[Table]:
         notes = [
             "Mean squared error of what benign clients are handed, over that of their own local fits: above 1 a client "
             "is better off alone. Columns: Frobenius norm of the contaminating part, in units of the root mean square "
-            "norm of a benign client's own part."
+            "norm of a benign client's own part.",
+            *item.set_aside,
         ]
-        if item.failed:
-            notes.append(f"{item.failed} replications failed; they are counted, not drawn again, and enter no value.")
-        if item.missing:
-            notes.append(f"{item.missing} rows are not there yet.")
         made.append(
             Table(
                 name=name,

@@ -109,10 +109,7 @@ def study_table(item: StudyInput) -> Table:
     notes = [f"{item.study.replications} replications of each cell; Monte Carlo standard errors on the last digits."]
     if any(" − " in measure for measure in measures):
         notes.append("Differences (a − b) are paired: both methods saw the same data.")
-    if item.failed:
-        notes.append(f"{item.failed} replications failed; they are counted, not drawn again, and enter no value.")
-    if item.missing:
-        notes.append(f"{item.missing} replications are not there yet.")
+    notes += item.set_aside
     return Table(
         name=f"study-{item.study.name}",
         caption=f"{item.study.title}.",

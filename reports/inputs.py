@@ -28,8 +28,18 @@ class StudyInput:
     study: Study
     summary: pd.DataFrame
     provenance: tuple[str, ...]
-    missing: int  # replications that are not there yet
+    missing: int  # rows that are not there yet
     failed: int
+
+    @property
+    def set_aside(self) -> tuple[str, ...]:
+        """What no value holds, a sentence each, for the notes of every table of the study."""
+        notes = []
+        if self.failed:
+            notes.append(f"{self.failed} replications failed; they are counted, not drawn again, and enter no value.")
+        if self.missing:
+            notes.append(f"{self.missing} rows are not there yet.")
+        return tuple(notes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,11 +160,7 @@ def _criteria(data: _Settings) -> list[tuple[str, pd.Series, pd.Series]]:
 def robustness_tables(item: StudyInput) -> list[Table]:
     """Criteria; CLAIR beside the oracles, setting by setting; errors of all methods with ranks."""
     data = _Settings(item)
-    notes = [f"{item.study.replications} replications of each setting."]
-    if item.failed:
-        notes.append(f"{item.failed} replications failed; they are counted, not drawn again, and enter no value.")
-    if item.missing:
-        notes.append(f"{item.missing} rows are not there yet.")
+    notes = [f"{item.study.replications} replications of each setting.", *item.set_aside]
     name = item.study.name.replace("_", "-")
     rows = []
     for words, met, clearly in _criteria(data):
@@ -193,15 +189,14 @@ def robustness_tables(item: StudyInput) -> list[Table]:
 def _oracle_table(item: StudyInput, data: _Settings, name: str, notes: list[str]) -> Table:
     sine, _ = _ratio(data, "sin_theta")
     error, _ = _ratio(data, "refined_mse")
-    cells = []
-    for i in data.first.index:
-        sets = (
-            with_error(data.of("P(exact_set)", method)[i], data.error("P(exact_set)", method)[i])
-            for method in (Clair.name, OracleDetection.name, OracleSetTest.name)
-        )
-        alarm = with_error(data.of("P(false_alarm)", Clair.name)[i], data.error("P(false_alarm)", Clair.name)[i])
-        ratios = (f"{value:.2f}" if np.isfinite(value) else "--" for value in (sine[i], error[i]))
-        cells.append((*sets, alarm, *ratios))
+    shown = [("P(exact_set)", method) for method in (Clair.name, OracleDetection.name, OracleSetTest.name)]
+    shown.append(("P(false_alarm)", Clair.name))
+    columns = [
+        [with_error(value, spread) for value, spread in zip(data.of(*column), data.error(*column), strict=True)]
+        for column in shown
+    ]
+    columns += [[f"{value:.2f}" if np.isfinite(value) else "--" for value in ratio] for ratio in (sine, error)]
+    cells = list(zip(*columns, strict=True))
     return Table(
         name=f"oracles-{name}",
         caption=f"{item.study.title}: detection, and errors over those of oracle CLAIR.",
@@ -264,9 +259,11 @@ def _error_tables(item: StudyInput, data: _Settings, name: str) -> list[Table]:
 
 
 def _short(ratio: float) -> str:
-    return (
-        "--" if not np.isfinite(ratio) else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}" if ratio < 100 else "99+"
-    )
+    if not np.isfinite(ratio):
+        return "--"
+    if ratio < 10:
+        return f"{ratio:.2f}"
+    return f"{ratio:.0f}" if ratio < 100 else "99+"
 
 
 def robustness_figure(item: StudyInput) -> Figure | None:

@@ -7,12 +7,12 @@ each without bias.  In the field the two data sets are halves of a client's own.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from clair_stats.copying.lora import Updates
+from clair_stats.decomposition.penalties import penalty_at_rank
 from clair_stats.linalg import project_off, stack
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.theory.certificate import Certificate, instance_certificate
@@ -78,7 +78,7 @@ def plug_in_certificates(updates: Updates, bases: dict[str, FloatArray], members
         mean = x[members].mean(axis=0)
         off = project_off(basis, x - mean)
         blocks = np.where(members[:, None, None], x - off, x)
-        penalty = 1.8 * math.sqrt(basis.shape[1] / members.size)
+        penalty = penalty_at_rank(basis.shape[1], members.size)
         found[name] = instance_certificate(
             blocks, basis=basis, collaborative_set=members, block_penalty=penalty, common_component=True
         )

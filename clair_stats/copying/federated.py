@@ -32,21 +32,18 @@ __all__ = [
     "train_round",
 ]
 
+# Those of clair_stats.baselines that hand everyone one estimate.
+_ROBUST = ("coordinate_median", "trimmed_mean", "geometric_median", "krum", "multi_krum")
 AGGREGATIONS = (
     "base",
     "local",
     "factor_average",
     "average",
-    "coordinate_median",
-    "trimmed_mean",
-    "geometric_median",
-    "krum",
-    "multi_krum",
+    *_ROBUST,
     "clair",
     "oracle_average",
     "oracle_clair",
 )
-_ROBUST = AGGREGATIONS[4:9]
 
 
 @dataclass(frozen=True, eq=False)

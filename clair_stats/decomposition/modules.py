@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from clair_stats.decomposition.compression import Compression, compress_dense, compress_factors
 from clair_stats.decomposition.joint import JointPoint, solve_modules
 from clair_stats.decomposition.options import check_options
-from clair_stats.decomposition.penalties import guess_rank
+from clair_stats.decomposition.penalties import guess_rank, penalty_at_rank
 from clair_stats.decomposition.problem import Problem, from_tall, tall_norms
 from clair_stats.records import ClientEstimates, FactoredDecomposition, FloatArray, Program, Status, as_client_estimates
 from clair_stats.records import Decomposition as _Decomposition
@@ -171,7 +171,7 @@ def decompose_modules(
         if block_penalty is None:
             guesses += guess_rank(from_tall(core), common_component=common_component)
     assert options is not None
-    lam = 1.8 * float(np.sqrt(guesses / len(cores[0]))) if block_penalty is None else float(block_penalty)
+    lam = penalty_at_rank(guesses, len(cores[0])) if block_penalty is None else float(block_penalty)
     lam = _checked_penalty(lam, block_penalty is None, options.weights, shapes)
     problems = tuple(
         Problem(core, lam * options.weights, options.noise_penalty, options.noise_radius, common_component)

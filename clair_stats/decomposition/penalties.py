@@ -12,7 +12,7 @@ from clair_stats.decomposition.problem import penalty_window
 from clair_stats.linalg import block_norms
 from clair_stats.records import FloatArray
 
-__all__ = ["default_block_penalty", "guess_rank"]
+__all__ = ["default_block_penalty", "guess_rank", "penalty_at_rank"]
 
 _FACTOR = 1.8
 # Stay this far (relatively) inside the window, so that both parts of the decomposition remain possible.
@@ -44,11 +44,16 @@ def guess_rank(blocks: FloatArray, *, common_component: bool) -> int:
     return int(np.argmax(ratios)) + 1
 
 
+def penalty_at_rank(rank: int, n_clients: int) -> float:
+    """λ = 1.8 √(r/K), wherever that lies; for several modules r is the sum of their ranks."""
+    return _FACTOR * float(np.sqrt(rank / n_clients))
+
+
 def default_block_penalty(blocks: FloatArray, *, common_component: bool) -> float:
     """λ = 1.8 √(r̃/K), cut to 5 % inside the open window (1/√K, √min(p, q))."""
     n_clients, p, q = blocks.shape
     low, high = penalty_window(n_clients, p, q)
     if not low < high:
         return low
-    wanted = _FACTOR * float(np.sqrt(guess_rank(blocks, common_component=common_component) / n_clients))
+    wanted = penalty_at_rank(guess_rank(blocks, common_component=common_component), n_clients)
     return float(np.clip(wanted, min(low * (1 + _MARGIN), high), max(high * (1 - _MARGIN), low)))

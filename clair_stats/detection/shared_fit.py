@@ -13,7 +13,7 @@ import numpy as np
 from clair_stats.detection.panel import Panel
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Residuals", "SharedFit", "fit_shared", "given_fit", "standardised_residuals"]
+__all__ = ["Residuals", "SharedFit", "centered_blocks", "fit_shared", "given_fit", "standardised_residuals"]
 
 # A direction of a client's own coefficients whose leverage exceeds this is fitted by that client alone.
 _FULL_LEVERAGE = 1.0 - 1e-6
@@ -67,6 +67,11 @@ def given_fit(panel: Panel, basis: FloatArray, common: FloatArray) -> SharedFit:
     return SharedFit(basis, common, np.zeros(panel.shape[0], dtype=np.bool_), np.zeros(0))
 
 
+def centered_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
+    """Y_k − c_k M, shape (K, p, q)."""
+    return panel.blocks - panel.design[:, None, None] * fit.common if panel.common_component else panel.blocks
+
+
 def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     """Residual energies corrected for what each client itself contributed to the fit.
 
@@ -74,7 +79,7 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     """
     n_clients, p, q = panel.shape
     rank = fit.basis.shape[1]
-    centered = panel.blocks - panel.design[:, None, None] * fit.common if panel.common_component else panel.blocks
+    centered = centered_blocks(panel, fit)
     inside = fit.basis.T @ centered  # (K, r, q)
     residual = centered - fit.basis @ inside
     raw = np.einsum("kij,kij->k", residual, residual)

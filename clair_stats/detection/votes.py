@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special
 
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, fit_shared
+from clair_stats.detection.shared_fit import SharedFit, centered_blocks, fit_shared
 from clair_stats.detection.whiteness import spike_ratio
 from clair_stats.records import BoolArray
 
@@ -30,8 +30,7 @@ def count_votes(panel: Panel, fit: SharedFit, members: BoolArray, noise: float) 
     n_members, rank = int(members.sum()), fit.basis.shape[1]
     if rank == 0 or n_members < 3:
         return n_members
-    centered = panel.blocks - panel.design[:, None, None] * fit.common if panel.common_component else panel.blocks
-    inside = fit.basis.T @ centered
+    inside = fit.basis.T @ centered_blocks(panel, fit)
     energies = np.where(members[:, None], np.einsum("krq,krq->kr", inside, inside), 0.0)
     carriers = energies > noise**2 * special.chdtri(panel.shape[2], _CARRIER_LEVEL)
     bought = np.zeros_like(members)
