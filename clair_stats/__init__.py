@@ -6,12 +6,21 @@ from clair_stats.decomposition.modules import ModulesDecomposition, decompose_mo
 from clair_stats.decomposition.path import penalty_path
 from clair_stats.decomposition.verify import Verification, verify_solution
 from clair_stats.detection.detect import detect
-from clair_stats.records import ClientEstimates, Decomposition, Detection, FactoredDecomposition, Refinement
+from clair_stats.records import (
+    ClientEstimates,
+    Combination,
+    Decomposition,
+    Detection,
+    FactoredDecomposition,
+    Refinement,
+)
+from clair_stats.refinement.combine import combine
 from clair_stats.refinement.refine import refine
 
 __all__ = [
     "CLAIR",
     "ClientEstimates",
+    "Combination",
     "Decomposition",
     "Detection",
     "FactoredDecomposition",
@@ -19,6 +28,7 @@ __all__ = [
     "NoMajorityWarning",
     "Refinement",
     "Verification",
+    "combine",
     "decompose",
     "decompose_factors",
     "decompose_modules",

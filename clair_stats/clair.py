@@ -13,17 +13,20 @@ from clair_stats.decomposition.compression import Compression, compress_factors
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.consensus import Consensus, find_consensus
+from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.linalg import project_off
 from clair_stats.records import (
     BoolArray,
     ClientEstimates,
+    Combination,
     Decomposition,
     Detection,
     FloatArray,
     Refinement,
     as_client_estimates,
 )
+from clair_stats.refinement.combine import combine
 from clair_stats.refinement.refine import refine
 from clair_stats.summary import summarise
 
@@ -75,6 +78,11 @@ class CLAIR:
     refined_ : array, shape (K, p, q)
     refined_factors_ : tuple of K pairs (p × t_k, t_k × q)
         The same as factors; for LoRA input nothing of size p × q is formed unless ``refined_`` or ``common_`` is read.
+    combined_ : array, shape (K, p, q)
+        Refined estimates that flagged clients inform as far as that cannot hurt, see :func:`clair_stats.combine`; in
+        ``refined_`` they have no part at all.
+    combination_ : Combination
+        What ``combined_`` rests on: every client's weight, the directions that flagged clients share.
     noise_scales_ : array, shape (K,)
         σ_k, given or estimated; 0 for estimates that agree exactly.
     decomposition_ : Decomposition
@@ -258,6 +266,38 @@ class CLAIR:
         self._blocks = blocks
         self._center = refinement.center if self.common_component else fit.common
         self._estimates = checked
+        self._combination: Combination | None = None
+
+    @property
+    def combination_(self) -> Combination:
+        """Computed when first asked for; in compressed coordinates for factors.
+
+        Without a majority nobody is combined with anybody, and without noise nothing is left to gain.
+        """
+        if self._combination is None:
+            fitted, members = self.refinement_, self.collaborative_set_
+            if not self.majority_:
+                none = np.zeros_like(members)
+                frame = np.zeros((fitted.basis.shape[0], 0))
+                shares = np.stack([fitted.weights, fitted.weights])
+                self._combination = Combination(fitted.estimates, fitted.basis, fitted.center, frame, shares, none)
+            else:
+                flagged = project_off(fitted.basis, self._blocks[~members] - fitted.center)
+                self._combination = combine(
+                    ClientEstimates(values=self._blocks, client_names=self.client_names_),
+                    basis=fitted.basis,
+                    collaborative_set=members,
+                    noise_scales=self.noise_scales_,
+                    directions=flagged_directions(flagged, self.rank_),
+                    level=self.level,
+                )
+        return self._combination
+
+    @property
+    def combined_(self) -> FloatArray:
+        """As ``refined_``, informed by flagged clients where that cannot hurt, shape (K, p, q)."""
+        blocks = self.combination_.estimates
+        return self._turn(blocks if self._frame is None else np.stack([self._expanded(block) for block in blocks]))
 
     @property
     def coefficients_(self) -> FloatArray:

@@ -22,6 +22,7 @@ Program: TypeAlias = Literal["E", "B", "N"]
 __all__ = [
     "BoolArray",
     "ClientEstimates",
+    "Combination",
     "Decomposition",
     "Detection",
     "FactoredDecomposition",
@@ -325,3 +326,15 @@ class Refinement:
     basis: FloatArray  # (p, r)
     center: FloatArray  # (p, q), X̄, weighted mean over the collaborative set
     weights: FloatArray  # (K,), 0 outside the collaborative set, sums to 1
+
+
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """Refined estimates that flagged clients inform as far as that cannot hurt (docs/derivations/refinement.md)."""
+
+    estimates: FloatArray  # (K, p, q); flagged clients' own estimates drawn towards the centre
+    basis: FloatArray  # (p, r)
+    center: FloatArray  # (p, q), combined common component; identified off the subspace only
+    directions: FloatArray  # (p, s), what flagged clients have in common off the subspace
+    weights: FloatArray  # (2, K), each client's weight in the centre along and off the directions; rows sum to 1
+    informing: BoolArray  # (K,), flagged clients that helped to fit the basis

@@ -18,7 +18,7 @@ from clair_stats.detection.shared_fit import SharedFit
 from clair_stats.detection.whiteness import noise_edge
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["SECOND_LOOK", "second_look", "suspicious_directions"]
+__all__ = ["SECOND_LOOK", "flagged_directions", "second_look", "suspicious_directions"]
 
 # Share of the level spent on the second look.  Without contamination it is practically never taken (nobody is flagged
 # and the residual is white), so the family-wise level is that of the first test.
@@ -44,13 +44,27 @@ def suspicious_directions(
     if (members & ~fit.members).any() or fit.eigenvalues[rank] > edge:
         found.append(_spikes(residual[members], edge))
     if not members.all():
-        flagged = residual[~members]
-        norms = np.sqrt(np.einsum("kij,kij->k", flagged, flagged))
-        # Norm one each: a single huge client must not decide; pure noise of norm one has variance 1/((p − r)q).
-        signs = flagged / np.maximum(norms, panel.floor)[:, None, None]
-        found.append(_spikes(signs, noise_edge(p - rank, len(signs) * q) / ((p - rank) * q)))
-    directions = np.concatenate(found, axis=1)
-    if directions.shape[1] == 0 or directions.shape[1] > _FEW * (p - rank):
+        found.append(_shared_by(residual[~members], rank, panel.floor))
+    return _few(np.concatenate(found, axis=1), rank)
+
+
+def flagged_directions(residual: FloatArray, rank: int, floor: float = 0.0) -> FloatArray:
+    """Orthonormal directions (p, s), s ≥ 0, common to the flagged clients whose R_k are given, shape (n, p, q)."""
+    return _few(_shared_by(residual, rank, floor), rank)
+
+
+def _shared_by(flagged: FloatArray, rank: int, floor: float) -> FloatArray:
+    _, p, q = flagged.shape
+    norms = np.sqrt(np.einsum("kij,kij->k", flagged, flagged))
+    # Norm one each: a single huge client must not decide; pure noise of norm one has variance 1/((p − r)q).
+    signs = flagged / np.maximum(norms, max(floor, np.finfo(float).tiny))[:, None, None]
+    return _spikes(signs, noise_edge(p - rank, len(signs) * q) / ((p - rank) * q))
+
+
+def _few(directions: FloatArray, rank: int) -> FloatArray:
+    """An orthonormal basis; nothing when there are too many for a common pattern."""
+    p, count = directions.shape
+    if count == 0 or count > _FEW * (p - rank):
         return np.zeros((p, 0))
     left, sizes, _ = np.linalg.svd(directions, full_matrices=False)
     return np.asarray(left[:, sizes > 0.1])
