@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from clair_stats.decomposition.problem import penalty_window
-from clair_stats.linalg import block_norms
+from clair_stats.linalg import block_norms, entrywise_median
 from clair_stats.records import FloatArray
 
 __all__ = ["default_block_penalty", "guess_rank", "penalty_at_rank"]
@@ -27,7 +27,7 @@ def guess_rank(blocks: FloatArray, *, common_component: bool) -> int:
     noise-free tail cannot produce a large ratio of two rounding errors.
     """
     n_clients, p, q = blocks.shape
-    deviations = blocks - np.median(blocks, axis=0) if common_component else blocks
+    deviations = blocks - entrywise_median(blocks) if common_component else blocks
     norms = block_norms(deviations)
     kept = norms > 1e-12 * float(norms.max(initial=0.0))
     if not kept.any():

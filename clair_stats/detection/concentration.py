@@ -8,7 +8,8 @@ small random subsets are all benign often enough at shares near one half.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -16,25 +17,17 @@ from scipy import stats
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import Reduction
 from clair_stats.detection.whiteness import noise_edge
+from clair_stats.linalg import entrywise_median
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["best_groups", "random_subsets"]
+__all__ = ["Kernel", "best_groups", "least_rank"]
 
 _HALF_STEPS = 3
 _GROWTH_STEPS = 3
 _SAME_BASIN = 0.85
 
 
-def random_subsets(n_clients: int, sizes: Mapping[int, int], generator: np.random.Generator) -> BoolArray:
-    """Masks (N, K): for every subset size as many as the mapping says, drawn without replacement inside a mask."""
-    size = np.repeat(np.fromiter(sizes.keys(), int), np.fromiter(sizes.values(), int))
-    order = np.argsort(generator.random((size.size, n_clients)), axis=1)
-    return np.asarray(np.argsort(order, axis=1) < size[:, None])
-
-
-def best_groups(
-    panel: Panel, reduction: Reduction, starts: BoolArray, rank: int, *, half: int, level: float, n_best: int
-) -> BoolArray:
+def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, level: float, n_best: int) -> BoolArray:
     """Concentrate every start on a half, grow the halves under a test, and rank what they become.
 
     The total of a half does not tell a benign half from one of contaminated clients filled up with a few benign ones;
@@ -45,30 +38,62 @@ def best_groups(
     array, shape (≤ n_best, K) of bool
         Distinct groups with white residual, largest first; one group when none is white.
     """
-    n_clients = panel.shape[0]
-    kernel = _Kernel(panel, reduction, rank)
-    masks = starts
-    for _ in range(_HALF_STEPS):
-        residuals, _ = kernel.residuals(masks)
+    panel = kernel.panel
+    n_clients, p, q = panel.shape
+    fits = _Fits(kernel, rank)
+    residuals, _ = fits.residuals(starts, first=True)
+    masks = _unique(_nearest(residuals, half))
+    for _ in range(_HALF_STEPS - 1):
+        residuals, _ = fits.residuals(masks)
         masks = _unique(_nearest(residuals, half))
     cut = _relative_cut(panel, rank, level)
     stages = [masks]
     for _ in range(_GROWTH_STEPS):
-        residuals, _ = kernel.residuals(masks)
-        passed = residuals <= cut * kernel.variance(masks, residuals)[:, None]
+        residuals, _ = fits.residuals(masks)
+        passed = residuals <= cut * fits.variance(masks, residuals)[:, None]
         masks = _unique(np.where((passed.sum(axis=1) >= half)[:, None], passed, _nearest(residuals, half)))
         stages.append(masks)
     # Every stage is a candidate: one contaminated client let in by noise can pull in the others at the next step.
     masks = _unique(np.concatenate(stages))
-    residuals, left = kernel.residuals(masks)
+    residuals, left = fits.residuals(masks)
     sizes = masks.sum(axis=1)
-    _, p, q = panel.shape
     edges = np.array(
         [noise_edge(p - rank, (n - int(panel.common_component)) * q - rank) for n in range(half, n_clients + 1)]
     )
-    white = left <= kernel.variance(masks, residuals) * edges[sizes - half]
+    white = left <= fits.variance(masks, residuals) * edges[sizes - half]
     order = np.lexsort((-sizes, ~white))
     return _basins(masks[order], max(1, min(n_best, int(white.sum()))))
+
+
+def least_rank(kernel: Kernel, starts: BoolArray, *, heterogeneity: float = 0.0) -> int:
+    """No group that holds one of the starts (N, K) can have a white residual at a smaller rank.
+
+    The residual of the clients of a start about any subspace and centre is at least their own scatter beyond its r
+    leading eigenvalues.  Where that stands out of noise for every start, and one of them is all benign (the number of
+    starts sees to that), the rank is too small.  Noise is taken from what clients leave outside the common directions,
+    by the median, which errs upward: towards a smaller rank.
+    """
+    panel, size = kernel.panel, int(kernel.size)
+    _, p, q = panel.shape
+    if panel.noise is not None:
+        variance = panel.noise**2
+    elif p > size:
+        variance = float(np.median(kernel.outside)) / ((p - size) * q)
+    else:
+        return 0
+    if size == 0:
+        return 0
+    noise = math.sqrt(max(variance, panel.floor**2))
+    values = kernel.spectra(starts, first=True).values[:, ::-1]
+    allowance = heterogeneity * np.sqrt(starts @ (1.0 / panel.scales**2))
+    counts = starts.sum(axis=1)
+    for rank in range(size):
+        columns = (counts - int(panel.common_component)) * q - rank
+        edges = np.array([math.sqrt(noise_edge(p - rank, n)) if n > 0 else np.inf for n in columns])
+        # Squares of the data are exact to about 1e-12 of the largest.
+        if (values[:, rank] <= (noise * edges + allowance) ** 2 + 1e-12 * values[:, 0]).any():
+            return rank
+    return size
 
 
 def _basins(masks: BoolArray, count: int) -> BoolArray:
@@ -107,41 +132,80 @@ def _keys(masks: BoolArray) -> list[bytes]:
     return [row.tobytes() for row in np.packbits(masks, axis=1)]
 
 
-class _Kernel:
-    """Many weighted fits at once; everything a step needs from the data is formed here, once.
+@dataclass(frozen=True, eq=False)
+class _Spectra:
+    """Scatters of N masks about their own means."""
+
+    values: FloatArray  # (N, R), ascending
+    vectors: FloatArray  # (N, R, R)
+    center: FloatArray | None  # (N, R·q), None without a common component
+
+
+class Kernel:
+    """Weighted fits on many sets of clients at once; everything a step needs from the data is formed here, once."""
+
+    def __init__(self, panel: Panel, reduction: Reduction) -> None:
+        blocks, design = reduction.coordinates, panel.design
+        self.panel = panel
+        self.n_clients, self.size, self.q = blocks.shape
+        self.design = design
+        self.outside = reduction.outside
+        # One common shift leaves every residual unchanged and keeps the differences below free of cancellation.
+        if panel.common_component:
+            blocks = blocks - design[:, None, None] * entrywise_median(blocks / design[:, None, None])
+        self.flat = np.ascontiguousarray(blocks.reshape(self.n_clients, -1))
+        self.scatter = (blocks @ blocks.transpose(0, 2, 1)).reshape(self.n_clients, -1)
+        self.energy = np.einsum("ki,ki->k", self.flat, self.flat)
+        self._first: tuple[bytes, _Spectra] | None = None
+
+    def spectra(self, masks: BoolArray, *, first: bool = False) -> _Spectra:
+        """Eigendecompositions for masks (N, K); those of the ``first`` masks of a search serve every rank."""
+        key = masks.tobytes() if first else b""
+        if first and self._first is not None and self._first[0] == key:
+            return self._first[1]
+        weights = masks.astype(np.float64)
+        scatter = weights @ self.scatter
+        center = None
+        if self.panel.common_component:
+            mass = weights @ self.design**2
+            center = (weights @ (self.design[:, None] * self.flat)) / mass[:, None]
+            block = center.reshape(len(masks), self.size, self.q)
+            scatter = scatter - mass[:, None] * (block @ block.transpose(0, 2, 1)).reshape(len(masks), -1)
+        values, vectors = np.linalg.eigh(scatter.reshape(len(masks), self.size, self.size))
+        found = _Spectra(values, vectors, center)
+        if first:
+            self._first = key, found
+        return found
+
+
+class _Fits:
+    """Fits of one rank.
 
     Most starts meet in a few masks within two or three steps, so a mask that has been fitted is not fitted again.
     """
 
-    def __init__(self, panel: Panel, reduction: Reduction, rank: int) -> None:
-        blocks, design = reduction.coordinates, panel.design
-        self.panel = panel
-        self.n_clients, self.size, self.q = blocks.shape
-        self.rank = min(rank, self.size)
-        self.design = design
-        self.outside = reduction.outside
-        # One common shift leaves every residual unchanged and keeps the differences below free of cancellation.
-        if design.any():
-            blocks = blocks - design[:, None, None] * np.median(blocks / design[:, None, None], axis=0)
-        self.flat = np.ascontiguousarray(blocks.reshape(self.n_clients, -1))
-        self.scatter = (blocks @ blocks.transpose(0, 2, 1)).reshape(self.n_clients, -1)
-        self.energy = np.einsum("ki,ki->k", self.flat, self.flat)
+    def __init__(self, kernel: Kernel, rank: int) -> None:
+        self.kernel = kernel
+        self.rank = min(rank, kernel.size)
         self._row: dict[bytes, int] = {}
-        self._residuals = np.zeros((0, self.n_clients))
+        self._residuals = np.zeros((0, kernel.n_clients))
         self._left = np.zeros(0)
 
     def variance(self, masks: BoolArray, residuals: FloatArray) -> FloatArray:
         """Residual variance (N,) of the masks; the known one when there is one."""
-        if self.panel.noise is not None:
-            return np.full(len(masks), max(self.panel.noise, self.panel.floor) ** 2)
-        _, p, q = self.panel.shape
-        columns = (masks.sum(axis=1) - int(self.panel.common_component)) * q - self.rank
+        panel = self.kernel.panel
+        if panel.noise is not None:
+            return np.full(len(masks), max(panel.noise, panel.floor) ** 2)
+        _, p, q = panel.shape
+        columns = (masks.sum(axis=1) - int(panel.common_component)) * q - self.rank
         freedom = np.maximum((p - self.rank) * columns, 1)
         pooled = np.where(masks, residuals, 0.0).sum(axis=1) / freedom
-        return np.asarray(np.maximum(pooled, self.panel.floor**2))
+        return np.asarray(np.maximum(pooled, panel.floor**2))
 
-    def residuals(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
+    def residuals(self, masks: BoolArray, *, first: bool = False) -> tuple[FloatArray, FloatArray]:
         """Residual energies (N, K) of all clients about the fits on N masks, and the first eigenvalue left out (N,)."""
+        if first:
+            return self._fitted(masks, first=True)
         keys = _keys(masks)
         fresh = {key: i for i, key in enumerate(keys) if key not in self._row}
         if fresh:
@@ -152,37 +216,28 @@ class _Kernel:
         rows = [self._row[key] for key in keys]
         return self._residuals[rows], self._left[rows]
 
-    def _fitted(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
-        weights = masks.astype(np.float64)
-        n_fits = len(weights)
-        scatter = weights @ self.scatter
-        residual = np.broadcast_to(self.energy + self.outside, (n_fits, self.n_clients))
-        center = None
-        if self.design.any():
-            mass = weights @ self.design**2
-            center = (weights @ (self.design[:, None] * self.flat)) / mass[:, None]
-            block = center.reshape(n_fits, self.size, self.q)
-            scatter = scatter - mass[:, None] * (block @ block.transpose(0, 2, 1)).reshape(n_fits, -1)
-            residual = (
-                residual
-                - 2.0 * self.design * (center @ self.flat.T)
-                + self.design**2 * np.einsum("ni,ni->n", center, center)[:, None]
-            )
-        if self.size == 0:
-            return np.asarray(residual), np.zeros(n_fits)
-        scatter = scatter.reshape(n_fits, self.size, self.size)
-        if self.rank == 0:
-            return np.maximum(residual, 0.0), np.asarray(np.linalg.eigvalsh(scatter)[:, -1])
-        values, vectors = np.linalg.eigh(scatter)
-        left = values[:, -1 - self.rank] if self.rank < self.size else np.zeros(n_fits)
-        bases = vectors[:, :, -self.rank :]
-        projectors = bases @ bases.transpose(0, 2, 1)
-        residual = residual - projectors.reshape(n_fits, -1) @ self.scatter.T
+    def _fitted(self, masks: BoolArray, *, first: bool = False) -> tuple[FloatArray, FloatArray]:
+        kernel, rank, n_fits = self.kernel, self.rank, len(masks)
+        residual = np.broadcast_to(kernel.energy + kernel.outside, (n_fits, kernel.n_clients))
+        spectra = kernel.spectra(masks, first=first)
+        center = spectra.center
         if center is not None:
-            shadow = (projectors @ block).reshape(n_fits, -1)
             residual = (
                 residual
-                + 2.0 * self.design * (shadow @ self.flat.T)
-                - self.design**2 * np.einsum("ni,ni->n", shadow, shadow)[:, None]
+                - 2.0 * kernel.design * (center @ kernel.flat.T)
+                + kernel.design**2 * np.einsum("ni,ni->n", center, center)[:, None]
+            )
+        left = spectra.values[:, -1 - rank] if rank < kernel.size else np.zeros(n_fits)
+        if rank == 0:
+            return np.maximum(residual, 0.0), left
+        bases = spectra.vectors[:, :, -rank:]
+        projectors = bases @ bases.transpose(0, 2, 1)
+        residual = residual - projectors.reshape(n_fits, -1) @ kernel.scatter.T
+        if center is not None:
+            shadow = (projectors @ center.reshape(n_fits, kernel.size, kernel.q)).reshape(n_fits, -1)
+            residual = (
+                residual
+                + 2.0 * kernel.design * (shadow @ kernel.flat.T)
+                - kernel.design**2 * np.einsum("ni,ni->n", shadow, shadow)[:, None]
             )
         return np.maximum(residual, 0.0), left

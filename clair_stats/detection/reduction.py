@@ -14,9 +14,10 @@ import numpy as np
 
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.whiteness import noise_edge
+from clair_stats.linalg import entrywise_median
 from clair_stats.records import FloatArray
 
-__all__ = ["Reduction", "reduce_panel"]
+__all__ = ["Reduction", "extended", "reduce_panel"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ def reduce_panel(panel: Panel) -> Reduction:
     """Find the directions; at most all p of them."""
     n_clients, p, q = panel.shape
     if panel.common_component:
-        center = np.median(panel.blocks / panel.design[:, None, None], axis=0)
+        center = entrywise_median(panel.blocks / panel.design[:, None, None])
         centered = panel.blocks - panel.design[:, None, None] * center
     else:
         centered = panel.blocks
@@ -47,6 +48,24 @@ def reduce_panel(panel: Panel) -> Reduction:
     inside = directions.T @ centered
     outside = np.maximum(norms**2 - np.einsum("kij,kij->k", inside, inside), 0.0)
     return Reduction(directions, directions.T @ panel.blocks, outside)
+
+
+def extended(panel: Panel, reduction: Reduction, direction: FloatArray) -> Reduction:
+    """The reduction with one more direction (p,), orthonormalised against those it has."""
+    known = reduction.directions
+    fresh = direction - known @ (known.T @ direction)
+    fresh = fresh / np.linalg.norm(fresh)
+    along = np.einsum("p,kpq->kq", fresh, panel.blocks)
+    if panel.common_component:
+        centre = entrywise_median((along / panel.design[:, None])[:, None, :])[0]
+        energy = np.sum((along - panel.design[:, None] * centre) ** 2, axis=1)
+    else:
+        energy = np.sum(along**2, axis=1)
+    return Reduction(
+        np.column_stack([known, fresh]),
+        np.concatenate([reduction.coordinates, along[:, None, :]], axis=1),
+        np.maximum(reduction.outside - energy, 0.0),
+    )
 
 
 def _above_bulk(values: FloatArray, p: int, columns: int) -> int:

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from clair_stats.detection.concentration import _Kernel, best_groups, random_subsets
+from clair_stats.detection.concentration import Kernel, _Fits, best_groups
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.reduction import Reduction, reduce_panel
 from clair_stats.detection.shared_fit import fit_shared
+from clair_stats.detection.starts import random_subsets
 from tests.detection.instances import benign_stack, contaminate_some
 
 
@@ -19,7 +20,7 @@ def test_batched_residuals_equal_one_fit_at_a_time(common_component, rank):
     panel = make_panel(blocks, noise_scales=scales, common_component=common_component)
     whole = Reduction(np.eye(6), panel.blocks, np.zeros(14))
     masks = random_subsets(14, {5: 4, 9: 4}, rng)
-    residuals, left = _Kernel(panel, whole, rank).residuals(masks)
+    residuals, left = _Fits(Kernel(panel, whole), rank).residuals(masks)
     for mask, found, eigenvalue in zip(masks, residuals, left, strict=True):
         fit = fit_shared(panel, mask, rank)
         off = panel.blocks - panel.design[:, None, None] * fit.common
@@ -40,7 +41,7 @@ def test_the_benign_group_comes_first():
     blocks, benign = contaminate_some(rng, blocks, 13, size=1.0)
     panel = make_panel(blocks)
     masks = random_subsets(30, {2: 60}, rng)
-    groups = best_groups(panel, reduce_panel(panel), masks, 2, half=16, level=0.05, n_best=3)
+    groups = best_groups(Kernel(panel, reduce_panel(panel)), masks, 2, half=16, level=0.05, n_best=3)
     np.testing.assert_array_equal(groups[0], benign)
 
 
