@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import Reduction
@@ -39,7 +39,7 @@ def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, leve
         Distinct groups with white residual, largest first; one group when none is white.
     """
     panel = kernel.panel
-    n_clients, p, q = panel.shape
+    _, p, q = panel.shape
     fits = _Fits(kernel, rank)
     residuals, _ = fits.residuals(starts, first=True)
     masks = _unique(_nearest(residuals, half))
@@ -57,10 +57,8 @@ def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, leve
     masks = _unique(np.concatenate(stages))
     residuals, left = fits.residuals(masks)
     sizes = masks.sum(axis=1)
-    edges = np.array(
-        [noise_edge(p - rank, (n - int(panel.common_component)) * q - rank) for n in range(half, n_clients + 1)]
-    )
-    white = left <= fits.variance(masks, residuals) * edges[sizes - half]
+    edges = {n: noise_edge(p - rank, (n - int(panel.common_component)) * q - rank) for n in set(sizes.tolist())}
+    white = left <= fits.variance(masks, residuals) * np.array([edges[n] for n in sizes.tolist()])
     order = np.lexsort((-sizes, ~white))
     return _basins(masks[order], max(1, min(n_best, int(white.sum()))))
 
@@ -88,8 +86,9 @@ def least_rank(kernel: Kernel, starts: BoolArray, *, heterogeneity: float = 0.0)
     allowance = heterogeneity * np.sqrt(starts @ (1.0 / panel.scales**2))
     counts = starts.sum(axis=1)
     for rank in range(size):
-        columns = (counts - int(panel.common_component)) * q - rank
-        edges = np.array([math.sqrt(noise_edge(p - rank, n)) if n > 0 else np.inf for n in columns])
+        columns = {n: (n - int(panel.common_component)) * q - rank for n in set(counts.tolist())}
+        roots = {n: math.sqrt(noise_edge(p - rank, c)) if c > 0 else math.inf for n, c in columns.items()}
+        edges = np.array([roots[n] for n in counts.tolist()])
         # Squares of the data are exact to about 1e-12 of the largest.
         if (values[:, rank] <= (noise * edges + allowance) ** 2 + 1e-12 * values[:, 0]).any():
             return rank
@@ -112,7 +111,7 @@ def _basins(masks: BoolArray, count: int) -> BoolArray:
 def _relative_cut(panel: Panel, rank: int, level: float) -> float:
     """Upper quantile of a client's residual in units of the residual variance."""
     n_clients, p, q = panel.shape
-    return float(stats.chi2.isf(-np.expm1(np.log1p(-level) / n_clients), max((p - rank) * q, 1)))
+    return float(special.chdtri(max((p - rank) * q, 1), -np.expm1(np.log1p(-level) / n_clients)))
 
 
 def _nearest(residuals: FloatArray, half: int) -> BoolArray:

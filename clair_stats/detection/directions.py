@@ -28,17 +28,19 @@ _FEW = 0.25
 
 
 def suspicious_directions(
-    panel: Panel, fit: SharedFit, residual: FloatArray, members: BoolArray, noise: float
+    panel: Panel, fit: SharedFit, residual: FloatArray, members: BoolArray, noise: float, *, ratio: float = 0.0
 ) -> FloatArray:
     """Orthonormal directions (p, s), s ≥ 0: common to flagged clients, or left over in the members' residual.
 
-    ``residual`` holds R_k of all clients against the fit, shape (K, p, q).
+    ``residual`` holds R_k of all clients against the fit, shape (K, p, q); ``ratio`` is the spike ratio of the fit.
     """
     _, p, q = panel.shape
     rank = fit.basis.shape[1]
     if rank == p:
         return np.zeros((p, 0))
     edge = (noise**2) * noise_edge(p - rank, int(members.sum()) * q)
+    if ratio > 1.0:  # what makes the residual not white is looked along, also where φ̂² holds a part of it
+        edge = min(edge, float(fit.eigenvalues[rank]) / ratio)
     found = [np.zeros((p, 0))]
     # Clients of the fit cannot leave more in one direction than the fit's own next eigenvalue.
     if (members & ~fit.members).any() or fit.eigenvalues[rank] > edge:

@@ -16,8 +16,8 @@ from clair_stats.records import BoolArray, FloatArray
 __all__ = ["FAR_FROM_WHITE", "Outcome", "Tester", "fixed_point"]
 
 _MAX_STEPS = 30
-# A set with a residual this far above its noise edge is not followed any further: the rank is too small for it, and
-# growing it makes matters worse.
+# A set with a residual this far above its noise edge is not followed any further: the rank is too small for it.  On
+# the way to an accepted set the largest ratio was 1.25 in 1,302 fits on the settings of the robustness studies.
 FAR_FROM_WHITE = 1.5
 
 
@@ -71,7 +71,7 @@ class Tester:
         first = Outcome(fit, calibrated, passed, ratio)
         if passed.sum() < self.half or self.gives_up(first):
             return first
-        directions = suspicious_directions(panel, fit, residuals.blocks, passed, calibrated.noise)
+        directions = suspicious_directions(panel, fit, residuals.blocks, passed, calibrated.noise, ratio=ratio)
         if directions.shape[1] == 0:
             return first
         p_along, excess = second_look(

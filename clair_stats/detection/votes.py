@@ -8,13 +8,16 @@ direction that is not is the price of those few, and they do not vote (docs/deri
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import special
 
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import SharedFit, centered_blocks, fit_shared
 from clair_stats.detection.whiteness import spike_ratio
-from clair_stats.records import BoolArray
+from clair_stats.linalg import project_off, stack
+from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["count_votes"]
 
@@ -27,16 +30,34 @@ _TRACY_WIDOM = 2.02
 
 def count_votes(panel: Panel, fit: SharedFit, members: BoolArray, noise: float) -> int:
     """Number of ``members`` (K,) without those that carry a direction that only few of them share."""
+    q = panel.shape[2]
     n_members, rank = int(members.sum()), fit.basis.shape[1]
     if rank == 0 or n_members < 3:
         return n_members
-    inside = fit.basis.T @ centered_blocks(panel, fit)
+    centered = centered_blocks(panel, fit)
+    inside = fit.basis.T @ centered
     energies = np.where(members[:, None], np.einsum("krq,krq->kr", inside, inside), 0.0)
-    carriers = energies > noise**2 * special.chdtri(panel.shape[2], _CARRIER_LEVEL)
+    carriers = energies > noise**2 * special.chdtri(q, _CARRIER_LEVEL)
     bought = np.zeros_like(members)
     for direction in np.flatnonzero(carriers.any(axis=0)):
         rest = members.copy()
         rest[np.argsort(energies[:, direction])[::-1][: max(int(_FEW * n_members), 1)]] = False
-        if spike_ratio(panel, fit_shared(panel, rest, rank - 1), tracy_widom=_TRACY_WIDOM) <= 1.0:
+        if not _still_there(panel, np.delete(fit.basis, direction, axis=1), rest):
             bought |= carriers[:, direction]
     return n_members - int(bought.sum())
+
+
+def _still_there(panel: Panel, others: FloatArray, rest: BoolArray) -> bool:
+    """Whether the rest leaves more than noise when all directions but one are granted to it.
+
+    Granted as they are, not refitted: a subspace that is one dimension too large would otherwise use the spare one for
+    the direction in question, and every direction would look bought.
+    """
+    fit = fit_shared(panel, rest, 0)
+    left = project_off(others, centered_blocks(panel, fit)[rest])
+    tall = stack(left)
+    values = np.maximum(np.linalg.eigvalsh(tall @ tall.T)[::-1], 0.0)
+    # The granted directions are the smallest eigenvalues, exactly 0; the others are those of a fit of that rank.
+    granted = others.shape[1]
+    order = np.concatenate([np.zeros(granted), values[: values.size - granted]])
+    return spike_ratio(panel, replace(fit, basis=others, eigenvalues=order), tracy_widom=_TRACY_WIDOM) > 1.0
