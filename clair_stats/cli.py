@@ -197,6 +197,9 @@ def inspect(
 def refine(
     file: File,
     output: Annotated[Path, typer.Option(help="where the refined estimates go", metavar="OUT.npz")],
+    combined: Annotated[
+        bool, typer.Option("--combined", help="write 'combined' too: flagged clients inform the rest where it is safe")
+    ] = False,
     rank: Rank = None,
     level: Level = 0.05,
     common: Common = True,
@@ -209,10 +212,12 @@ def refine(
         estimates = _load(file)
         check_output(output, (".npz",))
         model = _fit(estimates, _model(rank, level, common, shared, block_penalty, heterogeneity))
+        more = {"combined": model.combined_} if combined else {}
         write_arrays(
             output,
             {
                 "refined": model.refined_,
+                **more,
                 "collaborative_set": model.collaborative_set_,
                 "basis": model.basis_,
                 "common": model.common_,
@@ -224,8 +229,8 @@ def refine(
         benign = int(model.collaborative_set_.sum())
         typer.echo(
             f"{output}: {benign} of {estimates.n_clients} clients refined at rank {model.rank_}, "
-            f"{estimates.n_clients - benign} kept as they were; arrays refined, collaborative_set, basis, common, "
-            "scores, p_values, client_names"
+            f"{estimates.n_clients - benign} kept as they were; arrays {', '.join(['refined', *more])}, "
+            "collaborative_set, basis, common, scores, p_values, client_names"
         )
     raise typer.Exit(EXIT_OK if model.majority_ else EXIT_NO_MAJORITY)
 

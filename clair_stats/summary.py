@@ -36,6 +36,8 @@ def summarise(model: CLAIR) -> str:
     lines.append(_ranks(model))
     if model.majority_ and 0 < n_benign < n_clients and model.rank_ > 0:
         lines.append(_condition(model))
+    if model.majority_ and 0 < n_benign < n_clients:
+        lines.append(_combination(model))
     sigma = model.noise_scales_
     lines.append(f"noise scale per entry: median {np.median(sigma):.4g} (from {sigma.min():.4g} to {sigma.max():.4g})")
     lines.append(
@@ -53,6 +55,17 @@ def _ranks(model: CLAIR) -> str:
         for e in model.consensus_.evidence
     ]
     return "evidence: " + "; ".join(shown)
+
+
+def _combination(model: CLAIR) -> str:
+    """What flagged clients still say: nothing in ``refined_``, in ``combined_`` as much as their error allows."""
+    found, flagged = model.combination_, ~model.collaborative_set_
+    along, off = found.weights[:, flagged].sum(axis=1)
+    count = found.directions.shape[1]
+    shared = f" ({along:.0%} along the {count} direction{'s' * (count > 1)} that they share)" if count else ""
+    return (
+        f"flagged clients have no part in refined_; in combined_ they weigh {off:.0%} in the common component{shared}"
+    )
 
 
 def _condition(model: CLAIR) -> str:

@@ -12,6 +12,7 @@ from reports.inputs import StudyInput
 from reports.numbers import with_error
 from reports.tables import Column, Group, Table
 from simulations.baseline_methods import RobustBaseline
+from simulations.combined import CombinedClair
 from simulations.methods import Clair, OracleClair, OracleDetection, OracleSetTest
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _NORMAL = 1.96
 # An oracle "detects" where it finds the set in nine runs of ten.
 _DETECTS = 0.9
 _SHORT = {
+    CombinedClair.name: "comb.",
     "local_only": "local",
     "federated_average": "aver.",
     "coordinate_median": "c. med.",
@@ -101,11 +103,11 @@ class _Settings:
         return tuple(Group(heading, tuple(rows)) for heading, rows in lines.items())
 
 
-def _best(data: _Settings) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Best baseline of every setting by mean squared error, and its paired difference to CLAIR with its error."""
+def _best(data: _Settings, method: str) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Best baseline of every setting by mean squared error, and its paired difference to the method with its error."""
     errors = pd.DataFrame({name: data.of("mean refined_mse", name) for name in data.baselines})
     best = errors.idxmin(axis=1)
-    paired = f"refined_mse − {Clair.name}"
+    paired = f"refined_mse − {method}"
     every = pd.DataFrame({name: data.of(paired, name) for name in data.baselines})
     spreads = pd.DataFrame({name: data.error(paired, name) for name in data.baselines})
     chosen = [list(errors.columns).index(str(name)) for name in best]
@@ -147,11 +149,15 @@ def _criteria(data: _Settings) -> list[tuple[str, pd.Series, pd.Series]]:
                 (excess > _NORMAL)[known],
             )
         )
-    if data.baselines:
-        _, difference, spread = _best(data)
+    if not data.baselines:
+        return found
+    for method, words in ((Clair.name, "refined"), (CombinedClair.name, "combined")):
+        if data.of("mean refined_mse", method).isna().all():
+            continue
+        _, difference, spread = _best(data, method)
         worse = difference + _NORMAL * spread.fillna(0.0) < 0
-        found.append(("refined mean squared error at most the best baseline's", difference >= 0, worse))
-        oracle = data.of(f"refined_mse − {Clair.name}", OracleClair.name)
+        found.append((f"{words} mean squared error at most the best baseline's", difference >= 0, worse))
+        oracle = data.of(f"refined_mse − {method}", OracleClair.name)
         beaten = difference[worse] < oracle[worse]
         found.append(("    of these, the best baseline is ahead of oracle CLAIR as well", beaten, ~beaten))
     return found
@@ -223,14 +229,15 @@ def _oracle_table(item: StudyInput, data: _Settings, name: str, notes: list[str]
 def _error_tables(item: StudyInput, data: _Settings, name: str) -> list[Table]:
     if not data.baselines:
         return []
-    methods = [Clair.name, *data.baselines]
+    own = [name for name in (Clair.name, CombinedClair.name) if data.of("mean refined_mse", name).notna().any()]
+    methods = [*own, *data.baselines]
     errors = pd.DataFrame({method: data.of("mean refined_mse", method) for method in methods})
     ranks = errors.rank(axis=1, method="min")
     ratios = errors.div(errors.min(axis=1), axis=0)
     oracle = data.of("mean refined_mse", OracleClair.name) / errors.min(axis=1)
     cells = [
-        (*(f"{_short(ratio)}/{rank:.0f}" for ratio, rank in zip(own, places, strict=True)), _short(limit))
-        for own, places, limit in zip(ratios.to_numpy(), ranks.to_numpy(), oracle.to_numpy(), strict=True)
+        (*(f"{_short(ratio)}/{rank:.0f}" for ratio, rank in zip(line, places, strict=True)), _short(limit))
+        for line, places, limit in zip(ratios.to_numpy(), ranks.to_numpy(), oracle.to_numpy(), strict=True)
     ]
     groups = data.groups(cells)
     mean = ("mean rank", *(f"{errors.rank(axis=1)[m].mean():.2f}" for m in methods), "--")
@@ -251,7 +258,8 @@ def _error_tables(item: StudyInput, data: _Settings, name: str) -> list[Table]:
             notes=(
                 "CLAIR is told nothing; every baseline is told the rank, the number of contaminated clients and the "
                 "noise. FMS: fast median subspace; STE: subspace-constrained Tyler; TGF: spectral method of Tian, Gu "
-                "and Feng; m. SVD: SVD after median centring; oracle: CLAIR's fit on the true set, not ranked.",
+                "and Feng; m. SVD: SVD after median centring; comb.: CLAIR's combined estimates, in which flagged "
+                "clients inform the rest; oracle: CLAIR's fit on the true set, not ranked.",
             ),
             size="tiny",
         )
@@ -286,11 +294,15 @@ def robustness_figure(item: StudyInput) -> Figure | None:
     axes[0].set(xlabel="P(exact set), oracle detection", ylabel="P(exact set), CLAIR")
     axes[0].legend(fontsize=6, frameon=False)
     if data.baselines:
-        _, difference, _ = _best(data)
-        error = data.of("mean refined_mse", Clair.name)
-        ratio = np.sort((error / (error + difference)).to_numpy(float))
-        axes[1].plot(ratio, np.arange(1, ratio.size + 1) / ratio.size, drawstyle="steps-post")
+        for method, words in ((Clair.name, "refined"), (CombinedClair.name, "combined")):
+            error = data.of("mean refined_mse", method)
+            if error.isna().all():
+                continue
+            _, difference, _ = _best(data, method)
+            ratio = np.sort((error / (error + difference)).to_numpy(float))
+            axes[1].plot(ratio, np.arange(1, ratio.size + 1) / ratio.size, drawstyle="steps-post", label=words)
         axes[1].axvline(1.0, color="0.4", linewidth=0.8)
+        axes[1].legend(fontsize=6, frameon=False)
         axes[1].set(
             xscale="log", xlabel="MSE of CLAIR over the best baseline's", ylabel="share of settings", ylim=(0, 1)
         )

@@ -8,6 +8,7 @@ them, and they are the unit in which harm is measured.
 from __future__ import annotations
 
 from simulations.baseline_methods import all_baselines
+from simulations.combined import CombinedClair
 from simulations.design import Cell, Method, Study
 from simulations.methods import Clair, OracleClair
 from simulations.regime_methods import NoDetection
@@ -21,6 +22,7 @@ SHARES = (0.15, 0.3, 0.45)
 NORMS = (0.125, 0.25, 0.5, 1.0, 2.0)
 METHODS: tuple[Method, ...] = (
     Clair(),
+    CombinedClair(),
     OracleClair(),
     NoDetection(),
     *(baseline for baseline in all_baselines() if baseline.method != "local_only"),

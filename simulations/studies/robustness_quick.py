@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from simulations.baseline_methods import all_baselines
 from simulations.design import Study, crossed
-from simulations.methods import Clair, OracleClair, OracleDetection, OracleSetTest
-from simulations.studies.robustness_grid import KINDS, MEASURES, grid_regime
+from simulations.studies.robustness_grid import KINDS, MEASURES, METHODS, grid_regime
 
 __all__ = ["STUDY"]
 
@@ -14,10 +13,10 @@ STUDY = Study(
     title="CLAIR without tuning against oracles and robust aggregators, a corner of the grid",
     cells=crossed(
         tuple(grid_regime(kind, scale, share, 0.2, 0.3) for kind, scale in KINDS for share in (0.3, 0.45)),
-        (Clair(), OracleDetection(), OracleSetTest(), OracleClair(), *all_baselines()),
+        (*METHODS, *all_baselines()),
     ),
     replications=5,
-    root_seed=20261204,
+    root_seed=20261214,
     aims="A quick look at robustness_grid.",
     estimands="As in robustness_grid.",
     measures=MEASURES,

@@ -10,6 +10,7 @@ from simulations.studies.robustness_quick import STUDY
 # Per method: probability of the exact set, sin Θ, mean squared error, in the first setting and in the others.
 FIRST = {
     "CLAIR": (0.5, 0.2, 2.0),
+    "CLAIR, combined": (0.5, 0.2, 0.4),
     "Oracle detection": (1.0, None, None),
     "Test on the true set": (0.9, 0.1, None),
     "Oracle CLAIR": (None, 0.1, 1.0),
@@ -17,6 +18,7 @@ FIRST = {
 }
 OTHERS = {
     "CLAIR": (1.0, 0.1, 1.0),
+    "CLAIR, combined": (1.0, 0.1, 0.9),
     "Oracle detection": (1.0, None, None),
     "Test on the true set": (1.0, 0.1, None),
     "Oracle CLAIR": (None, 0.1, 1.0),
@@ -31,6 +33,7 @@ def lines(error):
         values = FIRST if cell.regime == STUDY.cells[0].regime else OTHERS
         found = dict(zip(NAMES, values.get(label, (None, None, 9.0)), strict=True))
         own = dict(zip(NAMES, values["CLAIR"], strict=True))
+        combined = values["CLAIR, combined"][2]
         regime = {
             f"regime.{name}": getattr(cell.regime, name)
             for name in ("contamination", "contamination_scale", "common_scale", "share", "noise_scale")
@@ -43,6 +46,8 @@ def lines(error):
                 yield {**base, "measure": measure, "value": value}
                 if label != "CLAIR" and own[name] is not None:
                     yield {**base, "measure": f"{name} − CLAIR", "value": value - own[name]}
+                if label != "CLAIR, combined" and name == "refined_mse":
+                    yield {**base, "measure": "refined_mse − CLAIR, combined", "value": value - combined}
         if label == "CLAIR":
             yield {**base, "measure": "P(false_alarm)", "value": 0.25}
 
@@ -58,7 +63,8 @@ def test_criteria_count_what_they_state():
     n = len({cell.regime for cell in STUDY.cells})
     counts = [row[1:] for row in criteria.groups[0].rows]
     missed_once = (str(n), str(n - 1), "0", "1")
-    assert counts == [*[missed_once] * 4, ("1", "1", "--", "--")]
+    combined = [(str(n), str(n), "0", "0"), ("0", "0", "--", "--")]
+    assert counts == [*[missed_once] * 4, ("1", "1", "--", "--"), *combined]
     assert any("2 replications failed" in note for note in criteria.notes)
 
 
@@ -73,7 +79,7 @@ def test_every_setting_has_its_line_with_ratios_and_ranks():
     first = oracles.groups[0].rows[0]
     assert first[1:] == ("0.5000(10)", "1.0000(10)", "0.9000(10)", "0.2500(10)", "2.00", "2.00")
     own = errors.groups[0].rows[0]
-    assert (own[1], own[-2], own[-1]) == ("4.00/2", "1.00/1", "2.00")
+    assert (own[1], own[2], own[-2], own[-1]) == ("5.00/3", "1.00/1", "1.25/2", "2.50")
     assert errors.groups[-1].heading == "all settings"
     assert sum(len(group.rows) for group in errors.groups) == len({cell.regime for cell in STUDY.cells}) + 1
 
