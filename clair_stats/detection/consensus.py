@@ -16,7 +16,7 @@ import numpy as np
 from clair_stats.detection.calibration import Calibrated
 from clair_stats.detection.camps import equal_camps
 from clair_stats.detection.concentration import Kernel, best_groups, least_rank
-from clair_stats.detection.fixed_point import FAR_FROM_WHITE, Outcome, Tester, fixed_point
+from clair_stats.detection.fixed_point import Outcome, Tester, fixed_point
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import extended, reduce_panel
 from clair_stats.detection.shared_fit import SharedFit, fit_shared
@@ -28,6 +28,8 @@ __all__ = ["Consensus", "RankEvidence", "find_consensus"]
 
 # In 1,314 fits on the settings of the robustness studies the accepted group was the first or the second looked at.
 _CANDIDATES = 3
+# A residual up to this multiple of its noise edge may be a direction that the signs have missed.
+_NEAR_THE_EDGE = 1.5
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class _Search:
                 return current
             if best is None or size > int(best.collaborative_set.sum()):
                 best = current
-            if r == self._limit() and r < panel.shape[1] - 1 and size >= half and candidate.ratio <= FAR_FROM_WHITE:
+            if r == self._limit() and r < panel.shape[1] - 1 and size >= half and candidate.ratio <= _NEAR_THE_EDGE:
                 self._extend(candidate)
             r += 1
         if best is None:
@@ -169,11 +171,12 @@ class _Search:
         test = Tester(panel, rank, half=half, level=self.level, heterogeneity=self.heterogeneity, to_the_end=given)
         best: _Candidate | None = None
         for mask in best_groups(self.kernel, masks, rank, half=half, level=self.level, n_best=_CANDIDATES):
+            # Groups come largest first; one that shrank on its way does not end the search before a larger one.
+            if best is not None and best.white and best.votes >= max(half, int(mask.sum())):
+                break
             candidate = self._candidate(fixed_point(test, mask))
             if best is None or candidate.merit > best.merit:
                 best = candidate
-            if best.white and best.votes >= half:
-                break
         return best
 
     def _candidate(self, outcome: Outcome) -> _Candidate:

@@ -16,6 +16,7 @@ from clair_stats.detection.calibration import per_client_level
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import SharedFit
 from clair_stats.detection.whiteness import noise_edge
+from clair_stats.linalg import stack
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["SECOND_LOOK", "flagged_directions", "second_look", "suspicious_directions"]
@@ -42,8 +43,10 @@ def suspicious_directions(
     if ratio > 1.0:  # what makes the residual not white is looked along, also where φ̂² holds a part of it
         edge = min(edge, float(fit.eigenvalues[rank]) / ratio)
     found = [np.zeros((p, 0))]
+    if np.array_equal(members, fit.members):
+        found.append(fit.vectors[:, rank:][:, fit.eigenvalues[rank:] > edge])
     # Clients of the fit cannot leave more in one direction than the fit's own next eigenvalue.
-    if (members & ~fit.members).any() or fit.eigenvalues[rank] > edge:
+    elif (members & ~fit.members).any() or fit.eigenvalues[rank] > edge:
         found.append(_spikes(residual[members], edge))
     if not members.all():
         found.append(_shared_by(residual[~members], rank, panel.floor))
@@ -73,8 +76,8 @@ def _few(directions: FloatArray, rank: int) -> FloatArray:
 
 
 def _spikes(blocks: FloatArray, edge: float) -> FloatArray:
-    scatter = np.einsum("kiq,kjq->ij", blocks, blocks, optimize=True)
-    values, vectors = np.linalg.eigh(scatter)
+    tall = stack(blocks)
+    values, vectors = np.linalg.eigh(tall @ tall.T)
     return np.asarray(vectors[:, values > edge])
 
 

@@ -13,12 +13,12 @@ from clair_stats.detection.shared_fit import SharedFit, fit_shared, standardised
 from clair_stats.detection.whiteness import spike_ratio
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["FAR_FROM_WHITE", "Outcome", "Tester", "fixed_point"]
+__all__ = ["Outcome", "Tester", "fixed_point"]
 
 _MAX_STEPS = 30
-# A set with a residual this far above its noise edge is not followed any further: the rank is too small for it.  On
-# the way to an accepted set the largest ratio was 1.25 in 1,302 fits on the settings of the robustness studies.
-FAR_FROM_WHITE = 1.5
+# A set with a residual this far above its noise edge is not followed any further: the rank is too small for it.  The
+# first set of a path is given more room, since the search has only grown it approximately.
+_FAR_FROM_WHITE = (2.0, 1.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,13 @@ class Outcome:
     calibrated: Calibrated
     passed: BoolArray  # (K,)
     ratio: float  # largest residual eigenvalue over its noise edge
+    pruned: bool  # whether the second look turned somebody out
 
 
 class Tester:
     """Fits one rank on sets of clients and tests every client; remembers, since candidates often meet on their way.
 
-    Unless ``to_the_end``, a set far from white is looked at once and left: no set grown from it can be accepted.
+    Unless ``to_the_end``, a set far from white is looked at once and left, when turning clients out does not help.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class Tester:
             self._known[key] = self._test(members)
         return self._known[key]
 
-    def gives_up(self, outcome: Outcome) -> bool:
-        """Whether the set is not worth another step."""
-        return outcome.ratio > FAR_FROM_WHITE and not self.to_the_end
+    def gives_up(self, outcome: Outcome, *, first: bool) -> bool:
+        """Whether the set is not worth another step: far from white, and nobody to blame it on."""
+        far = outcome.ratio > _FAR_FROM_WHITE[0 if first else 1]
+        return far and not outcome.pruned and not self.to_the_end
 
     def _test(self, members: BoolArray) -> Outcome:
         """Fit and test.
@@ -68,8 +70,8 @@ class Tester:
         residuals = standardised_residuals(panel, fit)
         calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity, residuals=residuals)
         passed: BoolArray = ~(calibrated.p_values < alpha)
-        first = Outcome(fit, calibrated, passed, ratio)
-        if passed.sum() < self.half or self.gives_up(first):
+        first = Outcome(fit, calibrated, passed, ratio, False)
+        if passed.sum() < self.half:
             return first
         directions = suspicious_directions(panel, fit, residuals.blocks, passed, calibrated.noise, ratio=ratio)
         if directions.shape[1] == 0:
@@ -80,7 +82,8 @@ class Tester:
         both = passed & ~(p_along < alpha)
         if both.sum() < self.half:
             return first
-        return Outcome(fit, calibrated.tightened(np.where(p_along < alpha, p_along, 1.0), excess), both, ratio)
+        tightened = calibrated.tightened(np.where(p_along < alpha, p_along, 1.0), excess)
+        return Outcome(fit, tightened, both, ratio, bool((both != passed).any()))
 
 
 def fixed_point(test: Tester, start: BoolArray) -> Outcome:
@@ -93,7 +96,7 @@ def fixed_point(test: Tester, start: BoolArray) -> Outcome:
     seen: dict[bytes, BoolArray] = {}
     while True:
         outcome = test(members)
-        if test.gives_up(outcome):
+        if test.gives_up(outcome, first=not seen):
             return outcome
         passed = outcome.passed
         following = passed if passed.sum() >= test.half else _nearest(outcome.calibrated.statistics, test.half)

@@ -7,9 +7,11 @@ common variance φ², and the common component enters it with the design weight 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from clair_stats.linalg import entrywise_median
 from clair_stats.records import ClientEstimates, FloatArray
 
 __all__ = ["Panel", "make_panel"]
@@ -29,6 +31,23 @@ class Panel:
     noise: float | None  # φ when known, None when it has to be estimated
     floor: float  # smallest noise level told apart from rounding, on the scale of the Y_k
     energies: FloatArray  # (K,), ‖Y_k‖_F²
+
+    @cached_property
+    def moments(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Robust centre M₀ (p, q), shifted blocks Y_k − c_kM₀ (K, pq) and their scatters (K, p²), formed once.
+
+        Fits on many sets of clients are sums over these.  None for tall blocks, where K p² numbers are too many.
+        """
+        n_clients, p, q = self.blocks.shape
+        if p > 4 * q:
+            return None
+        if self.common_component:
+            center = entrywise_median(self.blocks / self.design[:, None, None])
+            shifted = self.blocks - self.design[:, None, None] * center
+        else:
+            center, shifted = np.zeros((p, q)), self.blocks
+        scatters = shifted @ shifted.transpose(0, 2, 1)
+        return center, shifted.reshape(n_clients, -1), scatters.reshape(n_clients, -1)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -13,7 +13,15 @@ import numpy as np
 from clair_stats.detection.panel import Panel
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Residuals", "SharedFit", "centered_blocks", "fit_shared", "given_fit", "standardised_residuals"]
+__all__ = [
+    "Residuals",
+    "SharedFit",
+    "center_and_scatter",
+    "centered_blocks",
+    "fit_shared",
+    "given_fit",
+    "standardised_residuals",
+]
 
 # A direction of a client's own coefficients whose leverage exceeds this is fitted by that client alone.
 _FULL_LEVERAGE = 1.0 - 1e-6
@@ -27,6 +35,7 @@ class SharedFit:
     common: FloatArray  # (p, q), scale of the X_k
     members: BoolArray  # (K,), clients in the fit; all False when basis and common were given
     eigenvalues: FloatArray  # (p,), descending, of the scatter of the members; empty when given
+    vectors: FloatArray  # (p, p), its eigenvectors, of which the basis are the first; empty when given
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,30 +50,53 @@ class Residuals:
 
 def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
     """Weighted least squares on ``members``."""
-    blocks, design = panel.blocks[members], panel.design[members]
-    p, q = blocks.shape[1:]
-    if panel.common_component:
-        common = np.tensordot(design, blocks, axes=1) / float(design @ design)
-        blocks = blocks - design[:, None, None] * common
-    else:
-        common = np.zeros((p, q))
-    tall = blocks.transpose(1, 0, 2).reshape(p, -1)
+    common, scatter = center_and_scatter(panel, members)
+    values, vectors = np.linalg.eigh(scatter)
+    values, vectors = values[::-1], vectors[:, ::-1]
     # Singular vectors of the stack, not eigenvectors of its square, when noise is near rounding: squaring would lose
     # every direction below 1e-8 of the largest.  The Gram route is ten times faster and exact enough otherwise.
-    values, vectors = np.linalg.eigh(tall @ tall.T)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    if rank and rank < p and values[rank] < 1e-12 * values[0]:
-        vectors, singular, _ = np.linalg.svd(tall, full_matrices=tall.shape[1] < p)
-        values = np.zeros(p)
+    if rank and rank < values.size and values[rank] < 1e-12 * values[0]:
+        common, tall = _stacked(panel, members)
+        vectors, singular, _ = np.linalg.svd(tall, full_matrices=tall.shape[1] < values.size)
+        values = np.zeros(values.size)
         values[: singular.size] = singular**2
     return SharedFit(
-        np.ascontiguousarray(vectors[:, :rank]), common, members.copy(), np.asarray(np.maximum(values, 0.0))
+        np.ascontiguousarray(vectors[:, :rank]), common, members.copy(), np.asarray(np.maximum(values, 0.0)), vectors
     )
+
+
+def center_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Common component (p, q) of the members and the scatter (p, p) of Y_k − c_kM over them.
+
+    As sums over clients where the panel has their moments: then many sets cost little more than one.
+    """
+    if panel.moments is None:
+        common, tall = _stacked(panel, members)
+        return common, tall @ tall.T
+    center, shifted, scatters = panel.moments
+    _, p, q = panel.shape
+    weights = members.astype(np.float64)
+    scatter = (weights @ scatters).reshape(p, p)
+    if not panel.common_component:
+        return center, scatter
+    mass = float(weights @ panel.design**2)
+    shift = ((weights * panel.design) @ shifted).reshape(p, q) / mass
+    return center + shift, scatter - mass * (shift @ shift.T)
+
+
+def _stacked(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Common component of the members, and their blocks about it side by side."""
+    blocks, design = panel.blocks[members], panel.design[members]
+    p, q = blocks.shape[1:]
+    if not panel.common_component:
+        return np.zeros((p, q)), blocks.transpose(1, 0, 2).reshape(p, -1)
+    common = np.tensordot(design, blocks, axes=1) / float(design @ design)
+    return common, (blocks - design[:, None, None] * common).transpose(1, 0, 2).reshape(p, -1)
 
 
 def given_fit(panel: Panel, basis: FloatArray, common: FloatArray) -> SharedFit:
     """Wrap a basis and common component that owe nothing to these clients."""
-    return SharedFit(basis, common, np.zeros(panel.shape[0], dtype=np.bool_), np.zeros(0))
+    return SharedFit(basis, common, np.zeros(panel.shape[0], dtype=np.bool_), np.zeros(0), np.zeros((0, 0)))
 
 
 def centered_blocks(panel: Panel, fit: SharedFit) -> FloatArray:

@@ -17,6 +17,7 @@ __all__ = ["random_subsets", "starting_subsets"]
 _ALL_SPOILT = 1e-4
 _MOST_STARTS = 300
 _LARGER_STARTS = (10, 5)
+_UNEQUAL = 2.0
 # The search draws its subsets from this fixed stream: the same data give the same answer, and no caller's generator
 # is touched.
 _SEARCH_SEED = 20_260_521
@@ -24,7 +25,18 @@ _SEARCH_SEED = 20_260_521
 
 def starting_subsets(panel: Panel, rank: int) -> BoolArray:
     """Masks (N, K) for a rank; the same ones for every rank that needs subsets of the same size."""
-    return random_subsets(panel.shape[0], _subset_sizes(panel, rank), np.random.default_rng(_SEARCH_SEED))
+    generator = np.random.default_rng(_SEARCH_SEED)
+    n_clients, sizes = panel.shape[0], _subset_sizes(panel, rank)
+    masks = random_subsets(n_clients, sizes, generator)
+    if panel.scales.max() <= _UNEQUAL * panel.scales.min():
+        return masks
+    # A start needs benign clients that are precise as well.  As many again from the more precise half: from it alone
+    # would be an invitation to claim a small σ_k.
+    precise = np.flatnonzero(panel.scales <= np.median(panel.scales))
+    among = random_subsets(precise.size, {min(size, precise.size): n for size, n in sizes.items()}, generator)
+    more = np.zeros((len(among), n_clients), dtype=np.bool_)
+    more[:, precise] = among
+    return np.concatenate([masks, more])
 
 
 def _subset_sizes(panel: Panel, rank: int) -> dict[int, int]:

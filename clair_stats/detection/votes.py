@@ -8,15 +8,12 @@ direction that is not is the price of those few, and they do not vote (docs/deri
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from scipy import special
 
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, centered_blocks, fit_shared
+from clair_stats.detection.shared_fit import SharedFit, center_and_scatter, centered_blocks
 from clair_stats.detection.whiteness import spike_ratio
-from clair_stats.linalg import project_off, stack
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["count_votes"]
@@ -53,11 +50,11 @@ def _still_there(panel: Panel, others: FloatArray, rest: BoolArray) -> bool:
     Granted as they are, not refitted: a subspace that is one dimension too large would otherwise use the spare one for
     the direction in question, and every direction would look bought.
     """
-    fit = fit_shared(panel, rest, 0)
-    left = project_off(others, centered_blocks(panel, fit)[rest])
-    tall = stack(left)
-    values = np.maximum(np.linalg.eigvalsh(tall @ tall.T)[::-1], 0.0)
+    common, scatter = center_and_scatter(panel, rest)
+    off = np.eye(len(scatter)) - others @ others.T
+    values = np.maximum(np.linalg.eigvalsh(off @ scatter @ off)[::-1], 0.0)
     # The granted directions are the smallest eigenvalues, exactly 0; the others are those of a fit of that rank.
     granted = others.shape[1]
     order = np.concatenate([np.zeros(granted), values[: values.size - granted]])
-    return spike_ratio(panel, replace(fit, basis=others, eigenvalues=order), tracy_widom=_TRACY_WIDOM) > 1.0
+    fit = SharedFit(others, common, rest, order, np.zeros((0, 0)))
+    return spike_ratio(panel, fit, tracy_widom=_TRACY_WIDOM) > 1.0
