@@ -36,13 +36,17 @@ def equal_camps(kernel: Kernel, rank: int, level: float) -> tuple[BoolArray, ...
 
 
 def _agrees(panel: Panel, group: BoolArray, rank: int, level: float) -> bool:
-    """Whether these clients are consistent and white on their own at some rank up to ``rank``."""
+    """Whether these clients are consistent and white on their own at some rank up to ``rank``, without the others.
+
+    Most of the others have to fail against the fit on the group.  Two halves of one benign set pass: each may show a
+    direction less than both together, but it does not tell them apart.
+    """
     alpha = per_client_level(level, panel.shape[0])
     for r in range(rank + 1):
         if r and (int(group.sum()) - int(panel.common_component)) * panel.shape[2] <= r:
             return False
         fit = fit_shared(panel, group, r)
-        calibrated = calibrate(panel, fit, level=level)
-        if spike_ratio(panel, fit) <= 1.0 and not (calibrated.p_values[group] < alpha).any():
-            return True
+        rejected = calibrate(panel, fit, level=level).p_values < alpha
+        if spike_ratio(panel, fit) <= 1.0 and not rejected[group].any():
+            return 2 * int(rejected[~group].sum()) > int((~group).sum())
     return False
