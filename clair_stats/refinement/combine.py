@@ -4,7 +4,8 @@ A client can be contaminated in two directions out of forty and tell the truth i
 ignores it altogether.  Here the mean of the flagged clients enters the common component with the weight that Stein's
 estimate of its error allows (Green and Strawderman, JASA 86(416), 1991: an unbiased and a possibly biased estimator),
 once along the directions that flagged clients have in common and once off them.  Whatever the flagged clients hold, the
-expected error is no larger than that of the average over the collaborative set; the weight goes to 0 as they move away.
+expected error is no larger than that of the average over the collaborative set (Proposition "combination" says under
+which conditions); the weight goes to 0 as they move away.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from clair_stats.linalg import orthonormal_basis, project_off, project_on, stack
+from clair_stats.linalg import block_norms, project_off, project_on, stack
 from clair_stats.records import BoolArray, ClientEstimates, Combination, FloatArray, as_client_estimates
 from clair_stats.refinement.refine import refine
 
@@ -21,6 +22,8 @@ __all__ = ["combine"]
 
 # A flagged client informs the subspace only when its own part inside stands out of noise; pure noise would blur it.
 _STANDS_OUT = 1e-3
+# Directions are orthonormal; what is left of one inside the subspace is rounding.
+_ROUNDING = 1e-6
 
 
 def combine(
@@ -56,14 +59,18 @@ def combine(
     Raises
     ------
     ValueError
-        Wrong shapes, nobody in the set, no noise scales, a level outside (0, 1).
+        Wrong shapes, nobody in the set, no noise scales or some of them 0, directions that are not finite, a level
+        outside (0, 1).
 
     Notes
     -----
-    With X̄ the precision-weighted mean of the set, v its variance per entry, F the mean of the flagged clients with
-    precisions 1/max(σ_k², residual variance of k), all off the subspace, each part g of dimension d_g has the centre
-    X̄_g + min(1, (d_g − 2) v/‖F_g − X̄_g‖²)(F_g − X̄_g).  A flagged client's own estimate is drawn towards X̄_g by
-    min(1, (d_g − 2) σ_k²/‖X_k,g − X̄_g‖²).  Parts of fewer than three entries are left alone.
+    With X̄ the precision-weighted mean of the set, v its variance per entry, F the mean of the n flagged clients with
+    precisions 1/max(σ_k², residual variance of k), all off the subspace, each part g has the centre
+    X̄_g + min(1, a_g v/‖F_g − X̄_g‖²)(F_g − X̄_g), a_g = f − 2, for n > 1 not above 2(f − 4) − (n + 1)/4: F leans on X̄
+    through the precisions, and that costs no more than this.  f is the number of entries, sq along the directions;
+    off them (p − r − s)(q − s), since directions that were found in F − X̄ have fitted the rest of its noise.
+    A flagged client's own estimate is drawn towards X̄_g by min(1, (f_k − 2) σ_k²/‖X_k,g − X̄_g‖²), f_k = sq and
+    (p − r − s)(q − s/n).  Parts of fewer than three entries are left alone.
     """
     record = as_client_estimates(estimates)
     blocks = record.dense()
@@ -84,62 +91,75 @@ def combine(
     frame = np.zeros((p, 0)) if directions is None else np.asarray(directions, dtype=np.float64)
     if frame.ndim != 2 or frame.shape[0] != p:
         raise ValueError(f"directions: shape {frame.shape}; give p × s with p = {p}")
+    if not np.isfinite(frame).all():
+        raise ValueError("directions: some entries are NaN or infinite; give orthonormal columns")
     frame = _outside(refined.basis, frame)
     if exact or members.all():
         shares = np.stack([refined.weights, refined.weights])
         return Combination(refined.estimates, refined.basis, refined.center, frame, shares, np.zeros_like(members))
-    informing = _informing(blocks, refined.basis, refined.center, members, sigma, frame, level)
     subspace = refined.basis
+    informing, said = _informing(blocks - refined.center, subspace, members, sigma, frame, level)
     if informing.any():
-        subspace = _refitted(blocks, refined.center, members, informing, weights, frame, subspace.shape[1])
+        subspace = _refitted(blocks - refined.center, said, members, informing, weights, frame, subspace.shape[1])
         frame = _outside(subspace, frame)
     return _combined(blocks, refined.center, subspace, members, informing, sigma, frame)
 
 
 def _outside(basis: FloatArray, directions: FloatArray) -> FloatArray:
     """Orthonormal basis of the directions' part off the subspace."""
-    if directions.shape[1] == 0:
-        return directions
-    return orthonormal_basis(project_off(basis, directions), relative_tolerance=1e-6)
+    left, sines, _ = np.linalg.svd(project_off(basis, directions), full_matrices=False)
+    return np.ascontiguousarray(left[:, sines > _ROUNDING])
 
 
 def _informing(
-    blocks: FloatArray,
+    centered: FloatArray,
     basis: FloatArray,
-    center: FloatArray,
     members: BoolArray,
     sigma: FloatArray,
     directions: FloatArray,
     level: float,
-) -> BoolArray:
-    """Flagged clients that are benign but for the directions and have something to say about the subspace."""
-    _, p, q = blocks.shape
+) -> tuple[BoolArray, FloatArray]:
+    """Flagged clients that are benign but for the directions and have something to say about the subspace; their say.
+
+    A direction that contamination takes is not quite orthogonal to the fitted subspace.  What moves inside it with the
+    entries along the directions, by least squares, is contamination and no word about the subspace.
+    """
+    _, p, q = centered.shape
     rank, n_directions = basis.shape[1], directions.shape[1]
-    if rank == 0 or n_directions == 0:
-        return np.zeros_like(members)
-    centered = blocks - center
-    inside = basis.T @ centered
-    left = project_off(directions, centered - basis @ inside)
-    variance = sigma**2 + 1.0 / float(np.sum(1.0 / sigma[members] ** 2))
+    inside, along = basis.T @ centered, directions.T @ centered
+    left = centered - basis @ inside - directions @ along
+    scale = np.hypot(sigma, _mean_scale(sigma[members]))
     alpha = -np.expm1(np.log1p(-level) / members.size)
-    quiet = np.einsum("kij,kij->k", left, left) <= variance * special.chdtri((p - rank - n_directions) * q, alpha)
-    loud = np.einsum("kij,kij->k", inside, inside) > variance * special.chdtri(rank * q, _STANDS_OUT)
-    return np.asarray(~members & quiet & loud)
+    critical = special.chdtri((p - rank - n_directions) * q, alpha)
+    quiet = np.asarray(~members & (block_norms(left) <= scale * np.sqrt(critical)))
+    if rank == 0 or n_directions == 0 or not quiet.any():
+        return np.zeros_like(members), centered
+    inside -= np.linalg.lstsq(stack(along[quiet]).T, stack(inside[quiet]).T)[0].T @ along
+    loud = block_norms(inside) > scale * np.sqrt(special.chdtri(rank * q, _STANDS_OUT))
+    return quiet & loud, left + basis @ inside
+
+
+def _mean_scale(sigma: FloatArray) -> float:
+    """√v, standard deviation of one entry of the precision-weighted mean; ratios first, since σ² may underflow."""
+    return float(sigma.min() / np.sqrt(np.sum((sigma.min() / sigma) ** 2)))
 
 
 def _refitted(
-    blocks: FloatArray,
-    center: FloatArray,
+    centered: FloatArray,
+    said: FloatArray,
     members: BoolArray,
     informing: BoolArray,
     weights: FloatArray,
     directions: FloatArray,
     rank: int,
 ) -> FloatArray:
-    """The subspace from members and, off the directions, informing clients."""
-    scaled = np.sqrt(weights)[:, None, None] * (blocks - center)
-    together = np.concatenate([scaled[members], project_off(directions, scaled[informing])])
-    tall = stack(together)
+    """The subspace from members and, off the directions, informing clients, each part about its own mean."""
+    along = project_on(directions, centered)
+    everyone = members | informing
+    off = np.where(members[:, None, None], centered - along, said)
+    off -= np.average(off[everyone], axis=0, weights=weights[everyone])
+    fitted = np.where(members[:, None, None], off + along, off)[everyone]
+    tall = stack(np.sqrt(weights[everyone])[:, None, None] * fitted)
     return np.ascontiguousarray(np.linalg.eigh(tall @ tall.T)[1][:, -rank:][:, ::-1])
 
 
@@ -153,33 +173,45 @@ def _combined(
     directions: FloatArray,
 ) -> Combination:
     flagged = ~members
-    precisions = 1.0 / sigma[members] ** 2
-    variance = 1.0 / float(precisions.sum())
+    precisions = (sigma.min() / sigma[members]) ** 2
     residual = project_off(basis, blocks - mean)
     along = project_on(directions, residual)
     q, n_directions = blocks.shape[2], directions.shape[1]
     off = blocks.shape[1] - basis.shape[1] - n_directions
+    n_flagged = int(flagged.sum())
+    # Directions found in the gap have fitted part of its noise: off them s columns of q, s/n of a single client's.
+    parts = (
+        (along, n_directions * q, n_directions * q, n_directions * q),
+        (residual - along, off * q, off * (q - n_directions), off * (q - n_directions / n_flagged)),
+    )
     center, own = mean.copy(), blocks[flagged].copy()
     shares = np.zeros((2, members.size))
-    for row, (part, dimension) in enumerate(((along, n_directions * q), (residual - along, off * q))):
-        shares[row, members] = precisions * variance
+    for row, (part, dimension, free, own_free) in enumerate(parts):
+        shares[row, members] = precisions / precisions.sum()
         if dimension < 3:
             continue
-        energies = np.einsum("kij,kij->k", part[flagged], part[flagged])
-        trust = 1.0 / np.maximum(energies / dimension, sigma[flagged] ** 2)
+        sizes = block_norms(part[flagged])
+        spread = np.maximum(sizes / np.sqrt(dimension), sigma[flagged])
+        trust = (spread.min() / spread) ** 2
         trust /= trust.sum()
         gap = np.tensordot(trust, part[flagged], axes=1)
-        share = _stein(dimension, variance, np.array([np.sum(gap**2)]))[0]
+        share = float(_stein(_reach(free, n_flagged), _mean_scale(sigma[members]), block_norms(gap[None]))[0])
         center += share * gap
         shares[row] *= 1.0 - share
         shares[row, flagged] = share * trust
-        own -= _stein(dimension, sigma[flagged] ** 2, energies)[:, None, None] * part[flagged]
+        own -= _stein(max(0.0, own_free - 2.0), sigma[flagged], sizes)[:, None, None] * part[flagged]
     combined = blocks - project_off(basis, blocks - center)
     combined[flagged] = own
     return Combination(combined, basis, center, directions, shares, informing)
 
 
-def _stein(dimension: int, variance: float | FloatArray, energy: FloatArray) -> FloatArray:
-    """min(1, (d − 2) v / ‖·‖²): how far to go towards the other estimate."""
-    tiny = np.finfo(float).tiny
-    return np.asarray(np.minimum(1.0, (dimension - 2) * variance / np.maximum(energy, tiny)))
+def _reach(dimension: int, n_flagged: int) -> float:
+    """a, the multiple of v in the weight: that of James and Stein, less in few entries, where F leans on X̄ too much."""
+    leaning = 0.0 if n_flagged == 1 else 2.0 + (n_flagged + 1) / 8.0
+    return max(0.0, min(dimension - 2.0, 2.0 * (dimension - 2.0 - leaning)))
+
+
+def _stein(reach: float, scale: float | FloatArray, size: FloatArray) -> FloatArray:
+    """min(1, a σ²/‖·‖²): how far to go towards the other estimate; never further than √a σ."""
+    longest = np.sqrt(reach) * scale
+    return np.asarray((longest / np.maximum(np.maximum(size, longest), np.finfo(float).tiny)) ** 2)
