@@ -64,12 +64,12 @@ def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, leve
 
 
 def least_rank(kernel: Kernel, starts: BoolArray, *, heterogeneity: float = 0.0) -> int:
-    """No group that holds one of the starts (N, K) can have a white residual at a smaller rank.
+    """The smallest rank at which some start (N, K) agrees with itself up to noise.
 
-    The residual of the clients of a start about any subspace and centre is at least their own scatter beyond its r
-    leading eigenvalues.  Where that stands out of noise for every start, and one of them is all benign (the number of
-    starts sees to that), the rank is too small.  Noise is taken from what clients leave outside the common directions,
-    by the median, which errs upward: towards a smaller rank.
+    The residual of benign clients about the true subspace and centre is noise, so the eigenvalue r + 1 of their scatter
+    about their own mean is at most the largest one of noise (Courant–Fischer).  Where it stands out for every start,
+    and one of them is all benign (the number of starts sees to that), the rank is too small.  The noise is taken from
+    what clients leave outside the common directions, by the median, which errs upward: towards a smaller rank.
     """
     panel, size = kernel.panel, int(kernel.size)
     _, p, q = panel.shape
