@@ -135,7 +135,8 @@ class _Search:
                 return current
             if best is None or size > int(best.collaborative_set.sum()):
                 best = current
-            if r == self._limit() and r < panel.shape[1] - 1 and size >= half and candidate.ratio <= _NEAR_THE_EDGE:
+            near = 1.0 < candidate.ratio <= _NEAR_THE_EDGE
+            if r == self._limit() and r < panel.shape[1] - 1 and size >= half and near:
                 self._extend(candidate)
             r += 1
         if best is None:
@@ -183,6 +184,6 @@ class _Search:
         fit, calibrated, members = outcome.fit, outcome.calibrated, outcome.passed
         votes = int(members.sum())
         # Votes decide where the rank could be accepted; elsewhere counting them would cost as much as the fit.
-        if outcome.ratio <= 1.0 or self.rank is not None:
+        if outcome.white or self.rank is not None:
             votes = count_votes(self.panel, fit, members, calibrated.noise)
         return _Candidate(fit, calibrated, members, votes, outcome.ratio)

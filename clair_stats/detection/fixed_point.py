@@ -31,6 +31,11 @@ class Outcome:
     ratio: float  # largest residual eigenvalue over its noise edge
     pruned: bool  # whether the second look turned somebody out
 
+    @property
+    def white(self) -> bool:
+        """Whether the residual of the set is noise."""
+        return self.ratio <= 1.0
+
 
 class Tester:
     """Fits one rank on sets of clients and tests every client; remembers, since candidates often meet on their way.
@@ -89,8 +94,9 @@ class Tester:
 def fixed_point(test: Tester, start: BoolArray) -> Outcome:
     """Fit, test, keep those that pass; never below half the clients.
 
-    The set is a fixed point when it repeats itself.  A cycle is left at its largest set, and the number of steps is
-    bounded, so the loop cannot run on; refilling to h keeps it from collapsing onto a few clients that fit each other.
+    The set is a fixed point when it repeats itself.  A cycle is left at its largest set with a white residual, and the
+    number of steps is bounded, so the loop cannot run on; refilling to h keeps it from collapsing onto a few clients
+    that fit each other.
     """
     members = start
     seen: dict[bytes, BoolArray] = {}
@@ -102,9 +108,9 @@ def fixed_point(test: Tester, start: BoolArray) -> Outcome:
         following = passed if passed.sum() >= test.half else _nearest(outcome.calibrated.statistics, test.half)
         if np.array_equal(following, members) or len(seen) >= _MAX_STEPS:
             return outcome
-        if following.tobytes() in seen:
-            return test(max(seen.values(), key=lambda m: int(m.sum())))
         seen[members.tobytes()] = members
+        if following.tobytes() in seen:
+            return max((test(m) for m in seen.values()), key=lambda o: (o.white, int(o.fit.members.sum())))
         members = following
 
 
