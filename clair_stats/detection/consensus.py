@@ -168,8 +168,10 @@ class _Search:
         if rank and (half - int(panel.common_component)) * panel.shape[2] <= rank:
             return None
         masks = self._starts(rank) if everything else self.given
-        given = self.rank is not None  # then whiteness does not decide
-        test = Tester(panel, rank, half=half, level=self.level, heterogeneity=self.heterogeneity, to_the_end=given)
+        # Where the rank is given whiteness does not decide; where scales are unequal one precise client too many makes
+        # an otherwise right set look far from white.
+        to_the_end = self.rank is not None or panel.unequal_scales
+        test = Tester(panel, rank, half=half, level=self.level, heterogeneity=self.heterogeneity, to_the_end=to_the_end)
         best: _Candidate | None = None
         for mask in best_groups(self.kernel, masks, rank, half=half, level=self.level, n_best=_CANDIDATES):
             # Groups come largest first; one that shrank on its way does not end the search before a larger one.

@@ -19,6 +19,7 @@ __all__ = ["Panel", "make_panel"]
 # Residuals below this multiple of the typical entry are rounding, not noise: products and projections of well-scaled
 # float64 blocks are exact to about 1e-14 of their largest part.
 _ROUNDING = 1e-11
+_UNEQUAL = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,11 @@ class Panel:
         """(K, p, q)."""
         n_clients, p, q = self.blocks.shape
         return n_clients, p, q
+
+    @property
+    def unequal_scales(self) -> bool:
+        """Whether some clients are so much more precise than others that a search has to look at them apart."""
+        return bool(self.scales.max() > _UNEQUAL * self.scales.min())
 
     @property
     def common_component(self) -> bool:

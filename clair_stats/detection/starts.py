@@ -17,7 +17,6 @@ __all__ = ["random_subsets", "starting_subsets"]
 _ALL_SPOILT = 1e-4
 _MOST_STARTS = 300
 _LARGER_STARTS = (10, 5)
-_UNEQUAL = 2.0
 # The search draws its subsets from this fixed stream: the same data give the same answer, and no caller's generator
 # is touched.
 _SEARCH_SEED = 20_260_521
@@ -28,7 +27,7 @@ def starting_subsets(panel: Panel, rank: int) -> BoolArray:
     generator = np.random.default_rng(_SEARCH_SEED)
     n_clients, sizes = panel.shape[0], _subset_sizes(panel, rank)
     masks = random_subsets(n_clients, sizes, generator)
-    if panel.scales.max() <= _UNEQUAL * panel.scales.min():
+    if not panel.unequal_scales:
         return masks
     # A start needs benign clients that are precise as well.  As many again from the more precise half: from it alone
     # would be an invitation to claim a small σ_k.
