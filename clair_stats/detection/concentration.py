@@ -25,6 +25,7 @@ __all__ = ["Kernel", "best_groups", "least_rank"]
 _HALF_STEPS = 3
 _GROWTH_STEPS = 3
 _SAME_BASIN = 0.85
+_OTHER_GROUP = 0.5
 
 
 def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, level: float, n_best: int) -> BoolArray:
@@ -36,7 +37,7 @@ def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, leve
     Returns
     -------
     array, shape (≤ n_best, K) of bool
-        Distinct groups with white residual, largest first; one group when none is white.
+        Distinct groups with white residual, largest first; one group, with unequal scales two, when none is white.
     """
     panel = kernel.panel
     _, p, q = panel.shape
@@ -58,9 +59,13 @@ def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, leve
     residuals, left = fits.residuals(masks)
     sizes = masks.sum(axis=1)
     edges = {n: noise_edge(p - rank, (n - int(panel.common_component)) * q - rank) for n in set(sizes.tolist())}
-    white = left <= fits.variance(masks, residuals) * np.array([edges[n] for n in sizes.tolist()])
+    ratios = left / (fits.variance(masks, residuals) * np.array([edges[n] for n in sizes.tolist()]))
+    white = ratios <= 1.0
     order = np.lexsort((-sizes, ~white))
-    return _basins(masks[order], max(1, min(n_best, int(white.sum()))))
+    if white.any() or not panel.unequal_scales:
+        return _basins(masks[order], max(1, min(n_best, int(white.sum()))), _SAME_BASIN)
+    # A few precise clients of the wrong kind spoil even the right group: the whitest group, and the whitest other one.
+    return _basins(masks[np.argsort(ratios, kind="stable")], min(n_best, 2), _OTHER_GROUP)
 
 
 def least_rank(kernel: Kernel, starts: BoolArray, *, heterogeneity: float = 0.0) -> int:
@@ -95,7 +100,7 @@ def least_rank(kernel: Kernel, starts: BoolArray, *, heterogeneity: float = 0.0)
     return size
 
 
-def _basins(masks: BoolArray, count: int) -> BoolArray:
+def _basins(masks: BoolArray, count: int, same: float) -> BoolArray:
     """The first ``count`` masks, leaving out any that is nearly equal to an earlier one (Jaccard index)."""
     chosen = [0]
     counts = masks.astype(np.float64)
@@ -103,7 +108,7 @@ def _basins(masks: BoolArray, count: int) -> BoolArray:
         if len(chosen) == count:
             break
         common = counts[chosen] @ counts[i]
-        if (common < _SAME_BASIN * (counts[chosen].sum(axis=1) + counts[i].sum() - common)).all():
+        if (common < same * (counts[chosen].sum(axis=1) + counts[i].sum() - common)).all():
             chosen.append(i)
     return masks[chosen]
 
