@@ -13,7 +13,15 @@ import numpy as np
 from clair_stats.detection.panel import Panel
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Residuals", "SharedFit", "centered_blocks", "fit_shared", "given_fit", "standardised_residuals"]
+__all__ = [
+    "Residuals",
+    "SharedFit",
+    "centered_blocks",
+    "fit_shared",
+    "given_fit",
+    "hat_blocks",
+    "standardised_residuals",
+]
 
 # A direction of a client's own coefficients whose leverage exceeds this is fitted by that client alone.
 _FULL_LEVERAGE = 1.0 - 1e-6
@@ -75,7 +83,8 @@ def centered_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
 def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     """Residual energies corrected for what each client itself contributed to the fit.
 
-    T_k/φ² is χ² with ``degrees`` degrees of freedom to first order in the noise (docs/derivations/detection.md).
+    T_k/φ² is χ² with ``degrees`` degrees of freedom to first order in the noise (docs/derivations/detection.md); with
+    covariances of the errors T_k is the trace of section 7 there.
     """
     n_clients, p, q = panel.shape
     rank = fit.basis.shape[1]
@@ -83,6 +92,11 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     inside = fit.basis.T @ centered  # (K, r, q)
     residual = centered - fit.basis @ inside
     raw = np.einsum("kij,kij->k", residual, residual)
+    if panel.covariances is not None:
+        between, precision = panel.covariances.off_subspace(residual, fit.basis)
+        hat = hat_blocks(panel, fit)
+        statistics, columns = panel.covariances.standardised(between, precision, hat, fit.members)
+        return Residuals(residual, raw, statistics, (p - rank) * columns)
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
@@ -111,3 +125,20 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
         np.maximum(standardised, 0.0),
         degrees - (p - rank) * full.sum(axis=1),
     )
+
+
+def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
+    """H_kk = c_k²/Σc² I + B_kB_kᵀ of every client in the linearised fit, shape (K, q, q); 0 for a given fit."""
+    n_clients, _, q = panel.shape
+    hat = np.zeros((n_clients, q, q))
+    members = fit.members
+    if members.any() and panel.common_component:
+        share = panel.design**2 / float(np.sum(panel.design[members] ** 2))
+        hat += share[:, None, None] * np.eye(q)
+    if members.any() and fit.basis.shape[1]:
+        inside = fit.basis.T @ centered_blocks(panel, fit)
+        values, vectors = np.linalg.eigh(np.einsum("kiq,kjq->ij", inside[members], inside[members]))
+        keep = values > 1e-12 * values[-1]
+        rows = (vectors[:, keep] / np.sqrt(values[keep])).T @ inside
+        hat += rows.transpose(0, 2, 1) @ rows
+    return hat
