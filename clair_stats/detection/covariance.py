@@ -109,6 +109,8 @@ class ErrorCovariances:
 
         ``shift`` is a tolerated ‖H_k‖_F² on the scale of the Y_k: non-centrality is at most that times the stiffness.
         """
+        if n_rows == 0:  # the whole space is shared: nothing to test
+            return np.ones(statistics.shape), np.ones(statistics.shape)
         shift = shift * self.stiffness
         rows = np.full(n_columns.shape, float(n_rows))
         if self.degrees is None:

@@ -348,3 +348,10 @@ def test_a_client_that_fits_a_direction_alone_loses_its_degrees_of_freedom():
     residuals = standardised_residuals(panel, fit_shared(panel, only, 2))
     assert residuals.degrees[0] == 4 * 1
     assert np.isfinite(residuals.standardised).all()
+
+
+def test_nothing_is_tested_where_the_whole_space_is_shared():
+    record, *_ = regression(np.random.default_rng(11), **SMALL, observations=20)
+    model = CLAIR(rank=6).fit(record)
+    np.testing.assert_array_equal(model.p_values_, 1.0)
+    assert model.collaborative_set_.all()
