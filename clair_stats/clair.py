@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from clair_stats.decomposition.compression import Compression, compress_factors
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.consensus import Consensus, find_consensus
+from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.linalg import project_off
@@ -154,6 +156,7 @@ class CLAIR:
         Parameters
         ----------
         estimates : ClientEstimates or array_like, shape (K, p, q)
+            A record with covariances is tested with them (docs/derivations/detection.md, section 7).
         noise_scales : array_like, shape (K,), optional
             σ_k; the record's own when not given, one common scale estimated when neither is there.
         sample_sizes : array_like, shape (K,), optional
@@ -171,17 +174,15 @@ class CLAIR:
         """
         checked = as_client_estimates(estimates)
         if noise_scales is not None or sample_sizes is not None:
-            checked = ClientEstimates(
-                values=checked.values,
-                factors=checked.factors,
-                client_names=checked.names,
-                noise_scales=checked.noise_scales if noise_scales is None else noise_scales,  # type: ignore[arg-type]
-                sample_sizes=checked.sample_sizes if sample_sizes is None else sample_sizes,  # type: ignore[arg-type]
-            )
+            given = {"noise_scales": noise_scales, "sample_sizes": sample_sizes}
+            checked = replace(checked, **{field: v for field, v in given.items() if v is not None})  # type: ignore[arg-type]
         self._check(checked)
         blocks, self._frame = self._oriented(checked)
-        panel = panel_of(checked, blocks, common_component=self.common_component)
-        consensus = find_consensus(panel, rank=self.rank, level=self.level, heterogeneity=self.heterogeneity)
+        panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
+        tolerance = self.heterogeneity * panel.stretch
+        consensus = find_consensus(panel, rank=self.rank, level=self.level, heterogeneity=tolerance)
+        fit, calibrated = on_scale_of_estimates(panel, blocks, consensus.fit, consensus.calibrated)
+        consensus = replace(consensus, fit=fit, calibrated=calibrated)
         self.decomposition_ = self._decompose(blocks, panel, consensus)
         self._conclude(checked, blocks, panel, consensus)
         return self
@@ -208,7 +209,7 @@ class CLAIR:
         tau = self.noise_penalty
         if tau is None:
             phi = consensus.calibrated.noise
-            sigma = phi * float(np.median(panel.scales))
+            sigma = phi * float(np.median(panel.entry_scales))
             tau = sigma * max(np.sqrt(p) + np.sqrt(q * n_clients), np.sqrt(p * q) / penalty)
             tau = 0.0 if phi <= panel.floor else float(tau)
         return decompose(
@@ -244,7 +245,7 @@ class CLAIR:
             )
             members = np.zeros(checked.n_clients, dtype=np.bool_)
         exact = panel.noise is None and calibrated.noise <= panel.floor
-        self.noise_scales_ = np.zeros(checked.n_clients) if exact else calibrated.noise * panel.scales
+        self.noise_scales_ = np.zeros(checked.n_clients) if exact else calibrated.noise * panel.entry_scales
         self.detection_ = Detection(members, calibrated.scores, calibrated.p_values, calibrated.thresholds, self.level)
         left = None if self._frame is None else self._frame.left
         self.basis_ = fit.basis if left is None else left @ fit.basis

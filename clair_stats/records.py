@@ -34,6 +34,11 @@ __all__ = [
 ]
 
 
+# Covariances: asymmetry that is rounding, and the condition number beyond which an inverse in float64 is not one.
+_SYMMETRY = 1e-8
+_SINGULAR = 1e-12
+
+
 def _read_only(array: FloatArray) -> FloatArray:
     """Return a view that refuses writes, so that a frozen record is frozen all the way down."""
     view = array.view()
@@ -81,6 +86,13 @@ class ClientEstimates:
         n_k, number of observations behind X_k.
     client_names : sequence of K distinct str, optional
         Used in every message and report; ``client 0`` … when not given.
+    row_covariances : array_like, shape (K, p, p), optional
+        G_k with Cov(vec E_k) = G_k ⊗ Σ_k: Cov(E_ij, E_lm) = (G_k)_il (Σ_k)_jm, on the scale of the estimates; takes the
+        place of ``noise_scales``.  For least squares (ZᵀZ)⁻¹.  Needs ``values``.
+    column_covariances : array_like, shape (K, q, q), optional
+        Σ_k; the identity when not given.  For least squares the covariance of the responses' errors.
+    residual_degrees_of_freedom : array_like, shape (K,), optional
+        ν_k > q + 3 on which Σ_k was estimated; Σ_k is taken as known when not given.
 
     Raises
     ------
@@ -93,6 +105,9 @@ class ClientEstimates:
     noise_scales: FloatArray | None = None  # (K,)
     sample_sizes: FloatArray | None = None  # (K,)
     client_names: tuple[str, ...] | None = None  # K
+    row_covariances: FloatArray | None = None  # (K, p, p)
+    column_covariances: FloatArray | None = None  # (K, q, q)
+    residual_degrees_of_freedom: FloatArray | None = None  # (K,)
 
     def __post_init__(self) -> None:
         if (self.values is None) == (self.factors is None):
@@ -104,8 +119,11 @@ class ClientEstimates:
             object.__setattr__(self, "values", self._checked_values(names))
         else:
             object.__setattr__(self, "factors", self._checked_factors(names))
-        for field in ("noise_scales", "sample_sizes"):
+        for field in ("noise_scales", "sample_sizes", "residual_degrees_of_freedom"):
             object.__setattr__(self, field, self._checked_vector(field, names))
+        self._check_combination()
+        for field, size in zip(("row_covariances", "column_covariances"), self.block_shape, strict=True):
+            object.__setattr__(self, field, self._checked_covariances(field, size, names))
 
     def _count(self) -> int:
         blocks = self.values if self.values is not None else self.factors
@@ -191,6 +209,48 @@ class ClientEstimates:
             k = int(bad[0])
             raise ValueError(f"{names[k]}: {field} is {vector[k]!s}; it must be positive and finite")
         return _read_only(vector)
+
+    def _check_combination(self) -> None:
+        """Covariances only in combinations that mean something."""
+        columns, degrees = self.column_covariances, self.residual_degrees_of_freedom
+        if self.row_covariances is None and (columns is not None or degrees is not None):
+            raise ValueError("row_covariances: missing beside column_covariances or degrees of freedom; give (K, p, p)")
+        if self.row_covariances is None:
+            return
+        if self.factors is not None:
+            raise ValueError("row_covariances: given with factors; give the products as values (K, p, q)")
+        if self.noise_scales is not None:
+            raise ValueError("noise_scales: given with row_covariances, which carry the scale; give one of the two")
+        if degrees is not None and columns is None:
+            raise ValueError("residual_degrees_of_freedom: they belong to column_covariances; give these as well")
+        least = self.block_shape[1] + 3
+        if degrees is not None and (degrees <= least).any():
+            k = int(np.argmin(degrees))
+            raise ValueError(
+                f"{self.names[k]}: residual_degrees_of_freedom is {degrees[k]:g} and must exceed q + 3 = {least}; "
+                "refit with more observations or give noise_scales in place of covariances"
+            )
+
+    def _checked_covariances(self, field: str, size: int, names: tuple[str, ...]) -> FloatArray | None:
+        raw = getattr(self, field)
+        if raw is None:
+            return None
+        if len(raw) != len(names):
+            raise ValueError(f"{field}: {len(raw)} matrices for {len(names)} clients; give one per client")
+        matrices = [_real_matrix(matrix, field, name) for matrix, name in zip(raw, names, strict=True)]
+        for name, matrix in zip(names, matrices, strict=True):
+            if matrix.shape != (size, size):
+                raise ValueError(f"{name}: {field} has shape {matrix.shape}; give {size} × {size}")
+            _check_finite(matrix, field, name)
+            if np.abs(matrix - matrix.T).max() > _SYMMETRY * np.abs(matrix).max():
+                raise ValueError(f"{name}: {field} is not symmetric; give a covariance matrix")
+            values = np.linalg.eigvalsh(matrix)
+            if not values[0] > _SINGULAR * values[-1]:
+                raise ValueError(
+                    f"{name}: {field} is not positive definite (eigenvalues {values[0]:.3g} to {values[-1]:.3g}); "
+                    "leave out directions without error, or give noise_scales in place of covariances"
+                )
+        return _read_only(np.stack([(matrix + matrix.T) / 2.0 for matrix in matrices]))
 
     @property
     def n_clients(self) -> int:

@@ -25,7 +25,16 @@ from clair_stats.refinement.refine import refine
 from simulations.instance import Instance
 from simulations.metrics import detection_metrics, evaluate, subspace_metrics
 
-__all__ = ["Clair", "FederatedAverage", "Local", "OracleClair", "OracleDetection", "OracleSetTest", "precisions"]
+__all__ = [
+    "Clair",
+    "ClairWithCovariance",
+    "FederatedAverage",
+    "Local",
+    "OracleClair",
+    "OracleDetection",
+    "OracleSetTest",
+    "precisions",
+]
 
 
 def precisions(estimates: ClientEstimates) -> FloatArray:
@@ -137,13 +146,7 @@ class Clair:
             level=self.level,
             heterogeneity=self._tolerance(view.estimates),
         )
-        with warnings.catch_warnings():
-            # Counted in the metric "majority"; one line per replication on the terminal would tell less.
-            warnings.simplefilter("ignore", NoMajorityWarning)
-            model.fit(view.estimates)
-        refined, basis = view.back(model.refined_, model.basis_)
-        metrics = evaluate(instance, refined, collaborative_set=model.collaborative_set_, basis=basis)
-        return metrics | {"majority": float(model.majority_)}
+        return _measured(instance, model, view)
 
     def _tolerance(self, estimates: ClientEstimates) -> float:
         if self.heterogeneity == 0.0:
@@ -152,6 +155,40 @@ class Clair:
             raise ValueError("method CLAIR: heterogeneity is in units of the noise norm; set known_noise=True")
         p, q = estimates.block_shape
         return self.heterogeneity * float(np.median(estimates.noise_scales)) * math.sqrt(p * q)
+
+
+def _measured(instance: Instance, model: CLAIR, view: _View) -> dict[str, float]:
+    """Fit the model to the view; metrics on the scale of the local fits."""
+    with warnings.catch_warnings():
+        # Counted in the metric "majority"; one line per replication on the terminal would tell less.
+        warnings.simplefilter("ignore", NoMajorityWarning)
+        model.fit(view.estimates)
+    refined, basis = view.back(model.refined_, model.basis_)
+    metrics = evaluate(instance, refined, collaborative_set=model.collaborative_set_, basis=basis)
+    return metrics | {"majority": float(model.majority_)}
+
+
+@dataclass(frozen=True)
+class ClairWithCovariance:
+    """CLAIR handed every local fit's own covariance and residual degrees of freedom in place of σ_k.
+
+    Needs ``instance.extras["fits"]``.  A method of its own, so that the rows of :class:`Clair` stay as they are.
+    """
+
+    name: ClassVar[str] = "CLAIR with covariance"
+
+    level: float = 0.05
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Estimation, detection and subspace metrics, as :class:`Clair`."""
+        fits, blocks = instance.extras["fits"], instance.estimates.dense()
+        estimates = ClientEstimates(
+            values=blocks,
+            row_covariances=np.stack([fit.row_covariance for fit in fits]),
+            column_covariances=np.stack([fit.column_covariance for fit in fits]),
+            residual_degrees_of_freedom=np.array([fit.residual_degrees_of_freedom for fit in fits]),
+        )
+        return _measured(instance, CLAIR(level=self.level), _View(blocks, estimates, None))
 
 
 @dataclass(frozen=True)

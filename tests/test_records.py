@@ -95,6 +95,58 @@ def test_bad_input_names_client_field_and_remedy(arguments, error, message):
         ClientEstimates(**arguments)
 
 
+def spd(n_clients=4, size=3):
+    return np.stack([np.diag(np.arange(1.0, size + 1.0))] * n_clients)
+
+
+def changed(matrices, k, row, column, value):
+    matrices = matrices.copy()
+    matrices[k, row, column] = value
+    return matrices
+
+
+def test_covariances_are_kept_and_frozen():
+    estimates = ClientEstimates(
+        values=blocks(), row_covariances=spd(), column_covariances=spd(size=2), residual_degrees_of_freedom=[6, 7, 8, 9]
+    )
+    np.testing.assert_array_equal(estimates.row_covariances, spd())
+    np.testing.assert_array_equal(estimates.residual_degrees_of_freedom, [6.0, 7.0, 8.0, 9.0])
+    with pytest.raises(ValueError, match="read-only"):
+        estimates.column_covariances[0, 0, 0] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"row_covariances": spd(3)}, "row_covariances: 3 matrices for 4 clients"),
+        ({"row_covariances": spd(size=2)}, r"client 0: row_covariances has shape \(2, 2\); give 3 × 3"),
+        ({"row_covariances": spd(), "column_covariances": spd()}, "client 0: column_covariances has shape"),
+        ({"row_covariances": changed(spd(), 2, 0, 1, 0.5)}, "client 2: row_covariances is not symmetric"),
+        ({"row_covariances": changed(spd(), 1, 2, 2, -1.0)}, "client 1: row_covariances is not positive definite"),
+        ({"row_covariances": changed(spd(), 3, 0, 0, 0.0)}, "client 3: row_covariances is not positive definite"),
+        ({"row_covariances": changed(spd(), 3, 0, 0, np.nan)}, "client 3: row_covariances has 1 entries that are NaN"),
+        ({"column_covariances": spd(size=2)}, "row_covariances: missing"),
+        ({"row_covariances": spd(), "residual_degrees_of_freedom": [9] * 4}, "belong to column_covariances"),
+        (
+            {
+                "row_covariances": spd(),
+                "column_covariances": spd(size=2),
+                "residual_degrees_of_freedom": [9, 5, 9, 9],
+            },
+            r"client 1: residual_degrees_of_freedom is 5 and must exceed q \+ 3 = 5",
+        ),
+        ({"row_covariances": spd(), "noise_scales": np.ones(4)}, "give one of the two"),
+        (
+            {"values": None, "factors": [(np.ones((3, 1)), np.ones((1, 2)))] * 4, "row_covariances": spd()},
+            "give the products as values",
+        ),
+    ],
+)
+def test_bad_covariances_name_client_field_and_remedy(fields, message):
+    with pytest.raises(ValueError, match=message):
+        ClientEstimates(**{"values": blocks(), **fields})
+
+
 @given(hnp.arrays(np.float64, st.tuples(*[st.integers(1, 5)] * 3), elements=st.floats(-1e3, 1e3)))
 def test_stack_and_unstack_are_inverse_and_side_by_side(values):
     matrix = stack(values)

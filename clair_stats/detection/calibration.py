@@ -2,7 +2,8 @@
 
 Known noise: T_k/σ_k² is χ² with (p − r)q degrees of freedom, also after the subspace and the common component were
 estimated, because T_k is standardised by leverage (docs/derivations/detection.md).  Unknown noise: the ratio to the
-residual variance of the *other* members is F.  A tolerance for benign heterogeneity makes the χ² non-central.
+residual variance of the *other* members is F.  Covariances of the errors: χ² or a Hotelling–Lawley trace (section 7
+there).  A tolerance for benign heterogeneity makes these laws non-central.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 from scipy import special, stats
 
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import Residuals, SharedFit, standardised_residuals
+from clair_stats.detection.shared_fit import Residuals, SharedFit, hat_blocks, standardised_residuals
 from clair_stats.records import FloatArray
 
-__all__ = ["Calibrated", "calibrate", "per_client_level", "residual_variance"]
+__all__ = ["Calibrated", "calibrate", "calibrate_along", "per_client_level", "residual_variance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,13 @@ def calibrate(
     alpha = per_client_level(level, n_clients)
     known = panel.noise if panel.noise is not None else noise
     shift = (heterogeneity / panel.scales) ** 2
-    if known is not None:
+    if panel.covariances is not None and known is not None:
+        phi, left = known, panel.shape[1] - fit.basis.shape[1]
+        p_values, critical = panel.covariances.test(statistics, left, degrees / max(left, 1), shift, alpha)
+        # Laws differ between clients; in units of their critical values the statistics can be compared.
+        unit = np.median(critical) / critical
+        statistics, critical = statistics * unit, critical * unit
+    elif known is not None:
         phi = max(known, panel.floor)
         p_values, critical = _chi_square(statistics, degrees, phi, shift, alpha)
     else:
@@ -94,6 +101,22 @@ def calibrate(
         thresholds=np.sqrt(critical * ratio) * panel.scales,
         noise=float(phi),
     )
+
+
+def calibrate_along(
+    panel: Panel, fit: SharedFit, residual: FloatArray, directions: FloatArray, *, alpha: float, heterogeneity: float
+) -> tuple[FloatArray, FloatArray]:
+    """p-values (K,) of R_k along orthonormal directions (p, s), and statistics over critical values at ``alpha``.
+
+    For a panel with covariances of the errors.
+    """
+    law = panel.covariances
+    assert law is not None
+    between, precision = law.along(residual, directions)
+    statistics, columns = law.standardised(between, precision, hat_blocks(panel, fit), fit.members)
+    shift = (heterogeneity / panel.scales) ** 2
+    p_values, critical = law.test(statistics, directions.shape[1], columns, shift, alpha)
+    return p_values, statistics / critical
 
 
 def _chi_square(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from clair_stats.detection.calibration import calibrate, per_client_level
-from clair_stats.detection.panel import panel_of
-from clair_stats.detection.shared_fit import given_fit, standardised_residuals
-from clair_stats.records import ClientEstimates, Detection, as_client_estimates
+from clair_stats.detection.calibration import Calibrated, calibrate, per_client_level
+from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.detection.shared_fit import SharedFit, given_fit, standardised_residuals
+from clair_stats.linalg import block_norms, orthonormal_basis, project_off
+from clair_stats.records import ClientEstimates, Detection, FloatArray, as_client_estimates
 
-__all__ = ["detect"]
+__all__ = ["detect", "on_scale_of_estimates"]
 
 
 def detect(
@@ -35,7 +38,7 @@ def detect(
         Common component, taken as known; 0 when not given.
     noise_scales : array_like, shape (K,), optional
         σ_k; the record's own when not given.  Without either, one scale (relative to 1/√n_k when sample sizes are
-        there) is matched to the median score, which needs a benign majority.
+        there) is matched to the median score, which needs a benign majority.  Covariances of the record are used.
     level : float
         Probability of any false alarm among the K clients.
     heterogeneity : float
@@ -57,12 +60,7 @@ def detect(
     """
     checked = as_client_estimates(estimates)
     if noise_scales is not None:
-        checked = ClientEstimates(
-            values=checked.values,
-            factors=checked.factors,
-            client_names=checked.names,
-            noise_scales=noise_scales,  # type: ignore[arg-type]
-        )
+        checked = replace(checked, noise_scales=noise_scales)  # type: ignore[arg-type]
     p, q = checked.block_shape
     if not (np.isfinite(level) and 0 < level < 1):
         raise ValueError(f"level: {level!r}; give a probability strictly between 0 and 1, for instance 0.05")
@@ -76,13 +74,43 @@ def detect(
     center = np.zeros((p, q)) if common is None else np.asarray(common, dtype=np.float64)
     if center.shape != (p, q):
         raise ValueError(f"common: shape {center.shape}; give {p} × {q}")
-    panel = panel_of(checked)
-    fit = given_fit(panel, frame, center)
+    blocks = checked.dense()
+    panel = panel_of(checked, blocks)
+    fit = given_fit(panel, *_on_scale_of_panel(panel, frame, center))
     noise: float | None = None
     if panel.noise is None:
         residuals = standardised_residuals(panel, fit)
         freedom = float(residuals.degrees[0])
         noise = float(np.sqrt(np.median(residuals.raw) / stats.chi2.median(freedom))) if freedom > 0 else 0.0
-    calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity, noise=noise)
+    tolerance = heterogeneity * panel.stretch
+    calibrated = calibrate(panel, fit, level=level, heterogeneity=tolerance, noise=noise)
+    _, calibrated = on_scale_of_estimates(panel, blocks, fit, calibrated)
     benign = ~(calibrated.p_values < per_client_level(level, checked.n_clients))
     return Detection(benign, calibrated.scores, calibrated.p_values, calibrated.thresholds, level)
+
+
+def _on_scale_of_panel(panel: Panel, basis: FloatArray, common: FloatArray) -> tuple[FloatArray, FloatArray]:
+    law = panel.covariances
+    if law is None:
+        return basis, common
+    return orthonormal_basis(law.left @ basis, basis.shape[1]), law.left @ common @ law.right
+
+
+def on_scale_of_estimates(
+    panel: Panel, blocks: FloatArray, fit: SharedFit, calibrated: Calibrated
+) -> tuple[SharedFit, Calibrated]:
+    """Subspace, common component and scores of the X_k in ``blocks`` (K, p, q), where the panel turned the scale.
+
+    The test does not depend on the scale; the thresholds move with the scores.
+    """
+    law = panel.covariances
+    if law is None:
+        return fit, calibrated
+    basis = orthonormal_basis(law.left_inverse @ fit.basis, fit.basis.shape[1])
+    common = law.left_inverse @ fit.common @ law.right_inverse
+    scores = block_norms(project_off(basis, blocks - common))
+    moved = scores / np.where(calibrated.scores > 0.0, calibrated.scores, 1.0)
+    return (
+        replace(fit, basis=basis, common=common),
+        replace(calibrated, scores=scores, thresholds=calibrated.thresholds * moved),
+    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from clair_stats.detection.calibration import per_client_level
+from clair_stats.detection.calibration import calibrate_along, per_client_level
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import SharedFit
 from clair_stats.detection.whiteness import noise_edge
@@ -93,6 +93,10 @@ def second_look(
 ) -> tuple[FloatArray, FloatArray]:
     """p-values (K,) along the directions, already paid for, and the ratio (K,) of energy to its critical value."""
     n_clients, _, q = panel.shape
+    if panel.covariances is not None:
+        alpha = per_client_level(SECOND_LOOK * level, n_clients)
+        p_values, excess = calibrate_along(panel, fit, residual, directions, alpha=alpha, heterogeneity=heterogeneity)
+        return np.minimum(p_values / SECOND_LOOK, 1.0), excess
     along = directions.T @ residual
     energy = np.einsum("kiq,kiq->k", along, along)
     # Members' residuals are short by the leverage of the mean, other clients' long by it; the part of the subspace is

@@ -6,11 +6,14 @@ common variance φ², and the common component enters it with the design weight 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
+from clair_stats.detection.covariance import ErrorCovariances, pool_covariances
+from clair_stats.detection.whiteness import covariance_edge, noise_edge
 from clair_stats.linalg import entrywise_median
 from clair_stats.records import ClientEstimates, FloatArray
 
@@ -32,6 +35,7 @@ class Panel:
     noise: float | None  # φ when known, None when it has to be estimated
     floor: float  # smallest noise level told apart from rounding, on the scale of the Y_k
     energies: FloatArray  # (K,), ‖Y_k‖_F²
+    covariances: ErrorCovariances | None = None  # then Y_k = W_R X_k W_S / s_k
 
     @cached_property
     def moments(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
@@ -66,6 +70,24 @@ class Panel:
         """Whether the common component is free."""
         return bool(self.design.any())
 
+    @property
+    def entry_scales(self) -> FloatArray:
+        """σ_k/φ, (K,): σ_k the root mean variance of an entry of X_k; s_k unless covariances turned the scale."""
+        law = self.covariances
+        if law is None or self.noise is None:
+            return self.scales
+        rows, columns = (
+            np.einsum("ij,kjl,li->k", inverse, matrices, inverse, optimize=True) / inverse.shape[0]
+            for inverse, matrices in ((law.left_inverse, law.rows), (law.right_inverse, law.columns))
+        )
+        return np.asarray(self.scales * np.sqrt(rows * columns) / self.noise)
+
+    @property
+    def stretch(self) -> float:
+        """Largest factor by which the Frobenius norm of a block can grow on the way from X_k to s_k Y_k."""
+        law = self.covariances
+        return 1.0 if law is None else float(np.linalg.norm(law.left, 2) * np.linalg.norm(law.right, 2))
+
 
 def make_panel(
     blocks: FloatArray,
@@ -97,11 +119,46 @@ def make_panel(
     return Panel(whitened, design, scales, noise, max(_ROUNDING * typical, np.finfo(float).tiny ** 0.5), energies)
 
 
-def panel_of(record: ClientEstimates, blocks: FloatArray | None = None, *, common_component: bool = True) -> Panel:
+def panel_of(
+    record: ClientEstimates,
+    blocks: FloatArray | None = None,
+    *,
+    common_component: bool = True,
+    shared: Literal["columns", "rows"] = "columns",
+) -> Panel:
     """Panel of a checked record, on ``blocks`` when these replace its own (transposed or compressed)."""
+    if blocks is None:
+        blocks = record.dense()
+    if record.row_covariances is not None:
+        return _panel_with_covariances(record, blocks, common_component=common_component, shared=shared)
     return make_panel(
-        record.dense() if blocks is None else blocks,
+        blocks,
         noise_scales=record.noise_scales,
         sample_sizes=record.sample_sizes,
         common_component=common_component,
     )
+
+
+def _panel_with_covariances(
+    record: ClientEstimates, blocks: FloatArray, *, common_component: bool, shared: Literal["columns", "rows"]
+) -> Panel:
+    """Blocks on the scale on which the covariances average to I.
+
+    φ stands for the noise wherever entries are taken for i.i.d.: it makes their edge that of the real errors of half
+    the clients.  The tests and the edge that decide use the covariances themselves.
+    """
+    assert record.row_covariances is not None
+    rows, columns = record.row_covariances, record.column_covariances
+    if columns is None:
+        columns = np.broadcast_to(np.eye(record.block_shape[1]), (record.n_clients, *(2 * record.block_shape[1:])))
+    if shared == "rows":
+        rows, columns = columns, rows
+    law, scales = pool_covariances(
+        rows, columns, record.residual_degrees_of_freedom, "columns" if shared == "columns" else "rows"
+    )
+    panel = make_panel(law.left @ blocks @ law.right, noise_scales=scales, common_component=common_component)
+    n_clients, p, q = panel.shape
+    width = max((n_clients // 2 + 1 - int(common_component)) * q, 1)
+    everyone = np.ones(n_clients, dtype=np.bool_)
+    edge = covariance_edge(law, np.zeros((p, 0)), everyone, width)
+    return replace(panel, covariances=law, noise=float(np.sqrt(edge / noise_edge(p, width))))

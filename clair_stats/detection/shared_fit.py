@@ -20,6 +20,7 @@ __all__ = [
     "centered_blocks",
     "fit_shared",
     "given_fit",
+    "hat_blocks",
     "standardised_residuals",
 ]
 
@@ -107,7 +108,8 @@ def centered_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
 def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     """Residual energies corrected for what each client itself contributed to the fit.
 
-    T_k/φ² is χ² with ``degrees`` degrees of freedom to first order in the noise (docs/derivations/detection.md).
+    T_k/φ² is χ² with ``degrees`` degrees of freedom to first order in the noise (docs/derivations/detection.md); with
+    covariances of the errors T_k is the trace of section 7 there.
     """
     n_clients, p, q = panel.shape
     rank = fit.basis.shape[1]
@@ -115,6 +117,11 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     inside = fit.basis.T @ centered  # (K, r, q)
     residual = centered - fit.basis @ inside
     raw = np.einsum("kij,kij->k", residual, residual)
+    if panel.covariances is not None:
+        between, precision = panel.covariances.off_subspace(residual, fit.basis)
+        hat = hat_blocks(panel, fit)
+        statistics, columns = panel.covariances.standardised(between, precision, hat, fit.members)
+        return Residuals(residual, raw, statistics, (p - rank) * columns)
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
@@ -143,3 +150,20 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
         np.maximum(standardised, 0.0),
         degrees - (p - rank) * full.sum(axis=1),
     )
+
+
+def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
+    """H_kk = c_k²/Σc² I + B_kB_kᵀ of every client in the linearised fit, shape (K, q, q); 0 for a given fit."""
+    n_clients, _, q = panel.shape
+    hat = np.zeros((n_clients, q, q))
+    members = fit.members
+    if members.any() and panel.common_component:
+        share = panel.design**2 / float(np.sum(panel.design[members] ** 2))
+        hat += share[:, None, None] * np.eye(q)
+    if members.any() and fit.basis.shape[1]:
+        inside = fit.basis.T @ centered_blocks(panel, fit)
+        values, vectors = np.linalg.eigh(np.einsum("kiq,kjq->ij", inside[members], inside[members]))
+        keep = values > 1e-12 * values[-1]
+        rows = (vectors[:, keep] / np.sqrt(values[keep])).T @ inside
+        hat += rows.transpose(0, 2, 1) @ rows
+    return hat

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from simulations.design import Cell, Method, Study
-from simulations.methods import Clair, OracleDetection
+from simulations.methods import Clair, ClairWithCovariance, OracleDetection
 from simulations.regime_methods import LocalLaw, OracleRefinement, OracleWithCovariance
 
 __all__ = ["RegimeDesign", "Section", "SectionKind"]
@@ -26,7 +26,7 @@ _METHODS: Mapping[SectionKind, tuple[Method, ...]] = {
     "n": (LocalLaw(), OracleRefinement(), Clair(), Clair(whiten=True)),
     "separation": (LocalLaw(), Clair(), Clair(whiten=True)),
     "clients": (LocalLaw(), OracleRefinement(), Clair()),
-    "level": (Clair(), Clair(whiten=True), OracleDetection(), OracleWithCovariance()),
+    "level": (Clair(), Clair(whiten=True), ClairWithCovariance(), OracleDetection(), OracleWithCovariance()),
     "departure": (LocalLaw(), OracleRefinement(), Clair(), Clair(whiten=True)),
 }
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from simulations.design import content_hash
-from simulations.methods import OracleDetection
+from simulations.methods import ClairWithCovariance, OracleDetection
 from simulations.regime_methods import OracleWithCovariance
 from simulations.regimes.linear_regression import LinearRegressionRegime
 from simulations.streams import Streams
@@ -33,3 +33,11 @@ def test_contamination_off_the_subspace_is_found():
     found, hits = flagged(OracleWithCovariance(level=0.05), 3, share=0.25, contamination_scale=4.0, sample_size=100)
     np.testing.assert_array_equal(hits, 3)
     assert (found >= hits).all()
+
+
+def test_clair_is_handed_the_covariance_of_every_fit():
+    found, hits = flagged(
+        ClairWithCovariance(), 5, share=0.25, contamination_scale=4.0, sample_size=60, design_correlation=0.0
+    )
+    np.testing.assert_array_equal(hits, 3)
+    assert found.sum() <= hits.sum() + 1
