@@ -16,9 +16,11 @@ from clair_stats.records import BoolArray, FloatArray
 __all__ = ["Outcome", "Tester", "fixed_point"]
 
 _MAX_STEPS = 30
-# A set with a residual this far above its noise edge is not followed any further: the rank is too small for it.  The
-# first set of a path is given more room, since the search has only grown it approximately.
+# A set with a residual this far above its noise edge is not followed any further when no member is to blame: the rank
+# is too small for it.  The first set of a path is given more room, since the search has only grown it approximately.
 _FAR_FROM_WHITE = (2.0, 1.5)
+# Here not even then: a few members that the search let in by its approximation do not take it so far.
+_HOPELESS = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,6 @@ class Outcome:
     calibrated: Calibrated
     passed: BoolArray  # (K,)
     ratio: float  # largest residual eigenvalue over its noise edge
-    pruned: bool  # whether the second look turned somebody out
 
     @property
     def white(self) -> bool:
@@ -58,9 +59,11 @@ class Tester:
         return self._known[key]
 
     def gives_up(self, outcome: Outcome, *, first: bool) -> bool:
-        """Whether the set is not worth another step: far from white, and nobody to blame it on."""
-        far = outcome.ratio > _FAR_FROM_WHITE[0 if first else 1]
-        return far and not outcome.pruned and not self.to_the_end
+        """Whether the set is not worth another step: far from white, and none of its members to blame."""
+        if self.to_the_end or outcome.ratio <= _FAR_FROM_WHITE[0 if first else 1]:
+            return False
+        blamed = outcome.fit.members & ~outcome.passed
+        return outcome.ratio > _HOPELESS or outcome.passed.sum() < self.half or not blamed.any()
 
     def _test(self, members: BoolArray) -> Outcome:
         """Fit and test.
@@ -75,7 +78,7 @@ class Tester:
         residuals = standardised_residuals(panel, fit)
         calibrated = calibrate(panel, fit, level=level, heterogeneity=heterogeneity, residuals=residuals)
         passed: BoolArray = ~(calibrated.p_values < alpha)
-        first = Outcome(fit, calibrated, passed, ratio, False)
+        first = Outcome(fit, calibrated, passed, ratio)
         if passed.sum() < self.half:
             return first
         directions = suspicious_directions(panel, fit, residuals.blocks, passed, calibrated.noise, ratio=ratio)
@@ -88,7 +91,7 @@ class Tester:
         if both.sum() < self.half:
             return first
         tightened = calibrated.tightened(np.where(p_along < alpha, p_along, 1.0), excess)
-        return Outcome(fit, tightened, both, ratio, bool((both != passed).any()))
+        return Outcome(fit, tightened, both, ratio)
 
 
 def fixed_point(test: Tester, start: BoolArray) -> Outcome:
