@@ -17,6 +17,7 @@ from clair_stats.detection.calibration import Calibrated
 from clair_stats.detection.camps import equal_camps
 from clair_stats.detection.concentration import Kernel, best_groups, least_rank
 from clair_stats.detection.fixed_point import Outcome, Tester, fixed_point
+from clair_stats.detection.joint_look import shared_after_all
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import extended, reduce_panel
 from clair_stats.detection.shared_fit import SharedFit, fit_shared
@@ -88,15 +89,12 @@ class _Candidate:
     members: BoolArray
     votes: int
     ratio: float
-
-    @property
-    def white(self) -> bool:
-        return self.ratio <= 1.0
+    noise_only: bool  # residual white, and no direction of flagged clients in it
 
     @property
     def merit(self) -> tuple[bool, int]:
-        """White residuals first: a mixture of benign and contaminated clients can be large, but is never white."""
-        return self.white, self.votes
+        """Noise first: a mixture of benign and contaminated clients can be large, but leaves more than noise."""
+        return self.noise_only, self.votes
 
 
 class _Search:
@@ -126,7 +124,7 @@ class _Search:
             candidate = self._best_of_rank(r, everything=r >= least)
             if candidate is None:
                 break
-            accepted = candidate.votes >= half and (candidate.white or self.rank is not None)
+            accepted = candidate.votes >= half and (self.rank is not None or candidate.noise_only)
             noise = candidate.calibrated.noise
             size = int(candidate.members.sum())
             evidence.append(RankEvidence(r, size, candidate.votes, candidate.ratio, noise, accepted))
@@ -175,7 +173,7 @@ class _Search:
         best: _Candidate | None = None
         for mask in best_groups(self.kernel, masks, rank, half=half, level=self.level, n_best=_CANDIDATES):
             # Groups come largest first; one that shrank on its way does not end the search before a larger one.
-            if best is not None and best.white and best.votes >= max(half, int(mask.sum())):
+            if best is not None and best.noise_only and best.votes >= max(half, int(mask.sum())):
                 break
             candidate = self._candidate(fixed_point(test, mask))
             if best is None or candidate.merit > best.merit:
@@ -184,8 +182,12 @@ class _Search:
 
     def _candidate(self, outcome: Outcome) -> _Candidate:
         fit, calibrated, members = outcome.fit, outcome.calibrated, outcome.passed
-        votes = int(members.sum())
+        votes, noise_only = int(members.sum()), outcome.white
         # Votes decide where the rank could be accepted; elsewhere counting them would cost as much as the fit.
         if outcome.white or self.rank is not None:
             votes = count_votes(self.panel, fit, members, calibrated.noise)
-        return _Candidate(fit, calibrated, members, votes, outcome.ratio)
+        if outcome.white and votes >= self.half:
+            noise_only = not shared_after_all(
+                self.panel, fit, members, calibrated.noise, heterogeneity=self.heterogeneity
+            )
+        return _Candidate(fit, calibrated, members, votes, outcome.ratio, noise_only)

@@ -22,7 +22,7 @@ STUDY = Study(
         _REGIMES, (Clair(), Clair(whiten=True), ClairWithCovariance(), OracleDetection(), OracleWithCovariance())
     ),
     replications=400,
-    root_seed=20261209,
+    root_seed=20261225,
     aims=(
         "Does CLAIR keep its family-wise level of 0.05 with the covariance of every fit where one scale per client "
         "loses it, and does it find the collaborative set?"

@@ -71,7 +71,7 @@ STUDY = Study(
     title="CLAIR without tuning against oracles and robust aggregators",
     cells=crossed(_REGIMES, (*METHODS, *all_baselines())),
     replications=20,
-    root_seed=20261211,
+    root_seed=20261221,
     aims=(
         "Does CLAIR, told nothing, find the benign set as often as the χ² test that knows U*, M* and σ, estimate the "
         "subspace and the benign targets as well as a fit on the true benign set, and never fall behind a robust "

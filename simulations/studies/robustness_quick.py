@@ -16,7 +16,7 @@ STUDY = Study(
         (*METHODS, *all_baselines()),
     ),
     replications=5,
-    root_seed=20261214,
+    root_seed=20261224,
     aims="A quick look at robustness_grid.",
     estimands="As in robustness_grid.",
     measures=MEASURES,
