@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from simulations.design import Method
-from simulations.methods import Clair, OracleDetection
+from simulations.methods import Clair, ClairWithCovariance, OracleDetection
 from simulations.regime_methods import LocalLaw, OracleRefinement, OracleWithCovariance
 from simulations.studies import regime_glm, regime_linear, regime_neural, regime_trace
 from simulations.studies._regime_design import RegimeDesign, Section
@@ -34,6 +34,7 @@ CLAIM_TITLES: Mapping[str, str] = {
     "set-against-separation": "P(exact set) rises to one with the separation",
     "level": "level 0.05 without contamination",
     "level-whitened": "level 0.05, whitened estimates",
+    "level-own-covariance": "level 0.05, handed the fits' own covariances",
     "level-oracle": "level 0.05 of the test that knows U*, M*",
     "level-covariance": "level 0.05 of that test with the fit's own covariance",
     "off-subspace-rate": "off-subspace risk falls like 1/|C|",
@@ -140,6 +141,7 @@ def _asked(section: Section, residual: float) -> Iterator[tuple[str, Method, Rul
         level = FrequencyRule("false_alarm", 0.05, "at_most", 0.05)
         yield "level", clair, level
         yield "level-whitened", Clair(whiten=True), level
+        yield "level-own-covariance", ClairWithCovariance(), level
         yield "level-oracle", OracleDetection(), level
         yield "level-covariance", OracleWithCovariance(), level
     else:

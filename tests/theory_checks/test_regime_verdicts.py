@@ -177,4 +177,4 @@ def test_an_interrupted_run_is_not_judged(tmp_path, monkeypatch):
 
 def test_a_departure_without_contamination_is_asked_about_its_level_only():
     asked = {q.claim for q in questions(DESIGNS["regime_linear"]) if q.section.label == "n = 25, no contamination"}
-    assert asked == {"level", "level-whitened", "level-oracle", "level-covariance"}
+    assert asked == {"level", "level-whitened", "level-own-covariance", "level-oracle", "level-covariance"}
