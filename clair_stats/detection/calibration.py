@@ -93,6 +93,9 @@ def calibrate(
             p_values, critical = _chi_square(statistics, degrees, phi, shift, alpha)
         else:
             p_values, critical = _fisher(fit, statistics, degrees, total, freedom, alpha)
+    # A subspace that is the whole space leaves nothing to test: nobody can be told from a benign client.
+    p_values = np.where(degrees > 0, p_values, np.nan)
+    critical = np.where(degrees > 0, critical, np.inf)
     ratio = np.where(statistics > 0, raw / np.where(statistics > 0, statistics, 1.0), 1.0)
     return Calibrated(
         scores=np.sqrt(raw) * panel.scales,

@@ -60,6 +60,8 @@ def flagged_directions(residual: FloatArray, rank: int, floor: float = 0.0) -> F
 
 def _shared_by(flagged: FloatArray, rank: int, floor: float) -> FloatArray:
     _, p, q = flagged.shape
+    if rank == p:
+        return np.zeros((p, 0))
     norms = np.sqrt(np.einsum("kij,kij->k", flagged, flagged))
     # Norm one each: a single huge client must not decide; pure noise of norm one has variance 1/((p − r)q).
     signs = flagged / np.maximum(norms, max(floor, np.finfo(float).tiny))[:, None, None]

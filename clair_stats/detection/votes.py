@@ -50,6 +50,8 @@ def _still_there(panel: Panel, others: FloatArray, rest: BoolArray) -> bool:
     Granted as they are, not refitted: a subspace that is one dimension too large would otherwise use the spare one for
     the direction in question, and every direction would look bought.
     """
+    if panel.noise is None and len(others) - others.shape[1] <= 1:
+        return True  # one dimension is left, and nothing to tell its noise by
     common, scatter = center_and_scatter(panel, rest)
     off = np.eye(len(scatter)) - others @ others.T
     values = np.maximum(np.linalg.eigvalsh(off @ scatter @ off)[::-1], 0.0)
