@@ -48,7 +48,12 @@ def test_every_method_share_and_norm_under_both_attacks(item):
             for number, row in enumerate(group.rows):
                 expected = [f"{1 + number + share + norm / 100 + shift:.3f}(12)" for norm in NORMS]
                 assert list(row[1:]) == expected
-    assert [row[0] for row in made.groups[0].rows[:4]] == ["CLAIR", "Oracle CLAIR", "No detection", "federated average"]
+    assert [row[0] for row in made.groups[0].rows[:4]] == [
+        "CLAIR",
+        "CLAIR, combined",
+        "Oracle CLAIR",
+        "No detection",
+    ]
     assert any("1 replications failed" in note for note in made.notes)
     assert any("2 rows are not there yet" in note for note in made.notes)
 
