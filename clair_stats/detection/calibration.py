@@ -148,7 +148,11 @@ def _fisher(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (statistics / degrees) / (rest / others)
     ratio = np.where(statistics == 0, 0.0, ratio)
-    quantile = special.fdtri(degrees, others, 1.0 - alpha)
+    if np.ptp(degrees) == 0.0:  # then there are two cases, members and others, of what is the slow part
+        cases, which = np.unique(others, return_inverse=True)
+        quantile = special.fdtri(degrees[0], cases, 1.0 - alpha)[which]
+    else:
+        quantile = special.fdtri(degrees, others, 1.0 - alpha)
     fraction = quantile * degrees / others
     critical = np.where(members, total * fraction / (1.0 + fraction), total * fraction)
     p_values = np.where(possible, special.fdtrc(degrees, others, ratio), np.nan)

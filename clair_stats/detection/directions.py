@@ -47,10 +47,25 @@ def suspicious_directions(
         found.append(fit.vectors[:, rank:][:, fit.eigenvalues[rank:] > edge])
     # Clients of the fit cannot leave more in one direction than the fit's own next eigenvalue.
     elif (members & ~fit.members).any() or fit.eigenvalues[rank] > edge:
-        found.append(_spikes(residual[members], edge))
+        found.append(_left_over(panel, fit, residual, members, edge))
     if not members.all():
         found.append(_shared_by(residual[~members], rank, panel.floor))
     return _few(np.concatenate(found, axis=1), rank)
+
+
+def _left_over(panel: Panel, fit: SharedFit, residual: FloatArray, members: BoolArray, edge: float) -> FloatArray:
+    """Directions above the edge in the joint residual of clients that are not those of the fit."""
+    if panel.moments is None:
+        return _spikes(residual[members], edge)
+    center, shifted, scatters = panel.moments
+    _, p, q = panel.shape
+    weights = members.astype(np.float64)
+    moved = fit.common - center
+    cross = ((weights * panel.design) @ shifted).reshape(p, q) @ moved.T
+    scatter = (weights @ scatters).reshape(p, p) - cross - cross.T + (weights @ panel.design**2) * (moved @ moved.T)
+    off = np.eye(p) - fit.basis @ fit.basis.T
+    values, vectors = np.linalg.eigh(off @ scatter @ off)
+    return np.asarray(vectors[:, values > edge])
 
 
 def flagged_directions(residual: FloatArray, rank: int, floor: float = 0.0) -> FloatArray:

@@ -33,7 +33,8 @@ def reduce_panel(panel: Panel) -> Reduction:
     """Find the directions; at most all p of them."""
     n_clients, p, q = panel.shape
     if panel.common_component:
-        center = entrywise_median(panel.blocks / panel.design[:, None, None])
+        moments = panel.moments
+        center = entrywise_median(panel.blocks / panel.design[:, None, None]) if moments is None else moments[0]
         centered = panel.blocks - panel.design[:, None, None] * center
     else:
         centered = panel.blocks
