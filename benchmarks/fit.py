@@ -18,6 +18,7 @@ __all__ = ["against_decomposition"]
 
 _REPETITIONS = 5
 _SEED = 4
+_LIMIT = 5
 
 
 def _one(estimates: ClientEstimates) -> tuple[float, float, float]:
@@ -49,6 +50,7 @@ def against_decomposition() -> list[dict[str, Any]]:
                 "decomposition, ms (median)": 1e3 * float(np.median(alone)),
                 "ratio, median": float(np.median(ratio)),
                 "ratio, largest": float(np.max(ratio)),
+                f"settings above {_LIMIT} of {len(found)}": int(np.count_nonzero(ratio > _LIMIT)),
             }
         )
     return rows
