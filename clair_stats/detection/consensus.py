@@ -107,6 +107,7 @@ class _Search:
         self.half = panel.shape[0] // 2 + 1
         everyone = np.ones((1, panel.shape[0]), dtype=np.bool_)
         self.given = np.concatenate([everyone, *(np.asarray(start, dtype=np.bool_)[None] for start in starts)])
+        self._known_starts: dict[int, BoolArray] = {}
         self.reduction = reduce_panel(panel)
         self.kernel = Kernel(panel, self.reduction)
 
@@ -155,7 +156,12 @@ class _Search:
         self.kernel = Kernel(self.panel, self.reduction)
 
     def _starts(self, rank: int) -> BoolArray:
-        return np.concatenate([self.given, starting_subsets(self.panel, rank)])
+        blocks = max(
+            -(-rank // self.panel.shape[2]), 1
+        )  # how many clients a basis takes: ranks that agree share starts
+        if blocks not in self._known_starts:
+            self._known_starts[blocks] = np.concatenate([self.given, starting_subsets(self.panel, rank)])
+        return self._known_starts[blocks]
 
     def _least_rank(self) -> int:
         return least_rank(self.kernel, self._starts(0), heterogeneity=self.heterogeneity)
