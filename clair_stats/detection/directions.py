@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import special
+from scipy.linalg import eigh
 
 from clair_stats.detection.calibration import calibrate_along, per_client_level
 from clair_stats.detection.panel import Panel
@@ -64,8 +65,7 @@ def _left_over(panel: Panel, fit: SharedFit, residual: FloatArray, members: Bool
     cross = ((weights * panel.design) @ shifted).reshape(p, q) @ moved.T
     scatter = (weights @ scatters).reshape(p, p) - cross - cross.T + (weights @ panel.design**2) * (moved @ moved.T)
     off = np.eye(p) - fit.basis @ fit.basis.T
-    values, vectors = np.linalg.eigh(off @ scatter @ off)
-    return np.asarray(vectors[:, values > edge])
+    return _above(off @ scatter @ off, edge)
 
 
 def flagged_directions(residual: FloatArray, rank: int, floor: float = 0.0) -> FloatArray:
@@ -94,8 +94,12 @@ def _few(directions: FloatArray, rank: int) -> FloatArray:
 
 def _spikes(blocks: FloatArray, edge: float) -> FloatArray:
     tall = stack(blocks)
-    values, vectors = np.linalg.eigh(tall @ tall.T)
-    return np.asarray(vectors[:, values > edge])
+    return _above(tall @ tall.T, edge)
+
+
+def _above(scatter: FloatArray, edge: float) -> FloatArray:
+    """Eigenvectors of the eigenvalues above the edge: few or none, which LAPACK finds in half the time of all."""
+    return np.asarray(eigh(scatter, driver="evr", subset_by_value=(edge, np.inf), check_finite=False)[1])
 
 
 def second_look(
