@@ -9,6 +9,8 @@ degrees of freedom.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import special
 from scipy.linalg import eigh
@@ -51,7 +53,7 @@ def suspicious_directions(
         found.append(_left_over(panel, fit, residual, members, edge))
     if not members.all():
         found.append(_shared_by(residual[~members], rank, panel.floor))
-    return _few(np.concatenate(found, axis=1), rank)
+    return _few(found, p - rank)
 
 
 def _left_over(panel: Panel, fit: SharedFit, residual: FloatArray, members: BoolArray, edge: float) -> FloatArray:
@@ -70,7 +72,7 @@ def _left_over(panel: Panel, fit: SharedFit, residual: FloatArray, members: Bool
 
 def flagged_directions(residual: FloatArray, rank: int, floor: float = 0.0) -> FloatArray:
     """Orthonormal directions (p, s), s ≥ 0, common to the flagged clients whose R_k are given, shape (n, p, q)."""
-    return _few(_shared_by(residual, rank, floor), rank)
+    return _few([_shared_by(residual, rank, floor)], residual.shape[1] - rank)
 
 
 def _shared_by(flagged: FloatArray, rank: int, floor: float) -> FloatArray:
@@ -83,12 +85,15 @@ def _shared_by(flagged: FloatArray, rank: int, floor: float) -> FloatArray:
     return _spikes(signs, noise_edge(p - rank, len(signs) * q) / ((p - rank) * q))
 
 
-def _few(directions: FloatArray, rank: int) -> FloatArray:
-    """An orthonormal basis; nothing when there are too many for a common pattern."""
-    p, count = directions.shape
-    if count == 0 or count > _FEW * (p - rank):
-        return np.zeros((p, 0))
-    left, sizes, _ = np.linalg.svd(directions, full_matrices=False)
+def _few(found: Sequence[FloatArray], dimension: int) -> FloatArray:
+    """An orthonormal basis of what was found off the subspace; nothing when it is too much for a common pattern."""
+    count = sum(frame.shape[1] for frame in found)
+    if count == 0 or count > _FEW * dimension:
+        return np.zeros((len(found[0]), 0))
+    several = [frame for frame in found if frame.shape[1]]
+    if len(several) == 1:  # eigenvectors already
+        return several[0]
+    left, sizes, _ = np.linalg.svd(np.concatenate(several, axis=1), full_matrices=False)
     return np.asarray(left[:, sizes > 0.1])
 
 

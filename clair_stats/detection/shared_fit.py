@@ -102,7 +102,11 @@ def given_fit(panel: Panel, basis: FloatArray, common: FloatArray) -> SharedFit:
 
 def centered_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
     """Y_k − c_k M, shape (K, p, q)."""
-    return panel.blocks - panel.design[:, None, None] * fit.common if panel.common_component else panel.blocks
+    if not panel.common_component:
+        return panel.blocks
+    if np.ptp(panel.design) == 0.0:  # one product for all clients; this is an inner loop
+        return np.asarray(panel.blocks - panel.design[0] * fit.common)
+    return panel.blocks - panel.design[:, None, None] * fit.common
 
 
 def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
