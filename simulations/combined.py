@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from clair_stats.clair import CLAIR, NoMajorityWarning
+from clair_stats.clair import CLAIR
 from clair_stats.records import ClientEstimates
 from simulations.instance import Instance
+from simulations.methods import fit_quietly
 from simulations.metrics import evaluate
 
 __all__ = ["CombinedClair"]
@@ -33,14 +33,10 @@ class CombinedClair:
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """Estimation, detection and subspace metrics."""
         given = instance.estimates
-        with warnings.catch_warnings():
-            # Counted by the method CLAIR; one line per replication on the terminal would tell less.
-            warnings.simplefilter("ignore", NoMajorityWarning)
-            # A record of its own: what else the instance knows of the errors is not for this method.
-            record = ClientEstimates(
-                values=given.dense(), noise_scales=given.noise_scales, sample_sizes=given.sample_sizes
-            )
-            model = CLAIR(level=self.level).fit(record)
+        # A record of its own: what else the instance knows of the errors is not for this method.
+        record = ClientEstimates(values=given.dense(), noise_scales=given.noise_scales, sample_sizes=given.sample_sizes)
+        model = CLAIR(level=self.level)
+        fit_quietly(model, record)
         found = model.combination_
         members = model.collaborative_set_
         return evaluate(instance, model.combined_, collaborative_set=members, basis=found.basis) | {

@@ -33,6 +33,7 @@ __all__ = [
     "OracleClair",
     "OracleDetection",
     "OracleSetTest",
+    "fit_quietly",
     "precisions",
 ]
 
@@ -157,12 +158,16 @@ class Clair:
         return self.heterogeneity * float(np.median(estimates.noise_scales)) * math.sqrt(p * q)
 
 
+def fit_quietly(model: CLAIR, estimates: ClientEstimates) -> None:
+    """Fit; a missing majority is counted in the metric "majority", one line per replication would tell less."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoMajorityWarning)
+        model.fit(estimates)
+
+
 def _measured(instance: Instance, model: CLAIR, view: _View) -> dict[str, float]:
     """Fit the model to the view; metrics on the scale of the local fits."""
-    with warnings.catch_warnings():
-        # Counted in the metric "majority"; one line per replication on the terminal would tell less.
-        warnings.simplefilter("ignore", NoMajorityWarning)
-        model.fit(view.estimates)
+    fit_quietly(model, view.estimates)
     refined, basis = view.back(model.refined_, model.basis_)
     metrics = evaluate(instance, refined, collaborative_set=model.collaborative_set_, basis=basis)
     return metrics | {"majority": float(model.majority_)}

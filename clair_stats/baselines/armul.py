@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input, flag
 from clair_stats.baselines.winsorised_spectral import pull_towards, typical_noise_norm
-from clair_stats.linalg import block_norms, project_off
+from clair_stats.linalg import block_norms, entrywise_median, project_off
 from clair_stats.records import ClientEstimates
 
 __all__ = ["armul_low_rank"]
@@ -27,7 +27,7 @@ def armul_low_rank(
     record = checked_input(estimates, rank, n_contaminated)
     blocks = record.dense()
     p = blocks.shape[1]
-    center = np.median(blocks, axis=0)
+    center = entrywise_median(blocks)
     basis = np.zeros((p, rank))
     for _ in range(_ITERATIONS):
         norms = block_norms(project_off(basis, blocks - center))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
+from clair_stats.linalg import entrywise_median
 from clair_stats.records import ClientEstimates
 
 __all__ = ["coordinate_median"]
@@ -16,4 +16,4 @@ def coordinate_median(
 ) -> BaselineFit:
     """Hand the entrywise median to every client."""
     record = checked_input(estimates, rank, n_contaminated)
-    return everyone_gets(np.median(record.dense(), axis=0), record.n_clients)
+    return everyone_gets(entrywise_median(record.dense()), record.n_clients)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from clair_stats.linalg import block_norms, project_off
+from clair_stats.linalg import block_norms, entrywise_median, project_off
 from clair_stats.records import BoolArray, ClientEstimates, FloatArray, as_client_estimates
 
 __all__ = ["Baseline", "BaselineFit", "centred_subspace", "checked_input", "everyone_gets", "flag", "subspace_result"]
@@ -66,14 +66,14 @@ def centred_subspace(blocks: FloatArray, subspace: Callable[[FloatArray], FloatA
     The entrywise median of all of X_k is off by the spread of the benign clients inside the subspace; that of its
     off-subspace part only by noise.  Without this every χ² flag at small noise would be a false alarm.
     """
-    center = np.median(blocks, axis=0)
+    center = entrywise_median(blocks)
     basis = subspace(blocks - center)
     for _ in range(_RECENTRINGS):
         off = project_off(basis, blocks)
-        center = np.median(off, axis=0) + np.median(blocks - off, axis=0)
+        center = entrywise_median(off) + entrywise_median(blocks - off)
         basis = subspace(blocks - center)
     off = project_off(basis, blocks)
-    return basis, np.median(off, axis=0) + np.median(blocks - off, axis=0)
+    return basis, entrywise_median(off) + entrywise_median(blocks - off)
 
 
 def flag(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
-from clair_stats.linalg import block_norms
+from clair_stats.linalg import block_norms, entrywise_median
 from clair_stats.records import ClientEstimates, FloatArray
 
 __all__ = ["geometric_median", "weiszfeld"]
@@ -17,7 +17,7 @@ _TOLERANCE = 1e-8
 
 def weiszfeld(blocks: FloatArray) -> FloatArray:
     """Minimise Σ_k ‖X_k − M‖_F over M; distances are floored at 1e-8 of their median, which smooths the kinks."""
-    center = np.median(blocks, axis=0)
+    center = entrywise_median(blocks)
     for _ in range(_ITERATIONS):
         distances = block_norms(blocks - center)
         floor = max(1e-8 * float(np.median(distances)), np.finfo(float).tiny)

@@ -12,8 +12,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
+from clair_stats.detection.calibration import per_client_level
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import Reduction
 from clair_stats.detection.whiteness import noise_edge
@@ -26,8 +28,8 @@ _HALF_STEPS = 3
 _GROWTH_STEPS = 3
 _SAME_BASIN = 0.85
 _OTHER_GROUP = 0.5
-# Room for errors that are not i.i.d.: with least-squares fits at n = 2.5 p (the study linear_regression) the whitest of
-# eight benign pairs stays below 0.6 of the i.i.d. edge, so that twice the edge is more than three times enough.
+# Room for errors that are not i.i.d.: with least-squares fits at n = 2.5 p benign pairs stay below the i.i.d. edge
+# (test_benign_pairs_of_least_squares_fits_stay_below_the_edge).
 _UNEVEN = 2.0
 
 
@@ -43,7 +45,6 @@ def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, leve
         Distinct groups with white residual, largest first; one group, with unequal scales two, when none is white.
     """
     panel = kernel.panel
-    _, p, q = panel.shape
     fits = _Fits(kernel, rank)
     residuals, _ = fits.residuals(starts, first=True)
     masks = _unique(_nearest(residuals, half))
@@ -61,8 +62,7 @@ def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, leve
     masks = _unique(np.concatenate(stages))
     residuals, left = fits.residuals(masks)
     sizes = masks.sum(axis=1)
-    edges = {n: noise_edge(p - rank, (n - int(panel.common_component)) * q - rank) for n in set(sizes.tolist())}
-    ratios = left / (fits.variance(masks, residuals) * np.array([edges[n] for n in sizes.tolist()]))
+    ratios = left / (fits.variance(masks, residuals) * _edges(panel, sizes, rank))
     white = ratios <= 1.0
     order = np.lexsort((-sizes, ~white))
     if white.any() or not panel.unequal_scales:
@@ -94,11 +94,9 @@ def least_rank(kernel: Kernel, starts: BoolArray, *, heterogeneity: float = 0.0)
     allowance = heterogeneity * np.sqrt(starts @ (1.0 / panel.scales**2))
     counts = starts.sum(axis=1)
     for rank in range(size):
-        columns = {n: (n - int(panel.common_component)) * q - rank for n in set(counts.tolist())}
-        roots = {n: math.sqrt(noise_edge(p - rank, c)) if c > 0 else math.inf for n, c in columns.items()}
-        edges = np.array([roots[n] for n in counts.tolist()])
+        limits = (noise * np.sqrt(_edges(panel, counts, rank)) + allowance) ** 2
         # Squares of the data are exact to about 1e-12 of the largest.
-        if (values[:, rank] <= (noise * edges + allowance) ** 2 + 1e-12 * values[:, 0]).any():
+        if (values[:, rank] <= limits + 1e-12 * values[:, 0]).any():
             return rank
     return size
 
@@ -119,7 +117,15 @@ def _basins(masks: BoolArray, count: int, same: float) -> BoolArray:
 def _relative_cut(panel: Panel, rank: int, level: float) -> float:
     """Upper quantile of a client's residual in units of the residual variance."""
     n_clients, p, q = panel.shape
-    return float(special.chdtri(max((p - rank) * q, 1), -np.expm1(np.log1p(-level) / n_clients)))
+    return float(special.chdtri(max((p - rank) * q, 1), per_client_level(level, n_clients)))
+
+
+def _edges(panel: Panel, sizes: NDArray[np.int64], rank: int) -> FloatArray:
+    """Noise edge off a subspace for sets of ``sizes`` (N,) clients; infinite where nothing is left over."""
+    _, p, q = panel.shape
+    columns = {n: (n - int(panel.common_component)) * q - rank for n in set(sizes.tolist())}
+    edges = {n: noise_edge(p - rank, c) if c > 0 else math.inf for n, c in columns.items()}
+    return np.array([edges[n] for n in sizes.tolist()])
 
 
 def _nearest(residuals: FloatArray, half: int) -> BoolArray:

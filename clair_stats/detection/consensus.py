@@ -27,7 +27,7 @@ from clair_stats.records import BoolArray
 
 __all__ = ["Consensus", "RankEvidence", "find_consensus"]
 
-# In 1,314 fits on the settings of the robustness studies the accepted group was the first or the second looked at.
+# On development seeds of the robustness studies the accepted group was the first or the second looked at.
 _CANDIDATES = 3
 # A residual up to this multiple of its noise edge may be a direction that the signs have missed.
 _NEAR_THE_EDGE = 1.5

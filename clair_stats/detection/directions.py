@@ -17,7 +17,7 @@ from scipy.linalg import eigh
 
 from clair_stats.detection.calibration import calibrate_along, per_client_level
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit
+from clair_stats.detection.shared_fit import SharedFit, center_and_scatter
 from clair_stats.detection.whiteness import noise_edge
 from clair_stats.linalg import stack
 from clair_stats.records import BoolArray, FloatArray
@@ -50,23 +50,18 @@ def suspicious_directions(
         found.append(fit.vectors[:, rank:][:, fit.eigenvalues[rank:] > edge])
     # Clients of the fit cannot leave more in one direction than the fit's own next eigenvalue.
     elif (members & ~fit.members).any() or fit.eigenvalues[rank] > edge:
-        found.append(_left_over(panel, fit, residual, members, edge))
+        found.append(_left_over(panel, fit, members, edge))
     if not members.all():
         found.append(_shared_by(residual[~members], rank, panel.floor))
     return _few(found, p - rank)
 
 
-def _left_over(panel: Panel, fit: SharedFit, residual: FloatArray, members: BoolArray, edge: float) -> FloatArray:
+def _left_over(panel: Panel, fit: SharedFit, members: BoolArray, edge: float) -> FloatArray:
     """Directions above the edge in the joint residual of clients that are not those of the fit."""
-    if panel.moments is None:
-        return _spikes(residual[members], edge)
-    center, shifted, scatters = panel.moments
-    _, p, q = panel.shape
-    weights = members.astype(np.float64)
-    moved = fit.common - center
-    cross = ((weights * panel.design) @ shifted).reshape(p, q) @ moved.T
-    scatter = (weights @ scatters).reshape(p, p) - cross - cross.T + (weights @ panel.design**2) * (moved @ moved.T)
-    off = np.eye(p) - fit.basis @ fit.basis.T
+    own, scatter = center_and_scatter(panel, members)
+    shift = own - fit.common
+    scatter = scatter + float(np.sum(panel.design[members] ** 2)) * (shift @ shift.T)
+    off = np.eye(len(scatter)) - fit.basis @ fit.basis.T
     return _above(off @ scatter @ off, edge)
 
 
@@ -82,7 +77,8 @@ def _shared_by(flagged: FloatArray, rank: int, floor: float) -> FloatArray:
     norms = np.sqrt(np.einsum("kij,kij->k", flagged, flagged))
     # Norm one each: a single huge client must not decide; pure noise of norm one has variance 1/((p − r)q).
     signs = flagged / np.maximum(norms, max(floor, np.finfo(float).tiny))[:, None, None]
-    return _spikes(signs, noise_edge(p - rank, len(signs) * q) / ((p - rank) * q))
+    tall = stack(signs)
+    return _above(tall @ tall.T, noise_edge(p - rank, len(signs) * q) / ((p - rank) * q))
 
 
 def _few(found: Sequence[FloatArray], dimension: int) -> FloatArray:
@@ -95,11 +91,6 @@ def _few(found: Sequence[FloatArray], dimension: int) -> FloatArray:
         return several[0]
     left, sizes, _ = np.linalg.svd(np.concatenate(several, axis=1), full_matrices=False)
     return np.asarray(left[:, sizes > 0.1])
-
-
-def _spikes(blocks: FloatArray, edge: float) -> FloatArray:
-    tall = stack(blocks)
-    return _above(tall @ tall.T, edge)
 
 
 def _above(scatter: FloatArray, edge: float) -> FloatArray:

@@ -38,6 +38,13 @@ class Panel:
     covariances: ErrorCovariances | None = None  # then Y_k = W_R X_k W_S / s_k
 
     @cached_property
+    def robust_center(self) -> FloatArray:
+        """Entrywise median of the X_k, shape (p, q); 0 without a common component."""
+        if not self.common_component:
+            return np.zeros(self.blocks.shape[1:])
+        return entrywise_median(self.blocks / self.design[:, None, None])
+
+    @cached_property
     def moments(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
         """Robust centre M₀ (p, q), shifted blocks Y_k − c_kM₀ (K, pq) and their scatters (K, p²), formed once.
 
@@ -46,13 +53,9 @@ class Panel:
         n_clients, p, q = self.blocks.shape
         if p > 4 * q:
             return None
-        if self.common_component:
-            center = entrywise_median(self.blocks / self.design[:, None, None])
-            shifted = self.blocks - self.design[:, None, None] * center
-        else:
-            center, shifted = np.zeros((p, q)), self.blocks
+        shifted = self.blocks - self.design[:, None, None] * self.robust_center
         scatters = shifted @ shifted.transpose(0, 2, 1)
-        return center, shifted.reshape(n_clients, -1), scatters.reshape(n_clients, -1)
+        return self.robust_center, shifted.reshape(n_clients, -1), scatters.reshape(n_clients, -1)
 
     @property
     def shape(self) -> tuple[int, int, int]:

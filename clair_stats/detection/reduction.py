@@ -32,12 +32,7 @@ class Reduction:
 def reduce_panel(panel: Panel) -> Reduction:
     """Find the directions; at most all p of them."""
     n_clients, p, q = panel.shape
-    if panel.common_component:
-        moments = panel.moments
-        center = entrywise_median(panel.blocks / panel.design[:, None, None]) if moments is None else moments[0]
-        centered = panel.blocks - panel.design[:, None, None] * center
-    else:
-        centered = panel.blocks
+    centered = panel.blocks - panel.design[:, None, None] * panel.robust_center
     norms = np.sqrt(np.einsum("kij,kij->k", centered, centered))
     least = max(panel.floor * np.sqrt(p * q), np.finfo(float).tiny)
     signs = centered / np.maximum(norms, least)[:, None, None]

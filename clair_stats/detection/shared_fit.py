@@ -134,11 +134,7 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     own = np.broadcast_to(np.where(members, 1.0 - mean_leverage, 1.0 + mean_leverage), (n_clients,))
     if rank == 0:
         return Residuals(residual, raw, raw / np.maximum(own, 1e-12), degrees)
-    scatter = np.einsum("kiq,kjq->ij", inside[members], inside[members])
-    values, vectors = np.linalg.eigh(scatter)
-    keep = values > 1e-12 * values[-1]
-    root = vectors[:, keep] / np.sqrt(values[keep])  # (r, r'), scatter^{-1/2}
-    rows = np.einsum("ij,kiq->kjq", root, inside)  # B_kᵀ, (K, r', q)
+    rows = _leverage_rows(inside, members)
     leverages, axes = np.linalg.eigh(rows @ rows.transpose(0, 2, 1))  # of B_kᵀB_k
     cross = residual @ rows.transpose(0, 2, 1) @ axes  # R_k B_k in the eigenbasis, (K, p, r')
     energies = np.einsum("kij,kij->kj", cross, cross)
@@ -156,6 +152,14 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     )
 
 
+def _leverage_rows(inside: FloatArray, members: BoolArray) -> FloatArray:
+    """B_kᵀ = (ΣÃᵀÃ)^{-1/2} Ã_kᵀ of every client from the parts inside the subspace (K, r, q), shape (K, r', q)."""
+    values, vectors = np.linalg.eigh(np.einsum("kiq,kjq->ij", inside[members], inside[members]))
+    keep = values > 1e-12 * values[-1]
+    root = vectors[:, keep] / np.sqrt(values[keep])  # (r, r')
+    return np.asarray(np.einsum("ij,kiq->kjq", root, inside))
+
+
 def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
     """H_kk = c_k²/Σc² I + B_kB_kᵀ of every client in the linearised fit, shape (K, q, q); 0 for a given fit."""
     n_clients, _, q = panel.shape
@@ -166,8 +170,6 @@ def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
         hat += share[:, None, None] * np.eye(q)
     if members.any() and fit.basis.shape[1]:
         inside = fit.basis.T @ centered_blocks(panel, fit)
-        values, vectors = np.linalg.eigh(np.einsum("kiq,kjq->ij", inside[members], inside[members]))
-        keep = values > 1e-12 * values[-1]
-        rows = (vectors[:, keep] / np.sqrt(values[keep])).T @ inside
+        rows = _leverage_rows(inside, members)
         hat += rows.transpose(0, 2, 1) @ rows
     return hat

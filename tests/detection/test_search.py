@@ -12,7 +12,11 @@ from clair_stats.detection.reduction import extended, reduce_panel
 from clair_stats.detection.shared_fit import center_and_scatter, fit_shared
 from clair_stats.detection.starts import random_subsets, starting_subsets
 from clair_stats.detection.votes import count_votes
+from clair_stats.detection.whiteness import noise_edge
 from clair_stats.linalg import entrywise_median
+from simulations.design import content_hash
+from simulations.streams import Streams
+from simulations.studies.linear_regression import regression_regime
 from tests.detection.instances import benign_stack, contaminate_some
 
 
@@ -40,8 +44,6 @@ def test_center_and_scatter_are_those_of_least_squares(shape, common_component):
 
 def _naive_least_rank(panel, starts, noise):
     """Start by start, in all coordinates."""
-    from clair_stats.detection.whiteness import noise_edge
-
     _, p, q = panel.shape
     ranks = []
     for start in starts:
@@ -164,3 +166,20 @@ def test_unequal_scales_add_starts_from_the_precise_half():
     assert len(unequal) == 2 * len(equal)
     assert not unequal[len(equal) :, scales > np.median(scales)].any()
     assert (random_subsets(20, {3: 5}, rng).sum(axis=1) == 3).all()
+
+
+def test_benign_pairs_of_least_squares_fits_stay_below_the_edge():
+    """Why twice the i.i.d. edge is room enough at n = 2.5 p, where one client's errors are far from i.i.d."""
+    regime = regression_regime(50, share=0.0)
+    ratios = []
+    for seed in range(12):
+        instance = regime.generate(Streams(seed, content_hash(regime), 0))
+        scales = instance.estimates.noise_scales
+        blocks = instance.estimates.dense() / scales[:, None, None]
+        _, p, q = blocks.shape
+        for first, second in zip(range(0, 16, 2), range(1, 16, 2), strict=True):
+            difference = (blocks[first] - blocks[second]) / np.sqrt(2.0)
+            left = np.linalg.eigvalsh(difference @ difference.T)[::-1][instance.rank]
+            ratios.append(left / noise_edge(p - instance.rank, q - instance.rank))
+    whitest = np.min(np.reshape(ratios, (12, 8)), axis=1)
+    assert whitest.max() < 1.0
