@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from clair_stats.decomposition.compression import Compression, compress_factors
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
-from clair_stats.detection.consensus import Consensus, find_consensus
+from clair_stats.detection.consensus import Consensus
+from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel, panel_of
@@ -180,7 +181,7 @@ class CLAIR:
         blocks, self._frame = self._oriented(checked)
         panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
         tolerance = self.heterogeneity * panel.stretch
-        consensus = find_consensus(panel, rank=self.rank, level=self.level, heterogeneity=tolerance)
+        consensus = decide(panel, rank=self.rank, level=self.level, heterogeneity=tolerance)
         fit, calibrated = on_scale_of_estimates(panel, blocks, consensus.fit, consensus.calibrated)
         consensus = replace(consensus, fit=fit, calibrated=calibrated)
         self.decomposition_ = self._decompose(blocks, panel, consensus)

@@ -33,7 +33,10 @@ def summarise(model: CLAIR) -> str:
             f"no collaborative majority among {n_clients} clients at level {detection.level:g}: nobody is called "
             "benign, local estimates are kept; more clients, a heterogeneity tolerance or a fixed rank may change that"
         )
-    lines.append(_ranks(model))
+    if model.consensus_.law != "white errors":
+        lines.append(_learnt_law(model))
+    else:
+        lines.append(_ranks(model))
     if model.majority_ and 0 < n_benign < n_clients and model.rank_ > 0:
         lines.append(_condition(model))
     if model.majority_ and 0 < n_benign < n_clients:
@@ -55,6 +58,16 @@ def _ranks(model: CLAIR) -> str:
         for e in model.consensus_.evidence
     ]
     return "evidence: " + "; ".join(shown)
+
+
+def _learnt_law(model: CLAIR) -> str:
+    """Why no χ² or F law decided, and what did."""
+    cut = model.consensus_.cut_to
+    levelled = "" if cut is None else f"; estimates of higher rank were cut to rank {cut} before they were compared"
+    return (
+        "errors are not white inside a client, as in low-rank updates: the law is learnt from the log scores of the "
+        f"benign majority{levelled}"
+    )
 
 
 def _combination(model: CLAIR) -> str:

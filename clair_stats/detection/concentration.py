@@ -22,7 +22,7 @@ from clair_stats.detection.whiteness import noise_edge
 from clair_stats.linalg import entrywise_median
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Kernel", "best_groups", "least_rank"]
+__all__ = ["Fits", "Kernel", "best_groups", "least_rank"]
 
 _HALF_STEPS = 3
 _GROWTH_STEPS = 3
@@ -45,7 +45,7 @@ def best_groups(kernel: Kernel, starts: BoolArray, rank: int, *, half: int, leve
         Distinct groups with white residual, largest first; one group, with unequal scales two, when none is white.
     """
     panel = kernel.panel
-    fits = _Fits(kernel, rank)
+    fits = Fits(kernel, rank)
     residuals, _ = fits.residuals(starts, first=True)
     masks = _unique(_nearest(residuals, half))
     for _ in range(_HALF_STEPS - 1):
@@ -191,7 +191,7 @@ class Kernel:
         return found
 
 
-class _Fits:
+class Fits:
     """Fits of one rank.
 
     Most starts meet in a few masks within two or three steps, so a mask that has been fitted is not fitted again.

@@ -55,6 +55,8 @@ class Consensus:
     evidence: tuple[RankEvidence, ...]
     accepted: bool  # whether some rank was accepted
     camps: tuple[BoolArray, ...] = ()  # two halves of the clients, each explained by a smaller rank on its own
+    law: str = "white errors"  # or "log scores": what the p-values rest on
+    cut_to: int | None = None  # rank to which estimates of unequal rank were cut before they were compared
 
     @property
     def majority(self) -> bool:
@@ -146,7 +148,10 @@ class _Search:
         return replace(best, evidence=tuple(evidence))
 
     def _limit(self) -> int:
-        return min(self.panel.shape[1] - 1, int(self.reduction.directions.shape[1]))
+        """Beyond this rank a basis merely spans the clients that it explains, whatever they send."""
+        n_clients, p, q = self.panel.shape
+        spanned = min((self.half - int(self.panel.common_component)) * q - 2, n_clients - 3)
+        return max(min(p - 1, int(self.reduction.directions.shape[1]), spanned), 0)
 
     def _extend(self, candidate: _Candidate) -> None:
         """Add what the members leave over to the common directions; near the edge of noise the signs may miss it."""

@@ -17,7 +17,7 @@ from clair_stats.detection.whiteness import noise_edge
 from clair_stats.linalg import entrywise_median
 from clair_stats.records import FloatArray
 
-__all__ = ["Reduction", "extended", "reduce_panel"]
+__all__ = ["Reduction", "extended", "leading_directions", "reduce_panel"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +32,33 @@ class Reduction:
 def reduce_panel(panel: Panel) -> Reduction:
     """Find the directions; at most all p of them."""
     n_clients, p, q = panel.shape
+    values, vectors = _sign_scatter(panel)
+    return _along(panel, vectors[:, : _above_bulk(np.maximum(values, 0.0), p, n_clients * q)])
+
+
+def leading_directions(panel: Panel, count: int) -> Reduction:
+    """The first ``count`` directions, whatever the law of the noise."""
+    return _along(panel, _sign_scatter(panel)[1][:, :count])
+
+
+def _sign_scatter(panel: Panel) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (p,), descending, and vectors (p, p) of the scatter of the clients' signs."""
+    p, q = panel.shape[1:]
     centered = panel.blocks - panel.design[:, None, None] * panel.robust_center
     norms = np.sqrt(np.einsum("kij,kij->k", centered, centered))
     least = max(panel.floor * np.sqrt(p * q), np.finfo(float).tiny)
     signs = centered / np.maximum(norms, least)[:, None, None]
     tall = signs.transpose(1, 0, 2).reshape(p, -1)
     values, vectors = np.linalg.eigh(tall @ tall.T)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    count = _above_bulk(np.maximum(values, 0.0), p, n_clients * q)
-    directions = np.ascontiguousarray(vectors[:, :count])
+    return values[::-1], vectors[:, ::-1]
+
+
+def _along(panel: Panel, directions: FloatArray) -> Reduction:
+    directions = np.ascontiguousarray(directions)
+    centered = panel.blocks - panel.design[:, None, None] * panel.robust_center
     inside = directions.T @ centered
-    outside = np.maximum(norms**2 - np.einsum("kij,kij->k", inside, inside), 0.0)
+    energies = np.einsum("kij,kij->k", centered, centered)
+    outside = np.maximum(energies - np.einsum("kij,kij->k", inside, inside), 0.0)
     return Reduction(directions, directions.T @ panel.blocks, outside)
 
 

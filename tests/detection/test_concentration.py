@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clair_stats.detection.concentration import Kernel, _Fits, best_groups
+from clair_stats.detection.concentration import Fits, Kernel, best_groups
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.reduction import Reduction, reduce_panel
 from clair_stats.detection.shared_fit import fit_shared
@@ -20,7 +20,7 @@ def test_batched_residuals_equal_one_fit_at_a_time(common_component, rank):
     panel = make_panel(blocks, noise_scales=scales, common_component=common_component)
     whole = Reduction(np.eye(6), panel.blocks, np.zeros(14))
     masks = random_subsets(14, {5: 4, 9: 4}, rng)
-    residuals, left = _Fits(Kernel(panel, whole), rank).residuals(masks)
+    residuals, left = Fits(Kernel(panel, whole), rank).residuals(masks)
     for mask, found, eigenvalue in zip(masks, residuals, left, strict=True):
         fit = fit_shared(panel, mask, rank)
         off = panel.blocks - panel.design[:, None, None] * fit.common

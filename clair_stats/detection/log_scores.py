@@ -1,0 +1,105 @@
+"""The law learnt from the clients themselves: leave-one-out log scores of a majority, outward until one stands out.
+
+Where errors are not white no law of ‖R_k‖² is known, but its logarithm is near normal between benign clients.  With n
+clients accepted the next one is predicted from them: (y − ȳ)/s is t with n − 1 degrees of freedom up to √(1 + 1/n).
+Two scores are looked at: what the shared subspace leaves over, and the *share* that it leaves over, which tells a
+contaminated client of small norm from a benign one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from clair_stats.detection.panel import Panel
+from clair_stats.detection.shared_fit import SharedFit, fit_shared
+from clair_stats.records import BoolArray, FloatArray
+
+__all__ = ["LogScores", "accept_outward", "learnt_set"]
+
+_MOST_REFITS = 10
+_FIRST_SHARE = 0.2  # the first look alone flags at a fifth of the level, both together at the level
+
+
+@dataclass(frozen=True, eq=False)
+class LogScores:
+    """The accepted set and every client's place in its law."""
+
+    fit: SharedFit
+    members: BoolArray  # (K,)
+    left: FloatArray  # (K,), ‖R_k‖² of the leave-one-out fit
+    p_values: FloatArray  # (K,), flagged below level/(n + 1)
+    log_critical: FloatArray  # (K,), log ‖R_k‖² above which the first look alone flags
+
+
+def leave_one_out(panel: Panel, members: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
+    """Energies (K,) off and inside the subspace fitted without the client itself."""
+    off, inside = np.zeros(members.size), np.zeros(members.size)
+    shared = fit_shared(panel, members, rank)
+    for k in range(members.size):
+        fit = shared
+        if members[k]:
+            others = members.copy()
+            others[k] = False
+            fit = fit_shared(panel, others, rank)
+        block = panel.blocks[k] - panel.design[k] * fit.common
+        within = fit.basis.T @ block
+        inside[k] = float(np.sum(within**2))
+        off[k] = float(np.sum((block - fit.basis @ within) ** 2))
+    return off, inside
+
+
+def looks(scores: FloatArray, members: BoolArray) -> FloatArray:
+    """Upper p-values (K,) of t predictions from the members' scores, a member's from the others."""
+    values = np.empty(scores.size)
+    for k in range(scores.size):
+        rest = members.copy()
+        rest[k] = False
+        known = scores[rest]
+        n = known.size
+        spread = float(known.std(ddof=1)) * np.sqrt(1.0 + 1.0 / n)
+        distance = float(scores[k] - known.mean())
+        values[k] = special.stdtr(n - 1, -distance / spread) if spread > 0 else float(distance <= 0)
+    return values
+
+
+def combined(first: FloatArray, second: FloatArray) -> FloatArray:
+    """One p-value from two looks: the first at a fifth of the level, or both."""
+    return np.minimum(np.minimum(first / _FIRST_SHARE, np.maximum(first, second)), 1.0)
+
+
+def accept_outward(first: FloatArray, second: FloatArray, half: int, level: float) -> BoolArray:
+    """Accept clients in the order of the first score (K,), from the lowest ``half`` on, until one stands out."""
+    order = np.argsort(first, kind="stable")
+    accepted = np.zeros(first.size, dtype=np.bool_)
+    accepted[order[:half]] = True
+    for k in order[half:]:
+        p_value = combined(looks(first, accepted), looks(second, accepted))[k]
+        # One that stands out does not stop the walk: a benign client of large coefficients may lie behind it.
+        accepted[k] = p_value >= level / (accepted.sum() + 1)
+    return accepted
+
+
+def learnt_set(panel: Panel, start: BoolArray, rank: int, level: float) -> LogScores:
+    """Fit, score, accept outward, fit on the accepted, until the set repeats itself."""
+    half = panel.shape[0] // 2 + 1
+    members = start
+    seen: set[bytes] = set()
+    floor = panel.floor**2 * panel.shape[1] * panel.shape[2]
+    while True:
+        off, inside = leave_one_out(panel, members, rank)
+        first = np.log(np.maximum(off, floor))
+        second = first - np.log(np.maximum(inside, floor)) if rank else first
+        accepted = accept_outward(first, second, half, level)
+        if np.array_equal(accepted, members) or accepted.tobytes() in seen or len(seen) >= _MOST_REFITS:
+            break
+        seen.add(accepted.tobytes())
+        members = accepted
+    p_values = combined(looks(first, accepted), looks(second, accepted))
+    known = first[accepted]
+    n = known.size
+    reach = -special.stdtrit(n - 1, _FIRST_SHARE * level / (n + 1)) * np.sqrt(1.0 + 1.0 / n)
+    critical = np.full(first.size, known.mean() + reach * known.std(ddof=1))
+    return LogScores(fit_shared(panel, accepted, rank), accepted, off, p_values, critical)
