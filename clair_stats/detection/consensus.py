@@ -25,7 +25,7 @@ from clair_stats.detection.starts import starting_subsets
 from clair_stats.detection.votes import count_votes
 from clair_stats.records import BoolArray
 
-__all__ = ["Consensus", "RankEvidence", "find_consensus"]
+__all__ = ["Consensus", "RankEvidence", "find_consensus", "rank_limit"]
 
 # On development seeds of the robustness studies the accepted group was the first or the second looked at.
 _CANDIDATES = 3
@@ -62,6 +62,13 @@ class Consensus:
     def majority(self) -> bool:
         """Whether there is a collaborative majority; two equal camps are none, whatever rank explains both."""
         return self.accepted and not self.camps
+
+
+def rank_limit(panel: Panel) -> int:
+    """The largest rank that is tried: beyond it a basis merely spans the clients it explains, whatever they send."""
+    n_clients, p, q = panel.shape
+    spanned = min((n_clients // 2 + 1 - int(panel.common_component)) * q - 2, n_clients - 3)
+    return max(min(p - 1, spanned), 0)
 
 
 def find_consensus(
@@ -148,10 +155,7 @@ class _Search:
         return replace(best, evidence=tuple(evidence))
 
     def _limit(self) -> int:
-        """Beyond this rank a basis merely spans the clients that it explains, whatever they send."""
-        n_clients, p, q = self.panel.shape
-        spanned = min((self.half - int(self.panel.common_component)) * q - 2, n_clients - 3)
-        return max(min(p - 1, int(self.reduction.directions.shape[1]), spanned), 0)
+        return min(rank_limit(self.panel), int(self.reduction.directions.shape[1]))
 
     def _extend(self, candidate: _Candidate) -> None:
         """Add what the members leave over to the common directions; near the edge of noise the signs may miss it."""

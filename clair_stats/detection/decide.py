@@ -1,8 +1,9 @@
 """One verdict: the law of white errors where the errors are white, the clients' own law where they are not.
 
 1. Off the directions that clients have in common, benign or not, a first look asks whether errors are white.
-2. If so, or if the noise is given, the consensus search tests with χ² (noise known) or F (noise learnt); its answer
-   stands when the residuals of the set that it accepts look white.
+2. If so, or if the noise is given, the consensus search tests with χ² (noise known) or F (noise learnt).  Its flags
+   are dropped when all clients agree at some rank and nothing shows that only the flagged ones use the extra
+   directions (``everyone``, ``generic_use``).  The answer stands when the residuals of the set look white.
 3. If not, the half whose worst member fits best is found at every rank, without a law.
 4. Where that half's residuals are not white, its log scores are the law: ``log_scores``.
 5. Where they are white, the search's answer stands, also when it is that no majority agrees.
@@ -16,14 +17,17 @@ from functools import partial
 import numpy as np
 
 from clair_stats.detection.calibration import Calibrated, residual_variance
-from clair_stats.detection.consensus import Consensus, RankEvidence, find_consensus
+from clair_stats.detection.consensus import Consensus, RankEvidence, find_consensus, rank_limit
 from clair_stats.detection.error_law import errors_are_white
+from clair_stats.detection.everyone import everyone_stands
+from clair_stats.detection.generic_use import used_by_all
 from clair_stats.detection.least_median import choose_rank, least_median_halves
 from clair_stats.detection.levelling import levelled
 from clair_stats.detection.log_scores import learnt_set
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import leading_directions
 from clair_stats.detection.shared_fit import SharedFit, centered_blocks, fit_shared
+from clair_stats.detection.votes import count_votes
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray
 
@@ -54,7 +58,7 @@ def decide(panel: Panel, *, rank: int | None, level: float, heterogeneity: float
     Consensus
         With ``law`` and ``cut_to`` saying what decided.
     """
-    search = partial(find_consensus, panel, rank=rank, level=level, heterogeneity=heterogeneity)
+    search = partial(_under_white_errors, panel, rank=rank, level=level, heterogeneity=heterogeneity)
     if panel.noise is not None or heterogeneity > 0 or panel.shape[0] < _FEWEST_CLIENTS:
         return search()
     found = search() if _white_off_common_directions(panel) else None
@@ -65,6 +69,28 @@ def decide(panel: Panel, *, rank: int | None, level: float, heterogeneity: float
     if _white_about(cut, fit_shared(cut, half.members, half.rank), half.members):
         return search() if found is None else found
     return replace(_learnt(cut, half.members, half.rank, level), cut_to=common)
+
+
+def _under_white_errors(panel: Panel, *, rank: int | None, level: float, heterogeneity: float) -> Consensus:
+    """The search's answer, unless everyone agrees too and nothing shows that only the flagged use the extra rank."""
+    found = find_consensus(panel, rank=rank, level=level, heterogeneity=heterogeneity)
+    if found.camps or (found.accepted and found.collaborative_set.all()):
+        return found
+    smallest = found.fit.basis.shape[1] if found.accepted or rank is not None else 0
+    largest = rank_limit(panel) if rank is None else rank
+    for larger in range(smallest, largest + 1):
+        stands = everyone_stands(panel, larger, level=level, heterogeneity=heterogeneity)
+        if stands is None:
+            continue
+        fit, calibrated = stands
+        bought = count_votes(panel, fit, fit.members, calibrated.noise) < fit.members.size
+        chosen = found.accepted and larger > smallest  # a smaller rank, at which a majority agrees
+        if bought or (chosen and not used_by_all(panel, fit, found.collaborative_set, smallest, calibrated.noise)):
+            return found
+        size = fit.members.size
+        evidence = RankEvidence(larger, size, size, 1.0, calibrated.noise, True)
+        return Consensus(fit, calibrated, fit.members, (*found.evidence, evidence), accepted=True)
+    return found
 
 
 def _white_off_common_directions(panel: Panel) -> bool:
