@@ -20,7 +20,7 @@ from clair_stats.detection.calibration import Calibrated, residual_variance
 from clair_stats.detection.consensus import Consensus, RankEvidence, find_consensus, rank_limit
 from clair_stats.detection.error_law import errors_are_white
 from clair_stats.detection.everyone import everyone_stands
-from clair_stats.detection.generic_use import used_by_all
+from clair_stats.detection.generic_use import members_share, used_by_all
 from clair_stats.detection.least_median import choose_rank, least_median_halves
 from clair_stats.detection.levelling import levelled
 from clair_stats.detection.log_scores import learnt_set
@@ -83,9 +83,16 @@ def _under_white_errors(panel: Panel, *, rank: int | None, level: float, heterog
         if stands is None:
             continue
         fit, calibrated = stands
-        bought = count_votes(panel, fit, fit.members, calibrated.noise) < fit.members.size
-        chosen = found.accepted and larger > smallest  # a smaller rank, at which a majority agrees
-        if bought or (chosen and not used_by_all(panel, fit, found.collaborative_set, smallest, calibrated.noise)):
+        if not found.accepted:
+            bought = count_votes(panel, fit, fit.members, calibrated.noise) < fit.members.size
+        elif larger > smallest:  # a smaller rank, at which a majority agrees
+            bought = not (
+                members_share(panel, found.fit, found.calibrated.noise)
+                and used_by_all(panel, fit, found.collaborative_set, smallest, calibrated.noise)
+            )
+        else:
+            bought = False
+        if bought:
             return found
         size = fit.members.size
         evidence = RankEvidence(larger, size, size, 1.0, calibrated.noise, True)

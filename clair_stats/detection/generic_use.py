@@ -11,16 +11,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy import special
 
 from clair_stats.detection.concentration import Fits, Kernel
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.reduction import Reduction
 from clair_stats.detection.shared_fit import SharedFit, centered_blocks
 from clair_stats.detection.starts import random_subsets
+from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["used_by_all"]
+__all__ = ["members_share", "used_by_all"]
 
+# Members that do not have the direction are taken to share it with this probability; the draws then decide.
+_SHARING_LEVEL = 0.3
 _DRAWS = 49  # the observed fit is the best of 50 with probability .02 when all use the directions
 _STARTS = 24
 _STEPS = 4
@@ -48,6 +52,20 @@ def used_by_all(panel: Panel, everyone: SharedFit, members: BoolArray, rank: int
     return False
 
 
+def members_share(panel: Panel, fit: SharedFit, noise: float) -> bool:
+    """Whether the members of a fit have more than noise along the leading direction of the clients outside it.
+
+    The direction owes nothing to the members, so their energy along it is φ²χ² with nq degrees of freedom when they do
+    not have it.
+    """
+    residual = project_off(fit.basis, centered_blocks(panel, fit))
+    outside = residual[~fit.members]
+    leading = np.linalg.eigh(np.einsum("kij,klj->il", outside, outside))[1][:, -1]
+    along = np.einsum("p,kpq->kq", leading, residual[fit.members])
+    energy = float(np.sum(along**2)) / max(noise, panel.floor) ** 2
+    return float(special.chdtrc(along.size, energy)) < _SHARING_LEVEL
+
+
 def _fits(panel: Panel, blocks: FloatArray, rank: int) -> Fits:
     """Fits of one rank on blocks (K, r₂, q) in the coordinates of the larger fit."""
     energies = np.einsum("kij,kij->k", blocks, blocks)
@@ -62,7 +80,8 @@ def _trimmed(fits: Fits, masks: BoolArray, size: int, *, steps: int) -> float:
     for _ in range(steps):
         residuals, _ = fits.residuals(masks)
         order = np.argsort(residuals, axis=1, kind="stable")[:, :size]
-        best = min(best, float(np.take_along_axis(residuals, order, axis=1).sum(axis=1).min()))
+        kept = np.take_along_axis(residuals, order, axis=1).sum(axis=1)
+        best = min(best, float((kept / residuals.sum(axis=1)).min()))
         masks = np.zeros(residuals.shape, dtype=np.bool_)
         np.put_along_axis(masks, order, True, axis=1)
     return best

@@ -6,7 +6,7 @@ from scipy import stats
 from clair_stats.detection.consensus import find_consensus, rank_limit
 from clair_stats.detection.decide import decide
 from clair_stats.detection.everyone import everyone_stands, homogeneity_quantile
-from clair_stats.detection.generic_use import used_by_all
+from clair_stats.detection.generic_use import members_share, used_by_all
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.shared_fit import fit_shared
 
@@ -73,3 +73,18 @@ def test_a_direction_of_a_third_is_told_from_one_that_all_use():
 def test_rank_limit_leaves_more_columns_than_directions():
     assert rank_limit(make_panel(np.ones((12, 64, 64)) + np.eye(64))) == 9
     assert rank_limit(make_panel(np.random.default_rng(36).normal(size=(8, 20, 1)))) == 2
+
+
+def test_sharing_has_its_level_and_sees_a_shared_direction():
+    shared = 0
+    for seed in range(200):
+        generator = np.random.default_rng([37, seed])
+        blocks = 0.2 * generator.normal(size=(20, 10, 3))
+        blocks[14:, 0] += generator.normal(size=(6, 3))
+        fit = fit_shared(make_panel(blocks), np.arange(20) < 14, 0)
+        shared += members_share(make_panel(blocks), fit, 0.2)
+    # Level .3 (a little less: the fit's own centre takes part of the energy); four binomial errors.
+    assert abs(shared / 200 - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 200)
+    blocks[:, 0] += generator.normal(size=(20, 3))
+    fit = fit_shared(make_panel(blocks), np.arange(20) < 14, 0)
+    assert members_share(make_panel(blocks), fit, 0.2)
