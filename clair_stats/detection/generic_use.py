@@ -55,15 +55,16 @@ def used_by_all(panel: Panel, everyone: SharedFit, members: BoolArray, rank: int
 def members_share(panel: Panel, fit: SharedFit, noise: float) -> bool:
     """Whether the members of a fit have more than noise along the leading direction of the clients outside it.
 
-    The direction owes nothing to the members, so their energy along it is φ²χ² with nq degrees of freedom when they do
-    not have it.
+    The direction owes nothing to the members, so their energy along it is φ²χ² when they do
+    not have it, with nq degrees of freedom, q less for the common component.
     """
     residual = project_off(fit.basis, centered_blocks(panel, fit))
     outside = residual[~fit.members]
     leading = np.linalg.eigh(np.einsum("kij,klj->il", outside, outside))[1][:, -1]
     along = np.einsum("p,kpq->kq", leading, residual[fit.members])
     energy = float(np.sum(along**2)) / max(noise, panel.floor) ** 2
-    return float(special.chdtrc(along.size, energy)) < _SHARING_LEVEL
+    degrees = along.size - int(panel.common_component) * panel.shape[2]
+    return float(special.chdtrc(degrees, energy)) < _SHARING_LEVEL
 
 
 def _fits(panel: Panel, blocks: FloatArray, rank: int) -> Fits:

@@ -8,6 +8,7 @@ from statsmodels.multivariate.multivariate_ols import multivariate_stats
 
 from clair_stats import CLAIR, ClientEstimates, detect
 from clair_stats.detection.calibration import calibrate, calibrate_along
+from clair_stats.detection.consensus import find_consensus
 from clair_stats.detection.covariance import hotelling_lawley, pool_covariances
 from clair_stats.detection.panel import make_panel, panel_of
 from clair_stats.detection.shared_fit import fit_shared, hat_blocks, standardised_residuals
@@ -264,17 +265,19 @@ def test_clair_keeps_its_level_where_one_scale_misses_it():
 
 
 @pytest.mark.filterwarnings("ignore::clair_stats.clair.NoMajorityWarning")
-def test_few_noisy_clients_are_lost_to_a_smaller_rank_not_to_the_law():
-    """Twelve clients, q = 3, n = 2.5p, r = 2: seven of them agree at rank 1.  With the rank told the level is kept."""
-    runs, told, chosen = 60, 0, 0
+def test_few_noisy_clients_are_not_lost_to_a_smaller_rank():
+    """Twelve clients, q = 3, n = 2.5p, r = 2: seven of them agree at rank 1, and the search alone flags the rest."""
+    runs, told, chosen, searched = 60, 0, 0, 0
     for seed in range(runs):
         record, *_ = regression(np.random.default_rng(700 + seed), n_clients=12, p=10, q=3, observations=25, noise=2.0)
         told += not CLAIR(rank=2).fit(record).collaborative_set_.all()
-        model = CLAIR().fit(record)
-        chosen += model.rank_ < 2 and not model.collaborative_set_.all()
+        chosen += not CLAIR().fit(record).collaborative_set_.all()
+        found = find_consensus(panel_of(record), rank=None, level=0.05)
+        searched += found.accepted and not found.collaborative_set.all()
     upper = stats.binom.ppf(0.9999, runs, 0.05)
     assert told <= upper
-    assert chosen > upper
+    assert chosen <= upper
+    assert searched > upper
 
 
 def test_level_of_the_second_look_along_given_directions():
