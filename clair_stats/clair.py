@@ -18,20 +18,12 @@ from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import project_off
-from clair_stats.records import (
-    BoolArray,
-    ClientEstimates,
-    Combination,
-    Decomposition,
-    Detection,
-    FloatArray,
-    Refinement,
-    as_client_estimates,
-)
+from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
 from clair_stats.refinement.combine import combine
 from clair_stats.refinement.refine import refine
-from clair_stats.summary import summarise
+from clair_stats.report.summary import summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -365,7 +357,7 @@ class CLAIR:
         Given matplotlib axes instead of a path, only the scores are drawn, into them.
         """
         # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
-        from clair_stats.plots import draw_scores, plot_model
+        from clair_stats.report.plots import draw_scores, plot_model
 
         if isinstance(target, str | Path):
             plot_model(self, Path(target))

@@ -22,10 +22,11 @@ from rich.text import Text
 
 from clair_stats.clair import CLAIR
 from clair_stats.decomposition.verify import verify_solution
-from clair_stats.detection.reasons import explain_clients
+from clair_stats.estimates import ClientEstimates
 from clair_stats.files import check_output, read_estimates, write_arrays
 from clair_stats.linalg import project_on
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
+from clair_stats.report.reasons import explain_clients
 from clair_stats.theory import instance_certificate, recovery_condition
 
 __all__ = ["app", "main"]

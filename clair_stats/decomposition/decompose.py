@@ -9,23 +9,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.decomposition.accelerated import solve_accelerated
 from clair_stats.decomposition.certificate import Certificate, certify
 from clair_stats.decomposition.compression import Compression, compress_dense, compress_factors
-from clair_stats.decomposition.exact import solve_exact
-from clair_stats.decomposition.noise_ball import solve_noise_ball
 from clair_stats.decomposition.options import Options, Solver, check_block_penalty, check_options
 from clair_stats.decomposition.penalties import default_block_penalty
-from clair_stats.decomposition.points import SolverPoint, WarmStart
 from clair_stats.decomposition.problem import Problem, from_tall
-from clair_stats.records import (
-    ClientEstimates,
-    Decomposition,
-    FactoredDecomposition,
-    FloatArray,
-    Status,
-    as_client_estimates,
-)
+from clair_stats.decomposition.solvers.accelerated import solve_accelerated
+from clair_stats.decomposition.solvers.exact_program import solve_exact
+from clair_stats.decomposition.solvers.noise_ball import solve_noise_ball
+from clair_stats.decomposition.solvers.points import SolverPoint, WarmStart
+from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.records import Decomposition, FactoredDecomposition, FloatArray, Status
 
 __all__ = ["decompose", "decompose_factors"]
 
@@ -293,7 +287,7 @@ def _solve(problem: Problem, options: Options, start: WarmStart | None) -> tuple
         point = SolverPoint(zero[0], zero, zero, zero, 0, "closed_form")
     elif options.solver == "conic":
         # Imported here: cvxpy takes half of the library's import time, and only this branch needs it.
-        from clair_stats.decomposition.conic import solve_conic
+        from clair_stats.decomposition.solvers.conic import solve_conic
 
         point = solve_conic(problem, tolerance=options.tol, max_iterations=options.max_iterations)
     else:

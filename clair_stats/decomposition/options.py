@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.decomposition.problem import penalty_window
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.estimates import ClientEstimates
+from clair_stats.records import FloatArray
 
 __all__ = ["Options", "Shared", "Solver", "check_block_penalty", "check_options"]
 

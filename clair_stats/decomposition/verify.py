@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import stack
-from clair_stats.records import ClientEstimates, Decomposition, FloatArray, as_client_estimates
+from clair_stats.records import Decomposition, FloatArray
 
 __all__ = ["Verification", "verify_solution"]
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from clair_stats.detection.covariance import ErrorCovariances, pool_covariances
 from clair_stats.detection.whiteness import covariance_edge, noise_edge
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import entrywise_median
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 
 __all__ = ["Panel", "make_panel"]
 

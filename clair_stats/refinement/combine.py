@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import block_norms, project_off, project_on, stack
-from clair_stats.records import BoolArray, ClientEstimates, Combination, FloatArray, as_client_estimates
+from clair_stats.records import BoolArray, Combination, FloatArray
 from clair_stats.refinement.refine import refine
 
 __all__ = ["combine"]

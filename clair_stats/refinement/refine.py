@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import project_off
-from clair_stats.records import ClientEstimates, Refinement, as_client_estimates
+from clair_stats.records import Refinement
 
 __all__ = ["refine"]
 

@@ -20,12 +20,13 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 from simulations.design import Method
-from simulations.instance import Instance
-from simulations.methods import Clair
+from simulations.methods.clients_and_oracles import Clair
 from simulations.regimes.gaussian import GaussianRegime
+from simulations.regimes.instance import Instance
 from simulations.regimes.structure import Truth
 from simulations.streams import Streams
 

@@ -7,7 +7,7 @@ from clair_stats.decomposition.decompose import decompose, decompose_factors
 from clair_stats.decomposition.penalties import default_block_penalty, guess_rank
 from clair_stats.decomposition.problem import penalty_window
 from clair_stats.decomposition.verify import verify_solution
-from clair_stats.records import ClientEstimates
+from clair_stats.estimates import ClientEstimates
 from tests.decomposition.named_problems import instance, penalty
 
 PROGRAMS = [{}, {"noise_penalty": 0.5}, {"noise_radius": 0.5}]

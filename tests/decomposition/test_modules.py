@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from clair_stats.decomposition.conic import conic_modules_program
 from clair_stats.decomposition.decompose import decompose
-from clair_stats.decomposition.joint import _splitting
-from clair_stats.decomposition.modules import decompose_modules
+from clair_stats.decomposition.modules.decompose_modules import decompose_modules
+from clair_stats.decomposition.modules.joint_solver import _splitting
 from clair_stats.decomposition.problem import Problem, to_tall
-from clair_stats.records import ClientEstimates
+from clair_stats.decomposition.solvers.conic import conic_modules_program
+from clair_stats.estimates import ClientEstimates
 from tests.decomposition.named_problems import instance
 
 

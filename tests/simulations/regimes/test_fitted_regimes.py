@@ -7,11 +7,11 @@ import pytest
 
 from clair_stats.linalg import block_norms
 from clair_stats.local_fits.neural import hidden_layer_jacobian
-from simulations.contamination import Clean, contaminate
 from simulations.design import content_hash
-from simulations.metrics import detection_metrics
-from simulations.regime_methods import LocalLaw, NoDetection, OracleRefinement
+from simulations.measures.metrics import detection_metrics
+from simulations.methods.error_laws import LocalLaw, NoDetection, OracleRefinement
 from simulations.regimes.adaptive_attack import AdaptiveAttackRegime
+from simulations.regimes.contamination import Clean, contaminate
 from simulations.regimes.gaussian import GaussianRegime
 from simulations.regimes.glm import GlmRegime
 from simulations.regimes.neural import NeuralRegime
