@@ -1,19 +1,21 @@
 """How much error a client's block holds along given directions: what Stein's weight needs to know of its law.
 
 For vec E_k ~ (0, Σ) the weight min(1, c/‖Z‖²) with 0 ≤ c ≤ 2(tr Σ − 2 λ_max(Σ)) never raises the risk (docs/derivations/
-refinement.md, Theorem R), so trace and largest eigenvalue of the error's covariance are all that is asked for.
+shrinkage.md), so trace and largest eigenvalue of the error's covariance are all that is asked for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["ErrorEnergy", "HalvesEnergy", "KroneckerEnergy", "WhiteEnergy"]
+__all__ = ["ErrorEnergy", "HalvesEnergy", "KroneckerEnergy", "WhiteEnergy", "error_energy", "pooled_share"]
 
 # Var((X¹ + X²)/2 − Θ) = Var(X¹ − X²)/4 for two independent fits of one law.
 _HALVES = 4.0
@@ -82,12 +84,10 @@ class HalvesEnergy:
 
     differences: FloatArray  # (K, p, q), X¹_k − X²_k
 
-    @property
+    @cached_property
     def share(self) -> float:
         """λ_max over the trace, pooled over clients."""
-        rows = np.linalg.eigvalsh(np.einsum("kij,klj->il", self.differences, self.differences, optimize=True))
-        columns = np.linalg.eigvalsh(np.einsum("kij,kil->jl", self.differences, self.differences, optimize=True))
-        return float(rows[-1] * columns[-1] / max(rows.sum() * columns.sum(), np.finfo(float).tiny))
+        return pooled_share(self.differences)
 
     def whole(self, client: int) -> tuple[float, float]:
         """‖X¹ − X²‖²/4 and its pooled share."""
@@ -98,3 +98,33 @@ class HalvesEnergy:
         """‖uᵀ(X¹ − X²)‖²/4; within a direction the largest share of a column covariance."""
         trace = np.sum((frame.T @ self.differences[client]) ** 2, axis=1) / _HALVES
         return trace, np.minimum(trace, self.whole(client)[1])
+
+
+def pooled_share(errors: FloatArray) -> float:
+    """λ_max over the trace of a Kronecker covariance of which blocks (K, p, q) are draws up to a scale of the client."""
+    rows = np.linalg.eigvalsh(np.einsum("kij,klj->il", errors, errors, optimize=True))
+    columns = np.linalg.eigvalsh(np.einsum("kij,kil->jl", errors, errors, optimize=True))
+    return float(rows[-1] * columns[-1] / max(rows.sum() * columns.sum(), np.finfo(float).tiny))
+
+
+def error_energy(record: ClientEstimates) -> ErrorEnergy:
+    """What the record knows of the errors: halves before covariances before noise scales.
+
+    Raises
+    ------
+    ValueError
+        None of them is there.
+    """
+    if record.halves is not None:
+        return HalvesEnergy(record.halves[:, 0] - record.halves[:, 1])
+    if record.row_covariances is not None:
+        columns = record.column_covariances
+        if columns is None:
+            columns = np.broadcast_to(np.eye(record.block_shape[1]), (record.n_clients, *2 * record.block_shape[1:]))
+        return KroneckerEnergy(record.row_covariances, columns)
+    if record.noise_scales is None:
+        raise ValueError(
+            "noise_scales: missing; shrinkage rests on the size of the error, give noise_scales, covariances or halves "
+            "(two fits of every client on half its data)"
+        )
+    return WhiteEnergy(record.noise_scales, record.block_shape)

@@ -1,7 +1,7 @@
 """Mean and leading directions of the other members, client by client: what a client may be drawn towards.
 
 Nothing here depends on the client's own estimate, so given the set it is independent of it, and Stein's argument holds
-with a fitted subspace as it does with a known one (docs/derivations/refinement.md, Theorem R).
+with a fitted subspace as it does with a known one (docs/derivations/shrinkage.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.linalg import eigh
 from clair_stats.linalg import orthonormal_basis, stack
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Others", "each_without_itself"]
+__all__ = ["Others", "each_without_itself", "leading_directions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Others:
     client: int
     mean: FloatArray  # (p, q), weighted
     frame: FloatArray  # (p, m), orthonormal, the direction in which they differ most first
-    share: float  # Σw_j² σ_j²-free part: w_k over the sum of the others' weights
+    share: float  # w_k over the sum of the others' weights
 
 
 def each_without_itself(
@@ -69,6 +69,13 @@ def each_without_itself(
             frame=np.ascontiguousarray(frame if coordinates is None else coordinates @ frame),
             share=float(weights[k] / rest),
         )
+
+
+def leading_directions(blocks: FloatArray, members: BoolArray, weights: FloatArray, count: int) -> FloatArray:
+    """The leading eigenvectors of the scatter of all members about their weighted mean, (p, count)."""
+    own = weights[members] / weights[members].sum()
+    deviations = blocks[members] - np.tensordot(own, blocks[members], axes=1)
+    return orthonormal_basis(stack(np.sqrt(own)[:, None, None] * deviations), count)
 
 
 def _joint_space(deviations: FloatArray) -> FloatArray | None:

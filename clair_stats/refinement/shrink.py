@@ -1,18 +1,18 @@
-"""Shrinkage towards the other members: a client's own part is kept as far as it exceeds its error (Theorem R).
+"""Shrinkage towards the other members: a client's own part is kept as far as it exceeds its error.
 
 Stein's positive-part weight (James and Stein 1961; Efron and Morris, JASA 68(341), 1973; for a covariance that is not
-a multiple of the identity Bock, Ann. Statist. 3(1), 1975), once off the subspace and once along every direction in it.
+a multiple of the identity Bock, Ann. Statist. 3(1), 1975), once off the subspace and once along every direction in it (docs/derivations/shrinkage.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.refinement.error_energy import ErrorEnergy
-from clair_stats.refinement.others import Others, each_without_itself
+from clair_stats.refinement.others import Others, each_without_itself, leading_directions
 
 __all__ = ["Shrunk", "shrink", "stein_risk", "stein_weight"]
 
@@ -30,7 +30,7 @@ class Shrunk:
     """Members drawn towards the mean of the other members."""
 
     estimates: FloatArray  # (K, p, q); clients outside the set keep X_k
-    rank: int  # directions that have a weight of their own
+    basis: FloatArray  # (p, r), directions that have a weight of their own; fitted on all members when not given
     kept: FloatArray  # (K,), share of the own part off the subspace that is kept; 1 outside the set
     risk: FloatArray  # (K,), Stein's estimate of E‖Θ̃_k − Θ*_k‖² (an upper one off white errors); trace outside the set
     own_risk: FloatArray  # (K,), E‖E_k‖², the trace of the error's covariance
@@ -57,6 +57,7 @@ def shrink(
     energy: ErrorEnergy,
     *,
     basis: FloatArray | None = None,
+    targets: FloatArray | None = None,
 ) -> Shrunk:
     """Θ̃_k = X̄₋ₖ + Σ_g (1 − min(1, c_g/‖P_gZ‖²)) P_gZ, Z = X_k − X̄₋ₖ, c_g = tr Σ_g − 2λ_max(Σ_g), for every member.
 
@@ -74,6 +75,8 @@ def shrink(
         Law of the errors.
     basis : array, shape (p, r), optional
         Known subspace, orthonormal.
+    targets : array, shape (K, p, q), optional
+        What each member is drawn towards in the place of the others' mean; must not depend on its own estimate.
 
     Returns
     -------
@@ -82,9 +85,14 @@ def shrink(
     n_members, (n_clients, p, q) = int(members.sum()), blocks.shape
     own_risk = np.array([energy.whole(k)[0] for k in range(n_clients)])
     if n_members < 2:
-        return Shrunk(blocks.copy(), 0, np.ones(n_clients), own_risk.copy(), own_risk)
+        return Shrunk(
+            blocks.copy(), np.zeros((p, 0)) if basis is None else basis, np.ones(n_clients), own_risk.copy(), own_risk
+        )
     count = max(min(p, (n_members - 2) * q, _LARGEST_RANK), 0)
-    parts = [_Parts.of(blocks, energy, o) for o in each_without_itself(blocks, members, weights, count=count, basis=basis)]
+    parts = []
+    for others in each_without_itself(blocks, members, weights, count=count, basis=basis):
+        towards = others if targets is None else replace(others, mean=targets[others.client])
+        parts.append(_Parts.of(blocks, energy, towards))
     risks = np.stack([part.risks() for part in parts])
     rank = risks.shape[1] - 1
     if basis is None:
@@ -96,7 +104,8 @@ def shrink(
         k = part.others.client
         estimates[k], kept[k] = part.drawn(blocks[k], rank)
         risk[k] = estimated[rank]
-    return Shrunk(estimates, rank, kept, risk, own_risk)
+    shared = leading_directions(blocks, members, weights, rank) if basis is None else basis
+    return Shrunk(estimates, shared, kept, risk, own_risk)
 
 
 @dataclass(frozen=True, eq=False)

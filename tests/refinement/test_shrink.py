@@ -102,7 +102,7 @@ def test_the_naive_twin_agrees(drawn, known, white):
     told = basis if known else None
     found = shrink(blocks, members, weights, energy, basis=told)
     estimates, rank = _naive(blocks, members, weights, covariances, told)
-    assert found.rank == rank
+    assert found.basis.shape[1] == rank
     np.testing.assert_allclose(found.estimates, estimates, atol=1e-9)
 
 
@@ -126,7 +126,7 @@ def test_equivariances(drawn, change):
     scale = factor if change == "scale" else 1.0
     plain = shrink(blocks, members, scales**-2.0, WhiteEnergy(scales, (p, q)))
     found = shrink(move(blocks), turned[0], turned[1] ** -2.0, WhiteEnergy(scale * turned[1], (p, q)))
-    assert found.rank == plain.rank
+    assert found.basis.shape == plain.basis.shape
     np.testing.assert_allclose(found.estimates, move(plain.estimates), atol=1e-9)
 
 
