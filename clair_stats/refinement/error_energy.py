@@ -1,7 +1,7 @@
 """How much error a client's block holds along given directions: what Stein's weight needs to know of its law.
 
-For vec E_k ~ (0, Σ) the weight min(1, c/‖Z‖²) with 0 ≤ c ≤ 2(tr Σ − 2 λ_max(Σ)) never raises the risk (docs/derivations/
-shrinkage.md), so trace and largest eigenvalue of the error's covariance are all that is asked for.
+For vec E_k ~ (0, Σ) the weight min(1, c/‖Z‖²) with 0 ≤ c ≤ 2(tr Σ − 2 λ_max(Σ)) never raises the risk
+(docs/derivations/shrinkage.md), so trace and largest eigenvalue of the error's covariance are all that is asked for.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class HalvesEnergy:
 
 
 def pooled_share(errors: FloatArray) -> float:
-    """λ_max over the trace of a Kronecker covariance of which blocks (K, p, q) are draws up to a scale of the client."""
+    """λ_max over the trace of a Kronecker covariance of which blocks (K, p, q) are draws, each up to a scale."""
     rows = np.linalg.eigvalsh(np.einsum("kij,klj->il", errors, errors, optimize=True))
     columns = np.linalg.eigvalsh(np.einsum("kij,kil->jl", errors, errors, optimize=True))
     return float(rows[-1] * columns[-1] / max(rows.sum() * columns.sum(), np.finfo(float).tiny))

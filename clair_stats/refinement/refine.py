@@ -1,7 +1,8 @@
 """Refinement of the benign clients' estimates: averaged off the subspace (Theorem 5), or drawn towards the others.
 
 Averaging is best where clients differ inside the subspace only; shrinkage never loses against a client's own estimate,
-however much they differ off it, and costs at most two error variances where they do not (docs/derivations/shrinkage.md).
+however much they differ off it, and costs at most two error variances where they do not
+(docs/derivations/shrinkage.md).
 """
 
 from __future__ import annotations

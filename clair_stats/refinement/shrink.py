@@ -1,7 +1,8 @@
 """Shrinkage towards the other members: a client's own part is kept as far as it exceeds its error.
 
 Stein's positive-part weight (James and Stein 1961; Efron and Morris, JASA 68(341), 1973; for a covariance that is not
-a multiple of the identity Bock, Ann. Statist. 3(1), 1975), once off the subspace and once along every direction in it (docs/derivations/shrinkage.md).
+a multiple of the identity Bock, Ann. Statist. 3(1), 1975), once off the subspace and once along every direction in it
+(docs/derivations/shrinkage.md).
 """
 
 from __future__ import annotations

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from clair_stats.clair import CLAIR
+from clair_stats.report.fitted import FittedModel
 
 __all__ = ["refinement_line"]
 
 
-def refinement_line(model: CLAIR) -> str:
-    """Method, members, estimated risk relative to own estimates, the law of the errors, and the flagged clients' part."""
+def refinement_line(model: FittedModel) -> str:
+    """Method, members, estimated risk relative to own estimates, the law of the errors, flagged clients' part."""
     found = model.refinement_
     refined, n_clients = int(found.members.sum()), found.members.size
     if refined == 0:
@@ -29,7 +26,7 @@ def refinement_line(model: CLAIR) -> str:
     )
 
 
-def _rests_on(model: CLAIR) -> str:
+def _rests_on(model: FittedModel) -> str:
     """Where the size of the error comes from, and what follows."""
     if model.error_is_known_:
         return "the size of the error is given, so nobody loses on average"
@@ -39,7 +36,7 @@ def _rests_on(model: CLAIR) -> str:
     )
 
 
-def _flagged(model: CLAIR) -> str:
+def _flagged(model: FittedModel) -> str:
     found = model.combination_
     if found is None:
         return ""

@@ -1,8 +1,8 @@
 """The attack on flagged clients' say: it knows U and M, not the noise, and used to raise the error three to five times.
 
 X_k = M + U(L w_kᵀ) + x(l w_kᵀ) + v(c b_kᵀ) with x, v ⟂ U and b_k ⟂ w_k: far along v, so that the attackers are flagged,
-quiet off U and v, loud inside U.  They passed the test for fitting the subspace, and x, which moves with their loud part
-inside, was taken for a direction of it.
+quiet off U and v, loud inside U.  They passed the test for fitting the subspace, and x, which moves with their loud
+part inside, was taken for a direction of it.
 """
 
 import numpy as np

@@ -254,9 +254,9 @@ def test_under_shrinkage_members_are_drawn_towards_what_the_others_and_the_flagg
 
 def test_combined_estimates_follow_shared_rows():
     blocks, _ = _federation(14)
-    for settings in ({"refinement": "average"}, {"refinement": "shrinkage"}):
-        columns = CLAIR(flagged="inform", **settings).fit(blocks)
-        rows = CLAIR(flagged="inform", shared="rows", **settings).fit(blocks.transpose(0, 2, 1))
+    for method in ("average", "shrinkage"):
+        columns = CLAIR(flagged="inform", refinement=method).fit(blocks)
+        rows = CLAIR(flagged="inform", refinement=method, shared="rows").fit(blocks.transpose(0, 2, 1))
         assert not columns.collaborative_set_.all()
         np.testing.assert_allclose(rows.refined_.transpose(0, 2, 1), columns.refined_, atol=1e-10)
 

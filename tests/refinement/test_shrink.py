@@ -42,10 +42,8 @@ def _naive(blocks, members, weights, covariances, basis=None):
         shares = weights[others] / weights[others].sum()
         mean = np.tensordot(shares, blocks[others], axes=1)
         centred = np.concatenate([np.sqrt(weights[j]) * (blocks[j] - mean) for j in others], axis=1)
-        if basis is None:
-            frame = np.linalg.svd(centred)[0]
-        else:
-            frame = basis @ np.linalg.svd(basis.T @ centred)[0]
+        inside = np.eye(p) if basis is None else basis
+        frame = inside @ np.linalg.svd(inside.T @ centred)[0]
         distance, whole = (blocks[k] - mean).ravel(), np.linalg.eigvalsh(covariances[k])[-1]
         result, risk = mean.ravel().copy(), 0.0
         projections, together = parts(frame, rank)
