@@ -123,7 +123,7 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """Refined estimates: averaged off the subspace (Theorem 5), or drawn towards the others (derivations/shrinkage.md)."""
+    """Refined estimates: averaged off the subspace (Theorem 5), or drawn to the others (derivations/shrinkage.md)."""
 
     estimates: FloatArray  # (K, p, q), Θ̃_k; who is not among the members keeps X_k
     basis: FloatArray  # (p, r); under shrinkage the directions that have a weight of their own
