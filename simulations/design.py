@@ -6,7 +6,7 @@ A *regime* is a frozen dataclass with JSON-serialisable fields, a class attribut
 raise it when the code changes its results, and the engine will no longer take old rows for new ones.
 
 The instance is shared by the methods of a regime, so the engine makes its arrays read-only: a method that wants to work
-in place copies first.
+in place copies first. ::
 
     study = Study(
         name="shares",
