@@ -34,7 +34,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from simulations.measures.summaries import Measure
+from simulations.measure import Measure
 from simulations.presentation import PLAIN, Presentation
 from simulations.streams import Streams
 
