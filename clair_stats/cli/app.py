@@ -97,6 +97,9 @@ def _fit(
     shared: str,
     penalty: float | None,
     tolerance: float,
+    *,
+    refinement: str = "shrinkage",
+    flagged: str = "ignore",
 ) -> CLAIR:
     """Fit, with the library's warnings as plain lines on standard error."""
     from clair_stats.clair import CLAIR
@@ -108,6 +111,8 @@ def _fit(
         shared=cast(Literal["columns", "rows"], shared),
         level=level,
         heterogeneity=tolerance,
+        refinement=cast(Literal["shrinkage", "average"], refinement),
+        flagged=cast(Literal["ignore", "inform"], flagged),
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -178,9 +183,10 @@ def inspect(
 def refine(
     source: Source,
     output: Annotated[Path, typer.Option(help="where the refined estimates go", metavar="OUT.npz")],
-    combined: Annotated[
-        bool, typer.Option("--combined", help="write 'combined' too: flagged clients inform the rest where it is safe")
-    ] = False,
+    refinement: Annotated[
+        str, typer.Option(help="shrinkage (never worse than a client's own where errors are known) or average")
+    ] = "shrinkage",
+    flagged: Annotated[str, typer.Option(help="ignore flagged clients, or let them inform the others")] = "ignore",
     rank: Rank = None,
     level: Level = 0.05,
     common: Common = True,
@@ -188,7 +194,7 @@ def refine(
     block_penalty: Penalty = None,
     heterogeneity: Tolerance = 0.0,
 ) -> None:
-    """Write refined estimates; contaminated clients are written as they were."""
+    """Write refined estimates: benign clients drawn towards the others, contaminated ones as they were."""
     with _clear_errors():
         import numpy as np
 
@@ -196,11 +202,11 @@ def refine(
 
         check_output(output, (".npz",), inputs=[source])
         estimates = _load(source)
-        model = _fit(estimates, rank, level, common, shared, block_penalty, heterogeneity)
-        more = {"combined": model.combined_} if combined else {}
+        model = _fit(
+            estimates, rank, level, common, shared, block_penalty, heterogeneity, refinement=refinement, flagged=flagged
+        )
         arrays = {
             "refined": model.refined_,
-            **more,
             "collaborative_set": model.collaborative_set_,
             "basis": model.basis_,
             "common": model.common_,
@@ -209,10 +215,10 @@ def refine(
             "client_names": np.array(estimates.names),
         }
         write_arrays(output, arrays)
-        benign = int(model.collaborative_set_.sum())
+        refined = int(model.refinement_.members.sum())
         typer.echo(
-            f"{output}: {benign} of {estimates.n_clients} clients refined at rank {model.rank_}, "
-            f"{estimates.n_clients - benign} kept as they were; arrays {', '.join(arrays)}"
+            f"{output}: {refined} of {estimates.n_clients} clients refined at rank {model.refinement_.basis.shape[1]}, "
+            f"{estimates.n_clients - refined} kept as they were; arrays {', '.join(arrays)}"
         )
     raise typer.Exit(EXIT_OK if model.majority_ else EXIT_NO_MAJORITY)
 
