@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 # In a pipe rich takes 80 columns and folds every verdict over ten lines.
-console = Console() if Console().is_terminal else Console(width=160)
+console = Console() if Console().is_terminal else Console(width=200)
 
 EffortOption = Annotated[str, typer.Option("--effort", help="quick, standard or full")]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="worker processes")]
