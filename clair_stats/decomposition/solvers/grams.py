@@ -1,7 +1,7 @@
 """Distances of blocks to a weighted centre, without touching the stack again.
 
-The solver of ``span`` needs ‖P_⊥(X_k − M)‖_F for many weighted means M = Σ_k b_k X_k.  With the K × K Gram matrix of the
-blocks that is K² numbers; with more clients than a block has entries it is two passes over the stack instead.
+The solver of ``span`` needs ‖P_⊥(X_k − M)‖_F for many weighted means M = Σ_k b_k X_k.  With the K × K Gram matrix of
+the blocks that is K² numbers; with more clients than a block has entries it is two passes over the stack instead.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from clair_stats.decomposition.problem import Problem
-from clair_stats.records import BoolArray, FloatArray
+from clair_stats.records import FloatArray
 
 __all__ = ["Grams", "OffSpan"]
 
@@ -89,8 +89,9 @@ class Grams:
             return np.zeros(shape)
         return np.asarray((weights / weights.sum()) @ self.flat, dtype=np.float64).reshape(shape)
 
-    def off_span(self, flat: FloatArray) -> OffSpan:
-        """Distances off a span in which the blocks have these coordinates (K, qm)."""
+    def off_span(self, coordinates: FloatArray) -> OffSpan:
+        """Distances off a span in which the blocks have these coordinates (m, K, q)."""
+        flat = coordinates.transpose(1, 0, 2).reshape(coordinates.shape[1], -1 if coordinates.size else 0)
         inside = np.einsum("ki,ki->k", flat, flat)
         gram = None if self.gram is None else self.gram - flat @ flat.T
         return OffSpan(self, flat, np.maximum(self.squared - inside, 0.0), gram)
@@ -101,7 +102,7 @@ class OffSpan:
     """P_⊥ of the blocks, known by its products only."""
 
     grams: Grams
-    coordinates: FloatArray  # (K, qm)
+    coordinates: FloatArray  # (K, mq)
     squared: FloatArray  # (K,), ‖P_⊥X_k‖_F²
     gram: FloatArray | None  # (K, K), ⟨P_⊥X_j, P_⊥X_k⟩
 

@@ -10,30 +10,32 @@ noise), the caller goes on with a solver that works on the stack itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clair_stats.decomposition.solvers.points import Accept, SolverPoint
 from clair_stats.decomposition.problem import Problem, tall_norms
 from clair_stats.decomposition.solvers.coefficients import Fit, settle
 from clair_stats.decomposition.solvers.grams import Grams
+from clair_stats.decomposition.solvers.points import Accept, SolverPoint
 from clair_stats.records import FloatArray
 
-__all__ = ["Spectrum", "dual_spectrum", "empty_fit", "follow_span", "solve_span", "span_point"]
+__all__ = ["Followed", "Spectrum", "dual_spectrum", "empty_fit", "follow_span", "solve_span", "span_point"]
 
 _TURNS = 20
+_ROUNDS = 500  # of the small problems, all together
 _VERDICTS = 4  # certificates paid for before giving up
 _REFRESH = 3  # turns after which the spectrum of the dual point is taken again
 _FIRST = 1e-2  # accuracy inside the first span, which is about to turn
 _EMPTY = 1e-3  # accuracy of the robust centre from which the first span is read
-_INSIDE = 0.3  # share of the tolerance left to the problem inside the span
+_INSIDE = 0.5  # share of the tolerance left to the problem inside the span
 _GAP = 1.0  # and to the turn that is still to be made, whose excess counts half (a norm for its square)
-_VANISHED = 1e-3  # a direction this small against the largest, and shrinking, leaves
 _NEAR = 0.999  # eigenvalues of P_⊥QQᵀP_⊥ count as at most this part of their bound where differences are divided by
 _EXCESS = 1e-7  # relative excess of an eigenvalue over its bound from which on its direction joins
 _SMALLEST = 1e-2  # size with which a direction joins at least, in units of τ over the mean weight
-_CHUNK = 1 << 22  # numbers that are worked on at a time where the stack would have to be copied
+# Where the stack would have to be copied, this many numbers are worked on at a time: they stay in the cache and, below
+# 128 KiB, in memory that the process has already (a fresh stack costs more page faults than arithmetic).
+_CHUNK = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +47,22 @@ class Spectrum:
 
 
 @dataclass(frozen=True, eq=False)
+class Followed:
+    """Where the optimality conditions hold."""
+
+    fit: Fit
+    spectrum: Spectrum
+    n_rounds: int
+
+
+@dataclass(frozen=True, eq=False)
 class _Start:
     basis: FloatArray  # (p, m)
     root: FloatArray  # (m, m), W
     norms: FloatArray  # (K,)
 
 
-def solve_span(problem: Problem, *, tolerance: float, accept: Accept) -> SolverPoint | None:
+def solve_span(problem: Problem, *, tolerance: float, max_iterations: int, accept: Accept) -> SolverPoint | None:
     """A certified solution of (E) or (N), or None.
 
     Parameters
@@ -59,12 +70,14 @@ def solve_span(problem: Problem, *, tolerance: float, accept: Accept) -> SolverP
     problem : Problem
     tolerance : float
         Relative duality gap.
+    max_iterations : int
+        Rounds of the small problems, all together.
     accept : callable
         The certificate, asked once as a rule, four times at most.
     """
     grams = Grams(problem)
     start = empty_fit(grams, tolerance=_EMPTY)
-    if start is None:
+    if start is None or start.n_rounds > max_iterations:
         return None
     found: list[SolverPoint] = []
 
@@ -72,8 +85,13 @@ def solve_span(problem: Problem, *, tolerance: float, accept: Accept) -> SolverP
         found[:] = [span_point(grams, fit)]
         return accept(found[0]) <= tolerance
 
-    followed = follow_span(grams, start, dual_spectrum(grams, start), tolerance=tolerance, verify=verify)
-    return found[0] if followed is not None else None
+    spectrum = dual_spectrum(grams, start)
+    followed = follow_span(
+        grams, start, spectrum, tolerance=tolerance, max_rounds=max_iterations - start.n_rounds, verify=verify
+    )
+    if followed is None:
+        return None
+    return replace(found[0], n_iterations=start.n_rounds + followed.n_rounds)
 
 
 def empty_fit(grams: Grams, *, tolerance: float) -> Fit | None:
@@ -90,8 +108,9 @@ def follow_span(
     spectrum: Spectrum,
     *,
     tolerance: float,
+    max_rounds: int = _ROUNDS,
     verify: Callable[[Fit], bool] | None = None,
-) -> tuple[Fit, Spectrum] | None:
+) -> Followed | None:
     """Turn, widen and narrow the span until the optimality conditions hold.
 
     Parameters
@@ -103,16 +122,19 @@ def follow_span(
         Of the dual point at ``fit``.
     tolerance : float
         Relative, on the fixed point inside the span and on the operator norm of the dual point.
+    max_rounds : int
+        Rounds of the small problems, all together.
     verify : callable, optional
         Whether a fit that meets the tolerance by its own estimate is accepted.  Without it the spectrum of its dual
         point decides: nothing may exceed the bound.
 
     Returns
     -------
-    (Fit, Spectrum) or None
-        None after 20 turns, where the span fills more than half of the rows, and where ``settle`` gives up.
+    Followed or None
+        None after 20 turns or ``max_rounds``, where the span fills more than half of the rows, and where ``settle``
+        gives up.
     """
-    inside, verdicts, age = _INSIDE * tolerance, 0, 0
+    inside, verdicts, age, rounds = _INSIDE * tolerance, 0, 0, 0
     start, spectrum, _ = _widened(grams, fit, spectrum)
     for turn in range(_TURNS):
         if 2 * start.basis.shape[1] > start.basis.shape[0]:
@@ -121,16 +143,18 @@ def follow_span(
         settled = settle(grams, start.basis, start.root, start.norms, tolerance=accuracy)
         if settled is None:
             return None
-        fit, age = settled, age + 1
-        leaving = (fit.filled < 1.0) & (fit.sizes < _VANISHED * fit.sizes.max(initial=0.0))
-        if leaving.any():
-            start = _Start(fit.basis[:, ~leaving], np.diag(fit.sizes[~leaving]), fit.norms)
+        fit, age, rounds = settled, age + 1, rounds + settled.n_rounds
+        if rounds > max_rounds:
+            return None
+        if fit.leaving.any():
+            staying = ~fit.leaving
+            start = _Start(fit.basis[:, staying], np.diag(fit.sizes[staying]), fit.norms)
             continue
         tilt = _tilt(grams, fit)
         arrived = _excess(grams, fit, spectrum, tilt) <= _GAP * tolerance and fit.error <= inside
         if arrived and verify is not None:
             if verify(fit):
-                return fit, spectrum
+                return Followed(fit, spectrum, rounds)
             verdicts += 1
             if verdicts == _VERDICTS:
                 return None
@@ -140,7 +164,7 @@ def follow_span(
             if n_joined:
                 continue
             if arrived and verify is None:
-                return fit, spectrum
+                return Followed(fit, spectrum, rounds)
             inside *= 0.1 if arrived else 1.0
         start = _turned(grams, fit, spectrum, tilt)
     return None
@@ -152,14 +176,15 @@ def dual_spectrum(grams: Grams, fit: Fit) -> Spectrum:
     n_clients, q, p = tall.shape
     centre = grams.centre(fit.weights)
     gram = np.zeros((p, p))
-    width = max(1, _CHUNK // (q * p))
+    width = max(-(-4 * p // q), _CHUNK // (q * p))  # at least 4p rows, or adding up the Gram matrices would dominate
     for first in range(0, n_clients, width):
         part = tall[first : first + width] - centre
         part *= fit.weights[first : first + width, None, None]
         flat = part.reshape(-1, p)
         gram += flat.T @ flat
-    gram -= basis @ (basis.T @ gram)
-    gram -= (gram @ basis) @ basis.T
+    if fit.rank:
+        gram -= basis @ (basis.T @ gram)
+        gram -= (gram @ basis) @ basis.T
     values, vectors = np.linalg.eigh(gram)
     return Spectrum(np.maximum(values, 0.0), vectors)
 
@@ -168,9 +193,9 @@ def span_point(grams: Grams, fit: Fit) -> SolverPoint:
     """The full point and its dual candidate."""
     problem, basis = grams.problem, fit.basis
     tall = problem.tall
-    low_rank = (fit.coefficients.reshape(len(grams.rows), fit.rank) @ basis.T).reshape(tall.shape)
+    low_rank = (fit.coefficients.reshape(fit.rank, len(grams.rows)).T @ basis.T).reshape(tall.shape)
     centre = grams.centre(fit.weights)
-    common = centre - (centre @ basis) @ basis.T + fit.mean @ basis.T
+    common = centre - (centre @ basis - fit.mean.T) @ basis.T
     left_over = tall - low_rank
     if problem.common_component:
         left_over -= common
@@ -186,11 +211,16 @@ def _tilt(grams: Grams, fit: Fit) -> FloatArray:
     """P = P_⊥Qzᵀ, shape (p, m).  With z about its weighted mean the common component drops out."""
     weighted = fit.coefficients
     if grams.problem.common_component:
-        weighted = weighted - np.einsum("k,kqm->qm", fit.weights / fit.weights.sum(), weighted)
-    weighted = fit.weights[:, None, None] * weighted
-    tilt: FloatArray = grams.rows.T @ weighted.reshape(len(grams.rows), fit.rank)
+        weighted = weighted - _centres(fit)[:, None, :]
+    weighted = weighted * fit.weights[:, None]
+    tilt: FloatArray = grams.rows.T @ weighted.reshape(fit.rank, len(grams.rows)).T
     tilt -= fit.basis @ (fit.basis.T @ tilt)
     return tilt
+
+
+def _centres(fit: Fit) -> FloatArray:
+    """Σ_k a_kz_k/Σ_k a_k, shape (m, q)."""
+    return np.asarray((fit.weights / fit.weights.sum()) @ fit.coefficients, dtype=np.float64)
 
 
 def _excess(grams: Grams, fit: Fit, spectrum: Spectrum, tilt: FloatArray) -> float:
@@ -229,11 +259,11 @@ def _turned(grams: Grams, fit: Fit, spectrum: Spectrum, tilt: FloatArray) -> _St
     """
     tau = grams.problem.operator_bound
     weights, shrinkage, sizes = fit.weights, fit.shrinkage, fit.sizes
-    shares = weights / weights.sum() if grams.problem.common_component else np.zeros_like(weights)
-    energies = np.einsum("kqm,kqm->km", fit.coefficients, fit.coefficients)
-    centres = np.einsum("k,kqm->qm", shares, fit.coefficients)
-    curvature = weights @ energies - weights.sum() * np.einsum("qm,qm->m", centres, centres) + tau * sizes
-    mean_weight = (weights @ shrinkage) / shrinkage.sum(axis=0)
+    curvature = fit.energies @ weights + tau * sizes
+    if grams.problem.common_component:
+        centres = _centres(fit)
+        curvature -= weights.sum() * np.einsum("mq,mq->m", centres, centres)
+    mean_weight = (shrinkage @ weights) / shrinkage.sum(axis=1)
     values = np.minimum(spectrum.values, _NEAR * tau * tau)
     step = spectrum.vectors @ (
         (spectrum.vectors.T @ tilt) / (curvature - np.outer(values, sizes / (mean_weight * sizes + tau)))
