@@ -50,6 +50,19 @@ def _check_finite(block: FloatArray, field: str, who: str) -> None:
         )
 
 
+def _checked_halves(raw: ArrayLike) -> FloatArray:
+    """Two finite fits per client, (K, 2, p, q), a copy."""
+    array = np.asarray(raw)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"halves: dtype {array.dtype}; give real numbers (float64 or float32), shape (K, 2, p, q)")
+    if array.ndim != 4 or array.shape[1] != 2:
+        raise ValueError(f"halves: shape {array.shape}; give two fits per client, (K, 2, p, q)")
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=(1, 2, 3)))
+    if bad.size:
+        raise ValueError(f"halves: client {bad[0]} has entries that are NaN or infinite; refit it or leave it out")
+    return _read_only(np.array(array, dtype=np.float64))
+
+
 @dataclass(frozen=True, eq=False)
 class ClientEstimates:
     """The local estimators X_k of K clients, checked once at the border.
@@ -76,6 +89,10 @@ class ClientEstimates:
         Σ_k; the identity when not given.  For least squares the covariance of the responses' errors.
     residual_degrees_of_freedom : array_like, shape (K,), optional
         ν_k > q + 3 on which Σ_k was estimated; Σ_k is taken as known when not given.
+    halves : array_like, shape (K, 2, p, q), optional
+        Two fits of every client, each on one half of its data.  Their difference tells the error of X_k apart from
+        true differences between clients, which nothing else does where no σ_k is known; refinement rests on it.
+        Without ``values`` and ``factors`` their mean is taken as the estimate.
 
     Raises
     ------
@@ -91,8 +108,12 @@ class ClientEstimates:
     row_covariances: FloatArray | None = None  # (K, p, p)
     column_covariances: FloatArray | None = None  # (K, q, q)
     residual_degrees_of_freedom: FloatArray | None = None  # (K,)
+    halves: FloatArray | None = None  # (K, 2, p, q)
 
     def __post_init__(self) -> None:
+        halves = None if self.halves is None else _checked_halves(self.halves)
+        if halves is not None and self.values is None and self.factors is None:
+            object.__setattr__(self, "values", halves.mean(axis=1))
         if (self.values is None) == (self.factors is None):
             raise ValueError("client estimates: give exactly one of values (K, p, q) and factors (pairs B_k, A_k)")
         n_clients = self._count()
@@ -104,6 +125,10 @@ class ClientEstimates:
             object.__setattr__(self, "factors", self._checked_factors(names))
         for field in ("noise_scales", "sample_sizes", "residual_degrees_of_freedom"):
             object.__setattr__(self, field, self._checked_vector(field, names))
+        if halves is not None and halves.shape != (n_clients, 2, *self.block_shape):
+            p, q = self.block_shape
+            raise ValueError(f"halves: shape {halves.shape}; give two fits per client, ({n_clients}, 2, {p}, {q})")
+        object.__setattr__(self, "halves", halves)
         self._check_combination()
         for field, size in zip(("row_covariances", "column_covariances"), self.block_shape, strict=True):
             object.__setattr__(self, field, self._checked_covariances(field, size, names))

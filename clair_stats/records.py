@@ -123,12 +123,16 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """Refined estimates: averaged over the collaborative set off the subspace, own inside it (Theorem 5)."""
+    """Refined estimates: averaged off the subspace (Theorem 5), or drawn to the others (derivations/shrinkage.md)."""
 
-    estimates: FloatArray  # (K, p, q), Θ̃_k; contaminated clients keep X_k
-    basis: FloatArray  # (p, r)
-    center: FloatArray  # (p, q), X̄, weighted mean over the collaborative set
-    weights: FloatArray  # (K,), 0 outside the collaborative set, sums to 1
+    estimates: FloatArray  # (K, p, q), Θ̃_k; who is not among the members keeps X_k
+    basis: FloatArray  # (p, r); under shrinkage the directions that have a weight of their own
+    center: FloatArray  # (p, q), X̄, weighted mean over the members
+    weights: FloatArray  # (K,), 0 outside the members, sums to 1
+    members: BoolArray  # (K,), whose estimates were refined
+    kept: FloatArray | None = None  # (K,), share of the own part off the subspace that shrinkage kept; None: averaged
+    risk: FloatArray | None = None  # (K,), estimated E‖Θ̃_k − Θ*_k‖² under shrinkage, squared scale of the estimates
+    own_risk: FloatArray | None = None  # (K,), E‖X_k − Θ*_k‖² as the error's law has it
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,4 +144,3 @@ class Combination:
     center: FloatArray  # (p, q), combined common component; identified off the subspace only
     directions: FloatArray  # (p, s), what flagged clients have in common off the subspace
     weights: FloatArray  # (2, K), each client's weight in the centre along and off the directions; rows sum to 1
-    informing: BoolArray  # (K,), flagged clients that helped to fit the basis

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from clair_stats.detection.calibration import per_client_level
+from clair_stats.report.fitted import FittedModel
+from clair_stats.report.refinement_line import refinement_line
 from clair_stats.theory import recovery_condition
-
-if TYPE_CHECKING:
-    from clair_stats.clair import CLAIR
 
 __all__ = ["summarise"]
 
 
-def summarise(model: CLAIR) -> str:
+def summarise(model: FittedModel) -> str:
     """Rank, set, level, noise, certificate status and what would change the answer."""
     detection, solution = model.detection_, model.decomposition_
     n_clients = detection.scores.size
@@ -31,7 +28,7 @@ def summarise(model: CLAIR) -> str:
     else:
         lines.append(
             f"no collaborative majority among {n_clients} clients at level {detection.level:g}: nobody is called "
-            "benign, local estimates are kept; more clients, a heterogeneity tolerance or a fixed rank may change that"
+            "benign; more clients, a heterogeneity tolerance or a fixed rank may change that"
         )
     if model.consensus_.law != "white errors":
         lines.append(_learnt_law(model))
@@ -39,8 +36,7 @@ def summarise(model: CLAIR) -> str:
         lines.append(_ranks(model))
     if model.majority_ and 0 < n_benign < n_clients and model.rank_ > 0:
         lines.append(_condition(model))
-    if model.majority_ and 0 < n_benign < n_clients:
-        lines.append(_combination(model))
+    lines.append(refinement_line(model))
     sigma = model.noise_scales_
     lines.append(f"noise scale per entry: median {np.median(sigma):.4g} (from {sigma.min():.4g} to {sigma.max():.4g})")
     lines.append(
@@ -50,7 +46,7 @@ def summarise(model: CLAIR) -> str:
     return "\n".join(lines)
 
 
-def _ranks(model: CLAIR) -> str:
+def _ranks(model: FittedModel) -> str:
     """How many clients each rank explains; the last one looked at is the accepted one."""
     shown = [
         f"rank {e.rank}: {e.n_consistent} agree"
@@ -60,7 +56,7 @@ def _ranks(model: CLAIR) -> str:
     return "evidence: " + "; ".join(shown)
 
 
-def _learnt_law(model: CLAIR) -> str:
+def _learnt_law(model: FittedModel) -> str:
     """Why no χ² or F law decided, and what did."""
     cut = model.consensus_.cut_to
     levelled = "" if cut is None else f"; estimates of higher rank were cut to rank {cut} before they were compared"
@@ -70,18 +66,7 @@ def _learnt_law(model: CLAIR) -> str:
     )
 
 
-def _combination(model: CLAIR) -> str:
-    """What flagged clients still say: nothing in ``refined_``, in ``combined_`` as much as their error allows."""
-    found, flagged = model.combination_, ~model.collaborative_set_
-    along, off = found.weights[:, flagged].sum(axis=1)
-    count = found.directions.shape[1]
-    shared = f" ({along:.0%} along the {count} direction{'s' * (count > 1)} that they share)" if count else ""
-    return (
-        f"flagged clients have no part in refined_; in combined_ they weigh {off:.0%} in the common component{shared}"
-    )
-
-
-def _condition(model: CLAIR) -> str:
+def _condition(model: FittedModel) -> str:
     """Theorem 1 or 2 with the estimated coefficients: is the convex program alone proven to recover this split?"""
     members, solution = model.collaborative_set_, model.decomposition_
     coefficients = model.coefficients_[members]
@@ -102,7 +87,7 @@ def _condition(model: CLAIR) -> str:
     )
 
 
-def _closest(model: CLAIR) -> str:
+def _closest(model: FittedModel) -> str:
     """The client nearest to its threshold, on either side: the first to change when the level changes."""
     p_values = model.p_values_
     if not np.isfinite(p_values).any():

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from simulations.design import Cell, Method, Study
 from simulations.methods.clients_and_oracles import Clair, ClairWithCovariance, OracleDetection
 from simulations.methods.error_laws import LocalLaw, OracleRefinement, OracleWithCovariance
+from simulations.presentation import RegimeSweeps
 
 __all__ = ["RegimeDesign", "Section", "SectionKind"]
 
@@ -122,4 +123,5 @@ class RegimeDesign:
             ),
             estimands="Θ*_k of the benign clients, span(U*), the collaborative set.",
             notes=self.notes,
+            presentation=RegimeSweeps(),
         )

@@ -2,13 +2,15 @@
 
 import pytest
 
-import reports.inputs
+import reports.reading
 from reports.document import build
-from reports.inputs import read_inputs
-from reports.regimes import regime_summary_table, regime_table
-from theory_checks.judge.verdict import Evidence, Verdict, write_verdicts
+from reports.inputs import RegimeInput
+from reports.reading import read_inputs
+from reports.renderers.regimes import regime_summary_table, regime_table
+from theory_checks.judge.verdict import Verdict, write_verdicts
 from theory_checks.regimes.questions import DESIGNS, questions
 from theory_checks.regimes.verdicts import VERDICT_FILE
+from theory_checks.rules.evidence import Evidence
 
 
 def verdicts(name="regime_glm"):
@@ -36,14 +38,15 @@ def verdicts(name="regime_glm"):
 def results(tmp_path, monkeypatch):
     folder = tmp_path / "results"
     folder.mkdir()
-    monkeypatch.setattr(reports.inputs, "studies", lambda: {"regime_glm": DESIGNS["regime_glm"].study()})
+    monkeypatch.setattr(reports.reading, "studies", lambda: {"regime_glm": DESIGNS["regime_glm"].study()})
     write_verdicts(folder / VERDICT_FILE, list(verdicts()))
     return folder
 
 
 def test_every_question_is_a_row_under_its_variant_and_setting():
     given = list(verdicts())
-    table = regime_table("regime_glm", given, title="GLM")
+    table = regime_table(RegimeInput(DESIGNS["regime_glm"].study("quick"), tuple(given), ("study glm",)))
+    assert table.provenance == ("study glm",)
     rows = [(group.heading, row) for group in table.groups for row in group.rows]
     assert len(rows) == len(given)
     for (heading, row), verdict, question in zip(rows, given, questions(DESIGNS["regime_glm"]), strict=True):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reports.inputs import RegimeInput
 from reports.numbers import number, with_error
 from reports.tables import Column, Group, Table
 from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
@@ -86,16 +87,16 @@ def _notes(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(found)
 
 
-def regime_table(regime: str, verdicts: Sequence[Verdict], *, title: str, provenance: tuple[str, ...] = ()) -> Table:
+def regime_table(item: RegimeInput) -> Table:
     """Every claim in every setting of one regime: what is claimed, what came out, and the verdict."""
-    frame = regime_tables([verdict for verdict in verdicts if verdict.claim.split("/")[0] == regime])[regime]
+    ((regime, frame),) = regime_tables(item.verdicts).items()
     groups = tuple(
         Group(f"{variant} · {setting}", tuple(_row(line) for _, line in part.iterrows()))
         for (variant, setting), part in frame.groupby(["variant", "setting"], sort=False)
     )
     return Table(
         name=f"regime-{_short(regime)}",
-        caption=f"{title}. {len(frame)} questions, one family under Holm's procedure.",
+        caption=f"{item.study.title}. {len(frame)} questions, one family under Holm's procedure.",
         columns=(
             Column("claim", is_number=False, width="0.32\\linewidth"),
             Column("claimed", is_number=False, width="0.14\\linewidth"),
@@ -105,6 +106,6 @@ def regime_table(regime: str, verdicts: Sequence[Verdict], *, title: str, proven
             Column("verdict", is_number=False),
         ),
         groups=groups,
-        provenance=provenance,
+        provenance=item.provenance,
         notes=_notes(frame),
     )
