@@ -23,6 +23,16 @@ _OPTIONAL = ("client_names", "noise_scales", "sample_sizes")
 def read_estimates(path: Path) -> ClientEstimates:
     """Read array ``estimates`` (K, p, q) and the optional ``client_names``, ``noise_scales``, ``sample_sizes``.
 
+    Parameters
+    ----------
+    path : Path
+        An .npz file.
+
+    Returns
+    -------
+    ClientEstimates
+        Checked.
+
     Raises
     ------
     ValueError
@@ -63,6 +73,12 @@ def read_estimates(path: Path) -> ClientEstimates:
 def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
     """Refuse an output that cannot be written, before any work is done.
 
+    Parameters
+    ----------
+    path : Path
+    suffixes : tuple of str
+        Permitted suffixes in lower case, with their dot.
+
     Raises
     ------
     ValueError
@@ -88,6 +104,16 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; renamed into place at the end, removed when anything goes wrong.
 
     No half-written file can be mistaken for a result, and an old result survives a failed write.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file is to stand; its folder must exist.
+
+    Yields
+    ------
+    Path
+        A temporary file in the same folder, with the same suffix.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
@@ -104,6 +130,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write an .npz whole or not at all."""
+    """Write an .npz whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        An .npz file.
+    arrays : mapping of str to array_like
+        Arrays by name.
+    """
     with written_whole(path) as beside, beside.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
