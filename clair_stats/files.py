@@ -1,76 +1,20 @@
-"""Client estimates in .npz files: read with every refusal explained, written whole or not at all."""
+"""Files written whole or not at all, and outputs refused before any work."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clair_stats.estimates import ClientEstimates
-
-__all__ = ["check_output", "read_estimates", "write_arrays", "written_whole"]
-
-_OPTIONAL = ("client_names", "noise_scales", "sample_sizes")
+__all__ = ["check_output", "write_arrays", "written_whole"]
 
 
-def read_estimates(path: Path) -> ClientEstimates:
-    """Read array ``estimates`` (K, p, q) and the optional ``client_names``, ``noise_scales``, ``sample_sizes``.
-
-    Parameters
-    ----------
-    path : Path
-        An .npz file.
-
-    Returns
-    -------
-    ClientEstimates
-        Checked.
-
-    Raises
-    ------
-    ValueError
-        The file is missing, truncated, not an .npz, lacks the array, or its content is refused by
-        :class:`~clair_stats.estimates.ClientEstimates`; the message begins with the file's name.
-    """
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; give an .npz file with an array 'estimates' (K × p × q)")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError(f"{path}: a single array; save it with np.savez(file, estimates=array)")
-        with loaded as archive:
-            if "estimates" not in archive.files:
-                found = ", ".join(archive.files) or "nothing"
-                raise ValueError(
-                    f"{path}: holds {found} but no array 'estimates'; save it with np.savez(file, estimates=array)"
-                )
-            arrays = {name: archive[name] for name in ("estimates", *_OPTIONAL) if name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise ValueError(f"{path}: not a readable .npz file ({error}); it may be truncated, copy it again") from error
-    except ValueError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise ValueError(f"{path}: not a readable .npz file ({error}); save plain arrays with np.savez") from error
-    names = arrays.get("client_names")
-    try:
-        return ClientEstimates(
-            values=arrays["estimates"],
-            client_names=None if names is None else tuple(str(name) for name in np.atleast_1d(names)),
-            noise_scales=arrays.get("noise_scales"),
-            sample_sizes=arrays.get("sample_sizes"),
-        )
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
+def check_output(path: Path, suffixes: tuple[str, ...], *, inputs: Iterable[Path] = ()) -> None:
     """Refuse an output that cannot be written, before any work is done.
 
     Parameters
@@ -78,12 +22,16 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
     path : Path
     suffixes : tuple of str
         Permitted suffixes in lower case, with their dot.
+    inputs : iterable of Path, optional
+        What was read; it is never overwritten.
 
     Raises
     ------
     ValueError
-        Wrong suffix, missing or read-only folder, or a folder in the file's place.
+        Wrong suffix, missing or read-only folder, a folder in the file's place, or one of the inputs.
     """
+    if any(given.exists() and path.exists() and path.samefile(given) for given in inputs):
+        raise ValueError(f"{path}: is an input of this command and would be overwritten; give another name")
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"{path}: unknown kind of output; end the name in {' or '.join(suffixes)}")
     if path.is_dir():
