@@ -88,7 +88,7 @@ def dual_objective(problem: Problem, dual: FloatArray) -> float:
     return value
 
 
-def feasible_dual(problem: Problem, candidate: FloatArray) -> tuple[FloatArray, float]:
+def feasible_dual(problem: Problem, candidate: FloatArray, *, overwrite: bool = False) -> tuple[FloatArray, float]:
     """The best exactly feasible multiple of a candidate, after taking its mean block out when M is free, and its value.
 
     For (E) and (B) the dual objective is positively homogeneous, so the best multiple lies on the boundary or is 0; for
@@ -98,13 +98,17 @@ def feasible_dual(problem: Problem, candidate: FloatArray) -> tuple[FloatArray, 
     ----------
     problem : Problem
     candidate : ndarray, shape (K, q, p)
+    overwrite : bool
+        Whether the dual point may take the memory of ``candidate``.
 
     Returns
     -------
     tuple of ndarray, shape (K, q, p), and float
         The dual point and its objective.
     """
-    dual = candidate - candidate.mean(axis=0) if problem.common_component else candidate.copy()
+    dual = candidate if overwrite else candidate.copy()
+    if problem.common_component:
+        dual -= dual.mean(axis=0)
     size = max(float(dual.max()), -float(dual.min()))
     if size == 0.0:
         return dual, 0.0
@@ -128,7 +132,13 @@ def feasible_dual(problem: Problem, candidate: FloatArray) -> tuple[FloatArray, 
 
 
 def certify(
-    problem: Problem, common: FloatArray, low_rank: FloatArray, block_sparse: FloatArray, candidate: FloatArray
+    problem: Problem,
+    common: FloatArray,
+    low_rank: FloatArray,
+    block_sparse: FloatArray,
+    candidate: FloatArray,
+    *,
+    overwrite: bool = False,
 ) -> Certificate:
     """Gap at the point (M, L, S), with the dual point obtained from ``candidate``.
 
@@ -140,13 +150,15 @@ def certify(
     candidate : ndarray, shape (K, q, p)
         Any stack; it is centred (M free) and scaled to feasibility first, so a bad one costs a large gap, never a
         wrong one.
+    overwrite : bool
+        Whether the dual point may take the memory of ``candidate``: a fresh stack costs more than its arithmetic.
 
     Returns
     -------
     Certificate
         Primal and dual value, their difference, the dual point and the violation of the constraint of (E) or (B).
     """
-    dual, dual_value = feasible_dual(problem, candidate)
+    dual, dual_value = feasible_dual(problem, candidate, overwrite=overwrite)
     left_over = residual(problem, common, low_rank, block_sparse)
     size = float(np.linalg.norm(left_over))
     primal_value = objective(problem, low_rank, block_sparse, size, work=left_over)

@@ -23,11 +23,12 @@ from clair_stats.decomposition.problem import Problem, tall_norms
 from clair_stats.decomposition.solvers.points import SolverPoint
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Structure", "finish_identified", "lift", "reduced_solution", "structure_of"]
+__all__ = ["Structure", "finish_identified", "lift", "looks_noise_free", "reduced_solution", "structure_of"]
 
 # Benign blocks count as exactly of rank r below this relative remainder; noise sends the problem back to splitting.
 _EXACT = 1e-9
 _REDUCED_ITERATIONS = 200
+_PAIRS, _PAIR_ROWS, _PAIR_COLUMNS = 4, 24, 12  # how much `looks_noise_free` looks at
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,23 @@ def finish_identified(
         return None
     sizes = np.sqrt(off_norms**2 + tall_norms(structure.offered - solved[0]) ** 2)
     return lift(structure, solved[0], penalties / sizes, n_iterations)
+
+
+def looks_noise_free(problem: Problem) -> bool:
+    """Whether two clients of ordinary size differ by a block of deficient rank, as they do without noise.
+
+    Four pairs of neighbours in the middle of the order by size are looked at, 24 × 12 entries of each.  Only time
+    depends on the answer; where no rank can be missing (single columns, rank 12) it is noisy.
+    """
+    tall = problem.tall
+    order = np.argsort(tall_norms(tall), kind="stable")
+    first = max(len(order) // 2 - _PAIRS, 0)
+    chosen = order[first : first + 2 * _PAIRS]
+    part = tall[chosen[: len(chosen) // 2 * 2], :_PAIR_COLUMNS, :_PAIR_ROWS]
+    pairs = part[1::2] - part[::2] if problem.common_component else part
+    triangular = np.linalg.qr(pairs if pairs.shape[1] >= pairs.shape[2] else np.swapaxes(pairs, 1, 2), mode="r")
+    diagonal = np.abs(np.einsum("kii->ki", triangular))
+    return bool((diagonal.min(axis=1) <= _EXACT * diagonal.max(axis=1)).any())
 
 
 def structure_of(problem: Problem, support: BoolArray, basis: FloatArray) -> Structure | None:
