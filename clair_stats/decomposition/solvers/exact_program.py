@@ -29,6 +29,26 @@ def solve_exact(
     """Solve (E); parameters as for :func:`~clair_stats.decomposition.solvers.splitting.solve_splitting`.
 
     ``identify=False`` and ``partial_spectrum=False`` give the plain twin.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of program (E).
+    tolerance : float
+        Relative duality gap.
+    max_iterations : int
+    accept : callable
+        A candidate point to its relative duality gap.
+    warm_start : WarmStart, optional
+    identify : bool
+        False never tries to finish from an identified structure.
+    partial_spectrum : bool
+        False computes every spectrum in full.
+
+    Returns
+    -------
+    SolverPoint
+        The last point that was certified, whether or not it reached the tolerance.
     """
 
     def finish(support: BoolArray, basis: FloatArray, iteration: int) -> SolverPoint | None:

@@ -52,7 +52,25 @@ class Structure:
 def finish_identified(
     problem: Problem, support: BoolArray, basis: FloatArray, n_iterations: int, *, tolerance: float
 ) -> SolverPoint | None:
-    """The oracle point for a support of S and an approximate basis (p, r) of col(L), or None when it cannot exist."""
+    """The oracle point for a support of S and an approximate basis (p, r) of col(L), or None when it cannot exist.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of program (E).
+    support : bool ndarray, shape (K,)
+        O, the clients with S_k ≠ 0.
+    basis : ndarray, shape (p, r)
+        Approximate basis of col(L).
+    n_iterations : int
+        Iterations spent so far.
+    tolerance : float
+        Relative duality gap that the point is to reach.
+
+    Returns
+    -------
+    SolverPoint or None
+    """
     structure = structure_of(problem, support, basis)
     if structure is None:
         return None
@@ -84,7 +102,19 @@ def looks_noise_free(problem: Problem) -> bool:
 
 
 def structure_of(problem: Problem, support: BoolArray, basis: FloatArray) -> Structure | None:
-    """Coordinates in the span of the benign blocks, or None when these are not exactly of the rank of ``basis``."""
+    """Coordinates in the span of the benign blocks, or None when these are not exactly of the rank of ``basis``.
+
+    Parameters
+    ----------
+    problem : Problem
+    support : bool ndarray, shape (K,)
+        O.
+    basis : ndarray, shape (p, r)
+
+    Returns
+    -------
+    Structure or None
+    """
     _, q, p = problem.tall.shape
     benign = ~support
     if not benign.any() or 2 * basis.shape[1] > p:
@@ -146,6 +176,11 @@ def reduced_solution(
         K when M is free, None when M = 0.
     tolerance : float
         On the relative change of z.
+
+    Returns
+    -------
+    list of ndarray, shapes (|O|, q, r), or None
+        Scale of the estimates.
 
     Notes
     -----
@@ -241,6 +276,11 @@ def lift(structure: Structure, z: FloatArray, ratios: FloatArray, n_iterations: 
     ratios : ndarray, shape (|O|,)
         λ_k/‖S_k‖_F.
     n_iterations : int
+
+    Returns
+    -------
+    SolverPoint or None
+        None when the benign rows do not determine the dual point.
     """
     problem, support, span = structure.problem, structure.support, structure.span
     n_clients, q, p = problem.tall.shape
