@@ -289,7 +289,13 @@ class ClientEstimates:
         return int(self.factors[0][0].shape[0]), int(self.factors[0][1].shape[1])
 
     def dense(self) -> FloatArray:
-        """Blocks (K, p, q); multiplies factors out, so only for sizes where K·p·q numbers fit in memory."""
+        """Blocks (K, p, q); multiplies factors out, so only for sizes where K·p·q numbers fit in memory.
+
+        Returns
+        -------
+        ndarray, shape (K, p, q)
+            The record's own read-only array when the estimates were given as values.
+        """
         if self.values is not None:
             return self.values
         assert self.factors is not None
@@ -297,7 +303,21 @@ class ClientEstimates:
 
 
 def as_client_estimates(estimates: ClientEstimates | ArrayLike) -> ClientEstimates:
-    """Check an array (K, p, q) or a mapping name → matrix, or pass a checked record through unchanged."""
+    """Check an array (K, p, q) or a mapping name → matrix, or pass a checked record through unchanged.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates, array_like of shape (K, p, q), or mapping of str to array_like of shape (p, q)
+
+    Returns
+    -------
+    ClientEstimates
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`ClientEstimates`.
+    """
     if isinstance(estimates, ClientEstimates):
         return estimates
     return ClientEstimates(values=estimates)  # type: ignore[arg-type]

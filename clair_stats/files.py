@@ -19,10 +19,10 @@ def check_output(path: Path, suffixes: tuple[str, ...], *, inputs: Iterable[Path
 
     Parameters
     ----------
-    path : path
+    path : Path
     suffixes : tuple of str
-        The kinds of file that can be written.
-    inputs : iterable of paths, optional
+        Permitted suffixes in lower case, with their dot.
+    inputs : iterable of Path, optional
         What was read; it is never overwritten.
 
     Raises
@@ -52,6 +52,16 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; renamed into place at the end, removed when anything goes wrong.
 
     No half-written file can be mistaken for a result, and an old result survives a failed write.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file is to stand; its folder must exist.
+
+    Yields
+    ------
+    Path
+        A temporary file in the same folder, with the same suffix.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
@@ -68,6 +78,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write an .npz whole or not at all."""
+    """Write an .npz whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        An .npz file.
+    arrays : mapping of str to array_like
+        Arrays by name.
+    """
     with written_whole(path) as beside, beside.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
