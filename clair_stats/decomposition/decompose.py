@@ -1,4 +1,7 @@
-"""The front doors of the three programs, for stacks and for LoRA factors."""
+"""The front doors of the three programs, for stacks and for LoRA factors.
+
+The programs are those of docs/theory.md, section 2.
+"""
 
 from __future__ import annotations
 

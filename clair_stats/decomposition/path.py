@@ -1,4 +1,7 @@
-"""Warm-started paths over the penalties, and the critical values at their ends."""
+"""Warm-started paths over the penalties, and the critical values at their ends.
+
+The critical values are proved in docs/derivations/programs.md, section 3.
+"""
 
 from __future__ import annotations
 

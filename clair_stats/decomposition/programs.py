@@ -1,4 +1,7 @@
-"""The three convex programs as objects: what may be left over in X − 1ᵀ⊗M − L − S, and at which price."""
+"""The three convex programs as objects: what may be left over in X − 1ᵀ⊗M − L − S, and at which price.
+
+They are stated in docs/theory.md, section 2.
+"""
 
 from __future__ import annotations
 

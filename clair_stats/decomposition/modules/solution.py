@@ -1,4 +1,7 @@
-"""The solution of the joint program: modules are built when asked for."""
+"""The solution of the joint program: modules are built when asked for.
+
+The program is that of docs/theory.md, section 6.
+"""
 
 from __future__ import annotations
 
