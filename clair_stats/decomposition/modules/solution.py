@@ -22,7 +22,18 @@ __all__ = ["ModulesDecomposition"]
 
 @dataclass(frozen=True, eq=False)
 class ModulesDecomposition:
-    """Certified solution of the joint program; objective, gap and dual points refer to the scaled modules."""
+    """Certified solution of the joint program; objective, gap and dual points refer to the scaled modules.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import decompose_modules
+    >>> rng = np.random.default_rng(0)
+    >>> modules = [rng.standard_normal((p, 1)) @ rng.standard_normal((12, 1, 6)) for p in (10, 8)]
+    >>> solution = decompose_modules(modules)
+    >>> solution.module_scales.shape
+    (2,)
+    """
 
     objective: float
     duality_gap: float  # absolute, at the stored point
