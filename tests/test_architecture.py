@@ -67,9 +67,9 @@ LAW = {
     "theory_checks.claim": {"simulations.design", "theory_checks.rules"},
     "theory_checks.claims": {
         *("clair_stats", "simulations"),
-        *("theory_checks.claim", "theory_checks.instances", "theory_checks.rules"),
+        *("theory_checks.claim", "theory_checks.instances", "theory_checks.regimes", "theory_checks.rules"),
     },
-    "theory_checks.regimes": {"simulations", "theory_checks.judge", "theory_checks.rules"},
+    "theory_checks.regimes": {"simulations.studies", "theory_checks.rules"},
     "theory_checks.registry": {"theory_checks.claim", "theory_checks.claims"},
     "theory_checks.judge": {
         *("clair_stats.files", "simulations.design", "simulations.engine", "simulations.storage"),
@@ -79,7 +79,12 @@ LAW = {
         *("clair_stats", "simulations", "theory_checks.claim", "theory_checks.claims", "theory_checks.instances"),
         *("theory_checks.judge", "theory_checks.rules"),
     },
-    "theory_checks.cli": {"simulations", "theory_checks"},
+    "theory_checks.commands": {
+        *("simulations.engine", "simulations.storage"),
+        *("theory_checks.claim", "theory_checks.judge", "theory_checks.maps", "theory_checks.registry"),
+        "theory_checks.rules",
+    },
+    "theory_checks.cli": {"theory_checks.commands"},
     "theory_checks.__main__": {"theory_checks.cli"},
     "reports": {"clair_stats", "simulations", "theory_checks"},
     "benchmarks": {"clair_stats", "simulations", "theory_checks", "reports"},
