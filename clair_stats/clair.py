@@ -34,7 +34,22 @@ _RANK_TOLERANCE = 1e-10
 
 
 class NoMajorityWarning(UserWarning):
-    """No set of more than half the clients agrees on a subspace; no collaborative set is given."""
+    """No set of more than half the clients agrees on a subspace; no collaborative set is given.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from clair_stats import CLAIR, NoMajorityWarning
+    >>> nobody_agrees = np.random.default_rng(0).standard_normal((5, 12, 6))
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", NoMajorityWarning)
+    ...     try:
+    ...         model = CLAIR(rank=1).fit(nobody_agrees, noise_scales=np.full(5, 0.1))
+    ...     except NoMajorityWarning:
+    ...         print("undecided")
+    undecided
+    """
 
 
 class CLAIR:
@@ -65,6 +80,22 @@ class CLAIR:
         "ignore": flagged clients keep their own estimate and have no part in the others'.  "inform": their mean enters
         what members are drawn towards as far as Stein's estimate of its error allows, and their own estimates are drawn
         towards the members' mean, see :func:`clair_stats.combine` for what is proved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import CLAIR
+    >>> rng = np.random.default_rng(0)
+    >>> basis = np.linalg.qr(rng.standard_normal((12, 2)))[0]
+    >>> estimates = basis @ rng.standard_normal((20, 2, 6)) + 0.1 * rng.standard_normal((20, 12, 6))
+    >>> estimates[:3] += rng.standard_normal((3, 12, 6))
+    >>> model = CLAIR().fit(estimates)
+    >>> model.rank_, model.majority_
+    (2, True)
+    >>> np.flatnonzero(~model.collaborative_set_)
+    array([0, 1, 2])
+    >>> model.refined_.shape
+    (20, 12, 6)
 
     Attributes
     ----------
