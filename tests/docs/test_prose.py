@@ -22,10 +22,10 @@ AMERICAN = re.compile(
 SIZES = re.compile(r"(?:[a-z]*size[ds]?|[a-z]*sizing|prize[ds]?|seize[ds]?)", re.IGNORECASE)
 # Where another program or a public name decides the spelling: code between backticks, keywords, attributes.
 CODE = re.compile(
-    r"```.*?```|`[^`\n]*`|:\w+:`[^`]*`"
+    r"^ *>>>[^\n]*|^ *\.\.\. [^\n]*|^ *[\w, ]+ : |```.*?```|`[^`\n]*`|:\w+:`[^`]*`"
     r"|\b(?:np|scipy|stats|cp|pd|plt|ax|axis|axes|figure|mpl|unicodedata|doctest|pytest|json|tokenize|table)(?:\.\w+)+"
     r"|\b\w+=|\b\w*_\w*\b|#[0-9a-f]{6}",
-    re.DOTALL,
+    re.DOTALL | re.MULTILINE,
 )
 # Pages that are being rewritten, and pages that a program writes.
 PENDING = {
