@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from clair_stats.linalg import orthonormal_basis
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.refinement.error_energy import ErrorEnergy
 from clair_stats.refinement.others import Others, each_without_itself, leading_directions
@@ -33,6 +34,7 @@ class Shrunk:
     estimates: FloatArray  # (K, p, q); clients outside the set keep X_k
     basis: FloatArray  # (p, r), directions that have a weight of their own; fitted on all members when not given
     kept: FloatArray  # (K,), share of the own part off the subspace that is kept; 1 outside the set
+    # Risks are squared norms of the entries, or of the whitened entries where the errors' covariance is known.
     risk: FloatArray  # (K,), Stein's estimate of E‖Θ̃_k − Θ*_k‖² (an upper one off white errors); trace outside the set
     own_risk: FloatArray  # (K,), E‖E_k‖², the trace of the error's covariance
 
@@ -64,7 +66,8 @@ def shrink(
 
     The P_g project on the single directions of the others' subspace and off all of them.  Without a ``basis`` the
     directions are the leading eigenvectors of the others' scatter, and their number is that with the smallest sum of
-    estimated relative risks over the members.
+    estimated relative risks over the members.  Where the covariance of the errors is known, all this is done in the
+    coordinates in which its mean over clients is white, and the risk is that in the norm of those coordinates.
 
     Parameters
     ----------
@@ -83,6 +86,28 @@ def shrink(
     -------
     Shrunk
     """
+    maps = energy.whitening()
+    if maps is None:
+        return _shrink_white(blocks, members, weights, energy, basis, targets)
+    left, right = maps
+    turned = None if basis is None else orthonormal_basis(left @ basis, basis.shape[1])
+    moved = None if targets is None else left @ targets @ right
+    found = _shrink_white(left @ blocks @ right, members, weights, energy.turned(left, right), turned, moved)
+    back, aside = np.linalg.inv(left), np.linalg.inv(right)
+    refined = np.where(members[:, None, None], back @ found.estimates @ aside, blocks)
+    shared = orthonormal_basis(back @ found.basis, found.basis.shape[1]) if basis is None else basis
+    return replace(found, estimates=refined, basis=shared)
+
+
+def _shrink_white(
+    blocks: FloatArray,
+    members: BoolArray,
+    weights: FloatArray,
+    energy: ErrorEnergy,
+    basis: FloatArray | None,
+    targets: FloatArray | None,
+) -> Shrunk:
+    """Shrinkage in coordinates in which errors are about white."""
     n_members, (n_clients, p, q) = int(members.sum()), blocks.shape
     own_risk = np.array([energy.whole(k)[0] for k in range(n_clients)])
     if n_members < 2:
