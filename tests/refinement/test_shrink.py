@@ -1,5 +1,7 @@
 """Shrinkage towards the other members: a naive twin, equivariances, bounds, risks at known points."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,16 +30,26 @@ def _covariances(seed, n_clients, p, q):
 
 
 def _naive(blocks, members, weights, covariances, basis=None):
-    """The formula, client by client, on vectors of length pq; every rank tried, the one with the least risk kept."""
+    """The formula, client by client, on vectors of length pq; every rank, also with bands, the least risk kept."""
     _, p, q = blocks.shape
     chosen = np.flatnonzero(members)
+    most = min(p, (len(chosen) - 2) * q)  # directions in which the others differ
 
-    def parts(frame, rank):
-        inside = [np.kron(np.outer(frame[:, i], frame[:, i]), np.eye(q)) for i in range(rank)]
-        off = np.eye(p * q) - np.kron(frame[:, :rank] @ frame[:, :rank].T, np.eye(q))
-        return ([*inside, off], False) if q >= 3 else ([sum(inside, np.zeros((p * q, p * q))), off], True)
+    def onto(frame):
+        return np.kron(frame @ frame.T, np.eye(q))
 
-    def client(k, rank):
+    def parts(frame, rank, banded):
+        inside = [onto(frame[:, i : i + 1]) for i in range(rank)]
+        if q < 3:
+            inside = [sum(inside, np.zeros((p * q, p * q)))]
+        edges, width = [rank], max(rank, 4)
+        while banded and edges[-1] + width < most:
+            edges.append(edges[-1] + width)
+            width *= 2
+        bands = [onto(frame[:, i:j]) for i, j in pairwise(edges)]
+        return inside, [*bands, np.eye(p * q) - onto(frame[:, : edges[-1]])]
+
+    def client(k, rank, banded):
         others = [j for j in chosen if j != k]
         shares = weights[others] / weights[others].sum()
         mean = np.tensordot(shares, blocks[others], axes=1)
@@ -46,11 +58,11 @@ def _naive(blocks, members, weights, covariances, basis=None):
         frame = inside @ np.linalg.svd(inside.T @ centred)[0]
         distance, whole = (blocks[k] - mean).ravel(), np.linalg.eigvalsh(covariances[k])[-1]
         result, risk = mean.ravel().copy(), 0.0
-        projections, together = parts(frame, rank)
-        for place, projection in enumerate(projections):
+        inside, off = parts(frame, rank, banded)
+        for place, projection in enumerate([*inside, *off]):
             trace = np.trace(projection @ covariances[k])
             largest = np.linalg.eigvalsh(projection @ covariances[k] @ projection)[-1]
-            if place == len(projections) - 1 or together:  # a bound that needs no eigenvalues of its own
+            if place >= len(inside) or q < 3:  # a bound that needs no eigenvalues of its own
                 largest = min(whole, trace)
             constant, energy = max(trace - 2 * largest, 0.0), distance @ projection @ distance
             if constant > 0 and energy <= constant:
@@ -61,14 +73,15 @@ def _naive(blocks, members, weights, covariances, basis=None):
         return result.reshape(p, q), risk
 
     if basis is None:
-        ranks = range(min(p, (len(chosen) - 2) * q, 32) + 1)
-        relative = [sum(client(k, r)[1] / np.trace(covariances[k]) for k in chosen) for r in ranks]
-        rank = next(r for r in ranks if relative[r] <= min(relative) + 1e-9 * len(chosen))
+        ranks = range(min(most, 32) + 1)
+        tried = [(r, banded) for banded in (False, True) for r in ranks]
+        relative = [sum(client(k, *way)[1] / np.trace(covariances[k]) for k in chosen) for way in tried]
+        rank, banded = tried[next(i for i, risk in enumerate(relative) if risk <= min(relative) + 1e-9 * len(chosen))]
     else:
-        rank = basis.shape[1]
+        rank, banded = basis.shape[1], False
     estimates = blocks.copy()
     for k in chosen:
-        estimates[k] = client(k, rank)[0]
+        estimates[k] = client(k, rank, banded)[0]
     return estimates, rank
 
 
@@ -76,7 +89,7 @@ sizes = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 10_000),
         "n_clients": st.integers(5, 8),
-        "p": st.integers(3, 6),
+        "p": st.integers(3, 9),
         "q": st.integers(1, 4),
         "rank": st.integers(0, 2),
         "spread": st.sampled_from([0.0, 1.0]),
