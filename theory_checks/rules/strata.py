@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pandas as pd
 
-from theory_checks.rules.evidence import Evidence
+from theory_checks.rules.evidence import SUPPORT_LEVEL, Evidence
 from theory_checks.rules.means import MeanRule
+from theory_checks.rules.rule import Curve, defined
 
 __all__ = ["EveryMeanRule"]
 
@@ -20,41 +22,69 @@ class EveryMeanRule:
     rejected at the smallest p-value over strata, multiplied by their number (Bonferroni).
     """
 
+    by_chance: ClassVar[bool] = True
+    curve: ClassVar[Curve | None] = None
+
     within: MeanRule
     stratum: str
     n_strata: int  # planned; serves the power computation and a check that none is missing
 
+    @property
+    def claimed(self) -> str:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return self.within.claimed
+
+    @property
+    def accepted(self) -> str:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return f"in each of {self.n_strata} strata {self.within.accepted}"
+
     def describe(self, n: int) -> str:
-        """See :class:`theory_checks.rules.decision.Rule`."""
+        """See :class:`theory_checks.rules.rule.Rule`."""
         return f"in each of {self.n_strata} strata of {self.stratum}: {self.within.describe(n // self.n_strata)}"
 
     def assess(self, rows: pd.DataFrame) -> Evidence:
-        """See :class:`theory_checks.rules.decision.Rule`; the numbers are those of the worst stratum."""
-        strata = [] if self.stratum not in rows else sorted(rows[self.stratum].dropna().unique())
-        found = {value: self.within.assess(rows[rows[self.stratum] == value]) for value in strata}
+        """See :class:`theory_checks.rules.rule.Rule`; the numbers are those of the worst stratum."""
+        good, lost = defined(rows, self.stratum)
+        strata = sorted(good[self.stratum].unique()) if len(good) else []
+        found = {value: self.within.assess(good[good[self.stratum] == value]) for value in strata}
         if not found:
             return self.within.assess(rows.iloc[:0])
         # Where no stratum speaks against the claim, the one nearest to the end of the band is shown.
         sign = 1.0 if self.within.high is None else -1.0
         worst = min(found, key=lambda value: (found[value].p_value, sign * found[value].estimate))
-        evidence = found[worst]
-        complete = len(found) == self.n_strata
+        undefined = lost + sum(e.undefined for e in found.values())
+        support = max(e.support_p_value for e in found.values())
+        whole = len(found) == self.n_strata and undefined == 0
         return replace(
-            evidence,
+            found[worst],
             n=sum(e.n for e in found.values()),
-            p_value=min(1.0, len(found) * evidence.p_value),
-            within=complete and all(e.within for e in found.values()),
-            detail=f"worst of {len(found)} strata, {self.stratum} {worst:g}: {evidence.detail}",
-            extra={
-                "undefined": sum(e.extra.get("undefined", 0.0) for e in found.values()),
-                **{f"mean at {value:g}": e.estimate for value, e in found.items()},
-            },
+            p_value=min(1.0, len(found) * found[worst].p_value),
+            within=whole and support <= SUPPORT_LEVEL,
+            detail=f"worst of {len(found)} strata, {self.stratum} {worst:g}: {found[worst].detail}",
+            extra={f"mean at {value:g}": e.estimate for value, e in found.items()},
+            undefined=undefined,
+            support_p_value=support if whole else 1.0,
+            skipped=sum(e.skipped for e in found.values()),
         )
 
+    def pooled(self, per_cell: int, n_cells: int) -> int:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return self.within.pooled(per_cell, n_cells)
+
+    def size(self, per_cell: int, found: int) -> int:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return found or per_cell * self.n_strata
+
     def smallest_violation(self, n: int, level: float) -> str:
-        """See :class:`theory_checks.rules.decision.Rule`."""
-        return f"in one stratum, {self.within.smallest_violation(n // self.n_strata, level / self.n_strata)}"
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        per_stratum = max(n // self.n_strata, 2)
+        return f"in one stratum, {self.within.smallest_violation(per_stratum, level / self.n_strata)}"
 
     def replications_needed(self, violation: float, level: float) -> int:
-        """See :class:`theory_checks.rules.decision.Rule`."""
+        """See :class:`theory_checks.rules.rule.Rule`."""
         return self.n_strata * self.within.replications_needed(violation, level / self.n_strata)
+
+    def examples(self) -> tuple[float, ...]:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return self.within.examples()
