@@ -19,7 +19,7 @@ import numpy as np
 
 from simulations.design import Study, crossed, grid, levels
 from simulations.engine.executor import RunReport, run_study
-from simulations.engine.replicate import Row
+from simulations.storage.rows import Row
 from simulations.storage.store import Store
 from simulations.streams import Streams
 

@@ -20,17 +20,17 @@ from rich.table import Table
 
 from simulations.ademp import ademp_page
 from simulations.design import Cell, Study
-from simulations.engine.backends import BackendError
 from simulations.engine.executor import run_study
 from simulations.engine.planning import find_regime
 from simulations.engine.planning import plan as plan_cells
 from simulations.engine.planning import replay as replay_cells
 from simulations.engine.progress import reporter, time_left
 from simulations.engine.sequential import PrecisionRule, run_until
-from simulations.measures.monte_carlo import Measure
+from simulations.engine.workers import BackendError
+from simulations.measure import Measure
 from simulations.measures.summarise import summarise as summary_table
 from simulations.storage.export import export as write_export
-from simulations.storage.export import factors
+from simulations.storage.frames import factors
 from simulations.storage.shards import merge as merge_shards
 from simulations.storage.store import Store, StoreError
 from simulations.studies import find_study, studies

@@ -34,7 +34,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from simulations.measures.summaries import Measure
+from simulations.measure import Measure
 from simulations.streams import Streams
 
 __all__ = ["Cell", "Levels", "Method", "Regime", "Study", "content_hash", "crossed", "describe", "grid", "levels"]

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from simulations.engine.backends import BackendError
+from simulations.engine.workers import BackendError
 from simulations.storage.store import StoreError
 from theory_checks.claim import EFFORTS, Claim, Effort
 from theory_checks.judge.complete import UnfinishedError

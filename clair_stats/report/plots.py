@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,9 +10,7 @@ from matplotlib.figure import Figure
 
 from clair_stats.detection.whiteness import noise_edge
 from clair_stats.files import written_whole
-
-if TYPE_CHECKING:
-    from clair_stats.clair import CLAIR
+from clair_stats.report.fitted import FittedModel
 
 __all__ = ["draw_plane", "draw_scores", "draw_spectrum", "plot_model", "save_figure"]
 
@@ -28,7 +25,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(beside, dpi=150, metadata=metadata)
 
 
-def draw_scores(model: CLAIR, axes: Axes) -> None:
+def draw_scores(model: FittedModel, axes: Axes) -> None:
     """Scores ρ_k with their thresholds, largest ratio first."""
     detection = model.detection_
     scores, thresholds = detection.scores, detection.threshold
@@ -53,7 +50,7 @@ def draw_scores(model: CLAIR, axes: Axes) -> None:
     axes.legend(frameon=False)
 
 
-def draw_spectrum(model: CLAIR, axes: Axes) -> None:
+def draw_spectrum(model: FittedModel, axes: Axes) -> None:
     """Singular values of the benign stack about its centre, with the noise edge behind the shared rank."""
     fit = model.consensus_.fit
     values = np.sqrt(fit.eigenvalues)
@@ -75,7 +72,7 @@ def draw_spectrum(model: CLAIR, axes: Axes) -> None:
     axes.legend(frameon=False)
 
 
-def draw_plane(model: CLAIR, axes: Axes) -> None:
+def draw_plane(model: FittedModel, axes: Axes) -> None:
     """Clients in the two directions in which their off-subspace residuals differ most, each scaled by its noise."""
     residual = model.residuals_.reshape(model.scores_.size, -1)
     left, sizes, _ = np.linalg.svd(residual - residual[model.collaborative_set_].mean(axis=0), full_matrices=False)
@@ -94,7 +91,7 @@ def draw_plane(model: CLAIR, axes: Axes) -> None:
     axes.legend(frameon=False)
 
 
-def plot_model(model: CLAIR, path: Path) -> None:
+def plot_model(model: FittedModel, path: Path) -> None:
     """Draw scores, spectrum and plane of a fitted model into a file (.png, .pdf or .svg)."""
     n_clients = model.detection_.scores.size
     figure = Figure(figsize=(min(max(9.0, 0.17 * n_clients + 2.0), 14.0), 8.0), layout="constrained")

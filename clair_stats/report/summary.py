@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from clair_stats.detection.calibration import per_client_level
+from clair_stats.report.fitted import FittedModel
 from clair_stats.theory import recovery_condition
-
-if TYPE_CHECKING:
-    from clair_stats.clair import CLAIR
 
 __all__ = ["summarise"]
 
 
-def summarise(model: CLAIR) -> str:
+def summarise(model: FittedModel) -> str:
     """Rank, set, level, noise, certificate status and what would change the answer."""
     detection, solution = model.detection_, model.decomposition_
     n_clients = detection.scores.size
@@ -50,7 +46,7 @@ def summarise(model: CLAIR) -> str:
     return "\n".join(lines)
 
 
-def _ranks(model: CLAIR) -> str:
+def _ranks(model: FittedModel) -> str:
     """How many clients each rank explains; the last one looked at is the accepted one."""
     shown = [
         f"rank {e.rank}: {e.n_consistent} agree"
@@ -60,7 +56,7 @@ def _ranks(model: CLAIR) -> str:
     return "evidence: " + "; ".join(shown)
 
 
-def _learnt_law(model: CLAIR) -> str:
+def _learnt_law(model: FittedModel) -> str:
     """Why no χ² or F law decided, and what did."""
     cut = model.consensus_.cut_to
     levelled = "" if cut is None else f"; estimates of higher rank were cut to rank {cut} before they were compared"
@@ -70,7 +66,7 @@ def _learnt_law(model: CLAIR) -> str:
     )
 
 
-def _combination(model: CLAIR) -> str:
+def _combination(model: FittedModel) -> str:
     """What flagged clients still say: nothing in ``refined_``, in ``combined_`` as much as their error allows."""
     found, flagged = model.combination_, ~model.collaborative_set_
     along, off = found.weights[:, flagged].sum(axis=1)
@@ -81,7 +77,7 @@ def _combination(model: CLAIR) -> str:
     )
 
 
-def _condition(model: CLAIR) -> str:
+def _condition(model: FittedModel) -> str:
     """Theorem 1 or 2 with the estimated coefficients: is the convex program alone proven to recover this split?"""
     members, solution = model.collaborative_set_, model.decomposition_
     coefficients = model.coefficients_[members]
@@ -102,7 +98,7 @@ def _condition(model: CLAIR) -> str:
     )
 
 
-def _closest(model: CLAIR) -> str:
+def _closest(model: FittedModel) -> str:
     """The client nearest to its threshold, on either side: the first to change when the level changes."""
     p_values = model.p_values_
     if not np.isfinite(p_values).any():

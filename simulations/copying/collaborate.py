@@ -16,7 +16,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.linalg import eigh
 
-from clair_stats.decomposition.modules.decompose_modules import ModulesDecomposition, decompose_modules
+from clair_stats.decomposition.modules.decompose_modules import decompose_modules
+from clair_stats.decomposition.modules.solution import ModulesDecomposition
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, project_off
 from clair_stats.records import BoolArray, FloatArray

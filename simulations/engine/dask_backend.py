@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
-from simulations.engine.backends import Backend, BackendError, LostWorker
+from simulations.engine.workers import Backend, BackendError, LostWorker
 
 __all__ = ["open_dask"]
 

@@ -26,9 +26,11 @@ from typing import Any
 import numpy as np
 
 from simulations.design import Method, Regime, Study
-from simulations.engine.backends import Backend, LostWorker, open_backend
-from simulations.engine.replicate import Row, Task, run_task
+from simulations.engine.backends import open_backend
+from simulations.engine.replicate import Task, run_task
+from simulations.engine.workers import Backend, LostWorker
 from simulations.storage.provenance import record_run
+from simulations.storage.rows import Row
 from simulations.storage.store import Store
 
 __all__ = ["Progress", "RunReport", "run_study"]

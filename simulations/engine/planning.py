@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulations.design import Cell, Study, content_hash
-from simulations.engine.replicate import Row, Task, run_task
+from simulations.engine.replicate import Task, run_task
+from simulations.storage.rows import Row
 from simulations.storage.store import Store
 
 __all__ = ["Planned", "Replayed", "find_regime", "plan", "replay"]

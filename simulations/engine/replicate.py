@@ -26,9 +26,10 @@ import numpy as np
 import threadpoolctl
 
 from simulations.design import Method, Regime
+from simulations.storage.rows import Row
 from simulations.streams import Streams
 
-__all__ = ["ReplicationTimeout", "Row", "Task", "prepare_worker", "run_task"]
+__all__ = ["ReplicationTimeout", "Task", "prepare_worker", "run_task"]
 
 
 _RESERVED = ("cell", "replication", "status", "error", "seconds", "regime", "method")
@@ -38,17 +39,6 @@ _own_process = False  # whether this process is a worker, which a watchdog may e
 
 class ReplicationTimeout(BaseException):
     """The replication ran past its limit.  Not an Exception, so that no ``except Exception`` swallows it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One replication of one cell, as it goes into the store."""
-
-    cell: str
-    replication: int
-    metrics: dict[str, float] | None  # None: failed
-    error: str | None  # traceback when failed
-    seconds: float  # own time of the method plus its share of drawing the instance; not part of the results
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from scipy.special import ndtr, ndtri
 
 from simulations.design import Study
 from simulations.engine.executor import RunReport, run_study
-from simulations.measures.monte_carlo import Estimate, Measure
+from simulations.measure import Estimate, Measure
 from simulations.measures.summarise import Summary, summaries_of
 from simulations.storage.store import Store
 

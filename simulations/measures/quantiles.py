@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import betainc
 
-from simulations.measures.monte_carlo import Accumulator, Array, Columns, Estimate, Measure, OrderStatistics
+from simulations.measure import Accumulator, Array, Columns, Estimate, Measure, OrderStatistics
 
 __all__ = ["Quantile", "maritz_jarrett"]
 

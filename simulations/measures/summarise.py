@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from simulations.design import Cell, Study
 from simulations.measures.summaries import Estimate, Mean, Measure, PairedDifference
-from simulations.storage.export import factor_columns, factors, metric_names
+from simulations.storage.frames import factor_columns, factors
 from simulations.storage.rows import Chunk
 from simulations.storage.store import Store
 
@@ -44,7 +44,7 @@ class _Series:
 
 
 def _checked(store: Store, measures: Sequence[Measure] | None) -> tuple[Measure, ...]:
-    known = metric_names(store)
+    known = store.metric_names()
     chosen = tuple(measures if measures is not None else store.study.measures)
     if not chosen:
         return tuple(Mean(name) for name in known)

@@ -1,4 +1,4 @@
-"""Rows as they come out of a store: counted per cell, decoded into arrays many at a time."""
+"""Rows: one as it goes into a store; as they come out, counted per cell and decoded into arrays many at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 
 from simulations.design import Cell
 
-__all__ = ["Block", "CellStatus", "Chunk", "decoded"]
+__all__ = ["Block", "CellStatus", "Chunk", "Row", "decoded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One replication of one cell, as it goes into the store."""
+
+    cell: str
+    replication: int
+    metrics: dict[str, float] | None  # None: failed
+    error: str | None  # traceback when failed
+    seconds: float  # own time of the method plus its share of drawing the instance; not part of the results
 
 
 @dataclass(frozen=True)

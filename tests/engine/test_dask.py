@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from simulations.engine.backends import BackendError
 from simulations.engine.executor import run_study
+from simulations.engine.workers import BackendError
 from simulations.storage.store import load_rows
 from tests.engine.test_executor import troubled
 from tests.engine.toys import small

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from simulations.design import Cell, Study, crossed, grid, levels
-from simulations.engine.backends import BackendError
 from simulations.engine.executor import run_study
+from simulations.engine.workers import BackendError
 from simulations.storage.store import load_rows
 from tests.engine.toys import Normal, SampleMean, TrimmedMean, Trouble, small
 

@@ -9,9 +9,9 @@ import pytest
 
 from simulations.design import Study, crossed
 from simulations.engine.executor import run_study
-from simulations.engine.replicate import Row
 from simulations.measures.summaries import EmpiricalSE, Mean
 from simulations.measures.summarise import summarise
+from simulations.storage.rows import Row
 from simulations.storage.store import Store
 from tests.engine.toys import Normal, SampleMean, small
 

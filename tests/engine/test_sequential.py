@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal, norm
 from simulations.design import Study, crossed
 from simulations.engine.executor import run_study
 from simulations.engine.sequential import PrecisionRule, repeated_critical_value, run_until
-from simulations.measures.monte_carlo import Estimate
+from simulations.measure import Estimate
 from simulations.measures.summaries import Mean, Proportion
 from tests.engine.toys import Normal, SampleMean, small
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulations.engine.replicate import Row
-from simulations.storage.store import SCHEMA_VERSION, Store, StoreError, load_rows
+from simulations.storage.database import SCHEMA_VERSION
+from simulations.storage.rows import Row
+from simulations.storage.store import Store, StoreError, load_rows
 from tests.engine.conftest import ROOT, environment
 from tests.engine.toys import small
 

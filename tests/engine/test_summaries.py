@@ -12,8 +12,7 @@ from scipy import stats
 from scipy.stats.mstats import mjci
 
 from simulations.design import Study, crossed, grid, levels
-from simulations.engine.replicate import Row
-from simulations.measures.monte_carlo import Estimate, Measure
+from simulations.measure import Estimate, Measure
 from simulations.measures.quantiles import maritz_jarrett
 from simulations.measures.summaries import (
     RMSE,
@@ -29,6 +28,7 @@ from simulations.measures.summaries import (
     Recall,
 )
 from simulations.measures.summarise import summarise
+from simulations.storage.rows import Row
 from simulations.storage.store import Store
 from tests.engine.toys import Normal, SampleMean, TrimmedMean
 

@@ -6,9 +6,10 @@ import reports.inputs
 from reports.document import build
 from reports.inputs import read_inputs
 from reports.regimes import regime_summary_table, regime_table
-from theory_checks.judge.verdict import Evidence, Verdict, write_verdicts
+from theory_checks.judge.verdict import Verdict, write_verdicts
 from theory_checks.regimes.questions import DESIGNS, questions
 from theory_checks.regimes.verdicts import VERDICT_FILE
+from theory_checks.rules.evidence import Evidence
 
 
 def verdicts(name="regime_glm"):

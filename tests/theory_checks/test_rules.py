@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from theory_checks.judge.verdict import Evidence, decide
+from theory_checks.judge.verdict import decide
 from theory_checks.rules.decision import AlwaysRule, FrequencyRule, LimitRule, power
+from theory_checks.rules.evidence import Evidence
 from theory_checks.rules.rates import SlopeRule
 
 

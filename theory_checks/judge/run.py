@@ -13,7 +13,8 @@ import pandas as pd
 from simulations.storage.store import load_rows
 from theory_checks.claim import ROOT_SEED, Claim, Effort
 from theory_checks.judge.complete import run_to_the_end
-from theory_checks.judge.verdict import FAMILY_LEVEL, Evidence, Status, Verdict, decide
+from theory_checks.judge.verdict import FAMILY_LEVEL, Status, Verdict, decide
+from theory_checks.rules.evidence import Evidence
 from theory_checks.rules.rates import SlopeRule
 
 __all__ = ["assess_rows", "collect", "exit_status", "run_claims"]

@@ -1,4 +1,4 @@
-"""Evidence, verdicts and the family-wise decision; the verdict file is plain JSON without time stamps.
+"""Verdicts and the family-wise decision; the verdict file is plain JSON without time stamps.
 
 A claim is *violated* when the hypothesis "the claim holds" is rejected after Holm's correction over the family,
 *supported* when it is not and its own acceptance criterion (an exact bound, an equivalence test) is met, *inconclusive*
@@ -11,37 +11,20 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from statsmodels.stats.multitest import multipletests
 
 from clair_stats.files import written_whole
+from theory_checks.rules.evidence import Evidence
 
-__all__ = ["FAMILY_LEVEL", "Evidence", "Status", "Verdict", "decide", "read_verdicts", "write_verdicts"]
+__all__ = ["FAMILY_LEVEL", "Status", "Verdict", "decide", "read_verdicts", "write_verdicts"]
 
 Status: TypeAlias = Literal["supported", "violated", "inconclusive"]
 
 FAMILY_LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the rows of one claim say, before the family is looked at."""
-
-    n: int  # replications the rule used
-    estimate: float  # the statistic
-    standard_error: float  # its Monte Carlo standard error; 0 for a count that cannot vary
-    low: float  # 95 % confidence interval of the statistic
-    high: float
-    p_value: float  # of the hypothesis that the claim holds
-    within: bool  # the acceptance criterion is met
-    detail: str  # one line of numbers
-    failed: int = 0  # replications that raised
-    skipped: int = 0  # replications whose assumptions were not met
-    unsolved: int = 0  # replications whose solver stopped above the gap the claim allows
-    extra: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

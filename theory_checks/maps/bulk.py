@@ -14,8 +14,8 @@ from theory_checks.claim import ROOT_SEED
 from theory_checks.claims.exact_recovery import RecoveryMethod
 from theory_checks.instances.recovery import AdversarialRegime
 from theory_checks.judge.complete import run_to_the_end
-from theory_checks.judge.verdict import Evidence
 from theory_checks.rules.decision import AlwaysRule
+from theory_checks.rules.evidence import Evidence
 
 __all__ = ["Agreement", "agreement", "agreement_study", "region", "region_study"]
 

@@ -17,8 +17,9 @@ import typer
 
 from simulations.storage.store import load_rows
 from theory_checks.judge.complete import UnfinishedError, run_to_the_end
-from theory_checks.judge.verdict import FAMILY_LEVEL, Evidence, Verdict, decide, read_verdicts, write_verdicts
+from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict, decide, read_verdicts, write_verdicts
 from theory_checks.regimes.questions import CLAIM_TITLES, DESIGNS, Question, questions
+from theory_checks.rules.evidence import Evidence
 from theory_checks.rules.rates import SlopeRule
 
 __all__ = [

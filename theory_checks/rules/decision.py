@@ -13,8 +13,8 @@ import statsmodels.api as sm
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
-from theory_checks.judge.verdict import Evidence
 from theory_checks.rules import power
+from theory_checks.rules.evidence import Evidence
 
 __all__ = ["AlwaysRule", "FrequencyRule", "LimitRule", "Rule"]
 

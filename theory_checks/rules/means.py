@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from theory_checks.judge.verdict import Evidence
+from theory_checks.rules.evidence import Evidence
 
 __all__ = ["MeanRule"]
 

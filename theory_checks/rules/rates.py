@@ -10,8 +10,8 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy.stats import t
 
-from theory_checks.judge.verdict import Evidence
 from theory_checks.rules import power
+from theory_checks.rules.evidence import Evidence
 
 __all__ = ["SlopeRule", "fit_slope"]
 

@@ -9,90 +9,41 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.decomposition.compression import Compression, compress_dense, compress_factors
-from clair_stats.decomposition.modules.joint_solver import JointPoint, solve_modules
-from clair_stats.decomposition.options import check_options
-from clair_stats.decomposition.penalties import guess_rank, penalty_at_rank
+from clair_stats.decomposition.compression import compress
+from clair_stats.decomposition.modules.joint_solver import solve_modules
+from clair_stats.decomposition.modules.solution import ModulesDecomposition
+from clair_stats.decomposition.options import Options, check_options
+from clair_stats.decomposition.penalties import (
+    check_block_penalty,
+    guess_rank,
+    inside_window,
+    penalty_at_rank,
+    penalty_window,
+)
 from clair_stats.decomposition.problem import Problem, from_tall, tall_norms
+from clair_stats.decomposition.programs import AnyProgram
+from clair_stats.decomposition.scaling import binary_scale, largest_entry
+from clair_stats.decomposition.status import status_of
 from clair_stats.estimates import ClientEstimates, as_client_estimates
-from clair_stats.records import Decomposition as _Decomposition
-from clair_stats.records import FactoredDecomposition, FloatArray, Program, Status
+from clair_stats.records import FloatArray
 
-__all__ = ["ModulesDecomposition", "decompose_modules"]
+__all__ = ["ModuleScaling", "decompose_modules"]
 
-
-@dataclass(frozen=True, eq=False)
-class ModulesDecomposition:
-    """Certified solution of the joint program; objective, gap and dual points refer to the scaled modules."""
-
-    objective: float
-    duality_gap: float  # absolute, at the stored point
-    block_norms: FloatArray  # (K,), joint norm of S_k over the scaled modules; 0 for clients that need no correction
-    module_scales: FloatArray  # (number of modules,), what each module was divided by
-    n_iterations: int
-    status: Status
-    message: str
-    program: Program
-    block_penalty: float
-    solver: str
-    shared: Literal["columns", "rows"]
-    _point: JointPoint = field(repr=False)
-    _source: Sequence[ClientEstimates | ArrayLike] = field(repr=False)
-    _shapes: tuple[tuple[int, int], ...] = field(repr=False)
-    _problems: tuple[Problem, ...] = field(repr=False)
-    _shifts: tuple[FloatArray, ...] = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.module_scales)
-
-    def module(self, number: int) -> FactoredDecomposition:
-        """One module on its own scale, built when asked for; ``core`` is in compressed coordinates.
-
-        Its ``dual`` is the joint dual point's part, its ``objective`` and ``duality_gap`` those of the joint program.
-        """
-        point, scale, problem = self._point.module(number), float(self.module_scales[number]), self._problems[number]
-        candidate = point.dual_candidate
-        dual = candidate - candidate.mean(axis=0) if problem.common_component else candidate
-        rows = self.shared == "rows"
-
-        def border(tall: FloatArray) -> FloatArray:
-            return tall if rows else from_tall(tall)
-
-        core = _Decomposition(
-            common=border(point.common * scale + self._shifts[number]),
-            low_rank=border(point.low_rank * scale),
-            block_sparse=border(point.block_sparse * scale),
-            dual=border(dual * self._point.certificate.multiple),
-            objective=self.objective,
-            duality_gap=self.duality_gap,
-            n_iterations=self.n_iterations,
-            status=self.status,
-            message=self.message,
-            program=self.program,
-            block_penalty=self.block_penalty,
-            noise_penalty=problem.noise_penalty,
-            noise_radius=problem.noise_radius,
-            common_component=problem.common_component,
-            solver=self.solver,
-            shared=self.shared,
-        )
-        record = as_client_estimates(self._source[number])
-        compression = _compressed(record, problem.common_component, self.shared, keep_frames=True)
-        left, right = compression.left, compression.right
-        if rows:
-            left, right = right, left
-        return FactoredDecomposition(core, left, right, self._shapes[number])
+ModuleScaling: TypeAlias = Literal["median", "none"]
+# Entries outside this range cannot be squared and summed; a scaled module is divided by a power of two first.
+_SQUARED_SAFELY = (1e-100, 1e100)
 
 
 def decompose_modules(
     modules: Sequence[ClientEstimates | ArrayLike],
     *,
+    program: AnyProgram | None = None,
     block_penalty: float | None = None,
     noise_penalty: float = 0.0,
     noise_radius: float | None = None,
@@ -112,8 +63,10 @@ def decompose_modules(
         compressed core.  A sequence that loads its items on access keeps memory low.
     block_penalty : float, optional
         λ; by default 1.8 √(Σ_m r̃_m/K), r̃_m the rank guess of module m.
+    program : Exact, Ball or Noisy, optional
+        As for :func:`~clair_stats.decomposition.decompose.decompose`; τ and ε on the scale of the *scaled* modules.
     noise_penalty, noise_radius : float
-        τ or ε of the joint program, on the scale of the *scaled* modules.
+        Short for ``program=Noisy(τ)`` and ``program=Ball(ε)``.
     common_component, tol, max_iterations, shared, client_weights
         As for :func:`~clair_stats.decomposition.decompose.decompose`.
     scale_modules : {"median", "none"}
@@ -126,7 +79,8 @@ def decompose_modules(
     Raises
     ------
     ValueError
-        When modules disagree about the clients, or an option is out of range.
+        When modules disagree about the clients, an option is out of range, or unscaled modules have entries whose
+        squares overflow or underflow.
 
     References
     ----------
@@ -134,108 +88,112 @@ def decompose_modules(
     """
     if not len(modules):
         raise ValueError("modules: none given; give one stack or set of factors per module")
-    cores: list[FloatArray] = []
-    scales: list[float] = []
-    shifts: list[FloatArray] = []
-    shapes: list[tuple[int, int]] = []
-    options, names, guesses = None, None, 0
-    for number in range(len(modules)):
-        record = as_client_estimates(modules[number])
-        if names is None:
-            names = record.names
-            options = check_options(
-                record,
-                noise_penalty=noise_penalty,
-                noise_radius=noise_radius,
-                common_component=common_component,
-                solver="first_order",
-                tol=tol,
-                max_iterations=max_iterations,
-                shared=shared,
-                client_weights=client_weights,
-                allow_degenerate=False,
-            )
-        if record.names != names:
-            raise ValueError(
-                f"modules[{number}]: its clients are not those of modules[0]; "
-                "give all modules the same clients, in one order"
-            )
-        compression = _compressed(record, common_component, shared, keep_frames=False)
-        scale = _module_scale(compression.core, common_component) if scale_modules == "median" else 1.0
-        core = compression.core
-        shift = core.mean(axis=0) if common_component else np.zeros(core.shape[1:])
-        core = (core - shift) / scale
-        cores.append(core)
-        shifts.append(shift)
-        scales.append(scale)
-        shapes.append(record.block_shape)
-        if block_penalty is None:
-            guesses += guess_rank(from_tall(core), common_component=common_component)
-    assert options is not None
-    lam = penalty_at_rank(guesses, len(cores[0])) if block_penalty is None else float(block_penalty)
-    lam = _checked_penalty(lam, block_penalty is None, options.weights, shapes)
+    if scale_modules not in ("median", "none"):
+        raise ValueError(f"scale_modules: {scale_modules!r} is unknown; choose 'median' or 'none'")
+    first = as_client_estimates(modules[0])
+    names = first.names
+    options = check_options(
+        first,
+        program=program,
+        noise_penalty=noise_penalty,
+        noise_radius=noise_radius,
+        common_component=common_component,
+        solver="first_order",
+        tol=tol,
+        max_iterations=max_iterations,
+        shared=shared,
+        client_weights=client_weights,
+        allow_degenerate=False,
+    )
+    loaded = [
+        _loaded(modules[number] if number else first, number, names, common_component, shared, scale_modules)
+        for number in range(len(modules))
+    ]
+    lam = _joint_penalty(block_penalty, loaded, options)
+    asked = options.program
     problems = tuple(
-        Problem(core, lam * options.weights, options.noise_penalty, options.noise_radius, common_component)
-        for core in cores
+        Problem(module.core, lam * options.weights, asked.noise_penalty, asked.noise_radius, common_component)
+        for module in loaded
     )
     point = solve_modules(problems, tolerance=options.tol, max_iterations=options.max_iterations)
     certificate = point.certificate
-    optimal = certificate.relative_gap <= options.tol
-    message = (
-        f"{point.method}: relative duality gap {max(certificate.relative_gap, 0.0):.1e} "
-        f"{'≤' if optimal else '>'} {options.tol:.1e} in {point.n_iterations} iterations"
+    status, message = status_of(
+        certificate.relative_gap, point.method, point.n_iterations, tol=options.tol, limit=options.max_iterations
     )
-    if not optimal:
-        message += f". Raise max_iterations above {options.max_iterations}, or ask for a larger tol"
+    if status != "optimal":
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     return ModulesDecomposition(
-        certificate.objective,
-        certificate.duality_gap,
-        certificate.block_norms,
-        np.array(scales),
-        point.n_iterations,
-        "optimal" if optimal else "iteration_limit",
-        message,
-        problems[0].program,
-        lam,
-        point.method,
-        shared,
-        point,
-        modules,
-        tuple(shapes),
-        problems,
-        tuple(shifts),
+        objective=certificate.objective,
+        duality_gap=certificate.duality_gap,
+        block_norms=certificate.block_norms,
+        module_scales=np.array([module.scale for module in loaded]),
+        n_iterations=point.n_iterations,
+        status=status,
+        message=message,
+        program=asked.letter,
+        block_penalty=lam,
+        solver=point.method,
+        shared=shared,
+        _point=point,
+        _source=modules,
+        _shapes=tuple(module.shape for module in loaded),
+        _problems=problems,
+        _shifts=tuple(module.shift for module in loaded),
     )
 
 
-def _compressed(
-    record: ClientEstimates, common_component: bool, shared: Literal["columns", "rows"], *, keep_frames: bool
-) -> Compression:
-    if record.factors is not None:
-        factors = record.factors
-        if shared == "rows":
-            factors = tuple((right.T, left.T) for left, right in factors)
-        return compress_factors(factors, common_component=common_component, keep_frames=keep_frames)
-    tall = record.dense() if shared == "rows" else np.ascontiguousarray(record.dense().transpose(0, 2, 1))
-    return compress_dense(tall, common_component=common_component)
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """One module, compressed, its mean block taken out, scaled."""
+
+    core: FloatArray  # (K, q', p')
+    shift: FloatArray  # (q', p'), on the module's own scale
+    scale: float
+    shape: tuple[int, int]
 
 
-def _module_scale(core: FloatArray, common_component: bool) -> float:
-    norms = tall_norms(core - core.mean(axis=0) if common_component else core)
+def _joint_penalty(block_penalty: float | None, loaded: Sequence[_Loaded], options: Options) -> float:
+    """λ of the joint program: the given one inside the window of all modules, or 1.8 √(Σ_m r̃_m/K)."""
+    n_clients = len(options.weights)
+    shapes = [module.shape for module in loaded]
+    if block_penalty is not None:
+        return check_block_penalty(block_penalty, n_clients, shapes, options.weights)
+    ranks = sum(guess_rank(from_tall(m.core), common_component=options.common_component) for m in loaded)
+    window = penalty_window(n_clients, *shapes, weights=options.weights)
+    return inside_window(penalty_at_rank(ranks, n_clients), window)
+
+
+def _loaded(
+    source: ClientEstimates | ArrayLike,
+    number: int,
+    names: tuple[str, ...],
+    common_component: bool,
+    shared: Literal["columns", "rows"],
+    scale_modules: ModuleScaling,
+) -> _Loaded:
+    record = as_client_estimates(source)
+    if record.names != names:
+        raise ValueError(
+            f"modules[{number}]: its clients are not those of modules[0]; "
+            "give all modules the same clients, in one order"
+        )
+    largest = largest_entry(record)
+    if scale_modules == "none" and largest and not _SQUARED_SAFELY[0] <= largest <= _SQUARED_SAFELY[1]:
+        raise ValueError(
+            f"modules[{number}]: its largest entry is {largest:.1e}, beyond what can be squared without scaling; "
+            "use scale_modules='median' or another unit"
+        )
+    binary = binary_scale(largest) if scale_modules == "median" else 1.0
+    core = compress(record, shared=shared, common_component=common_component, scale=binary, keep_frames=False).core
+    shift = core.mean(axis=0) if common_component else np.zeros(core.shape[1:])
+    core -= shift
+    typical = _typical_norm(core) if scale_modules == "median" else 1.0
+    core /= typical
+    return _Loaded(core, shift * binary, binary * typical, record.block_shape)
+
+
+def _typical_norm(core: FloatArray) -> float:
+    """The median norm of the blocks; the largest where more than half of them are zero, 1 where all are."""
+    norms = tall_norms(core)
     typical = float(np.median(norms))
     return typical if typical > 0.0 else float(norms.max()) or 1.0
-
-
-def _checked_penalty(lam: float, is_default: bool, weights: FloatArray, shapes: Sequence[tuple[int, int]]) -> float:
-    if not (np.isfinite(lam) and lam > 0.0):
-        raise ValueError(f"block_penalty: {lam!r}; give λ > 0, or None for the default rule")
-    low = 1.0 / float(np.linalg.norm(weights))
-    high = float(np.sqrt(sum(min(shape) for shape in shapes))) / float(weights.min())
-    if is_default:
-        return float(np.clip(lam, 1.05 * low, max(0.95 * high, 1.05 * low)))
-    if not low < lam < high:
-        raise ValueError(
-            f"block_penalty: λ = {lam:.4g} is outside ({low:.4g}, {high:.4g}), "
-            "where L = 0 or S = 0 is optimal whatever the data; choose λ inside"
-        )
-    return lam

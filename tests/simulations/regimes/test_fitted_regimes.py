@@ -160,7 +160,7 @@ def test_adaptive_attack_without_attackers_is_the_plain_regime():
         (lambda: RobustRegressionRegime(**SIZE, estimator="lasso"), "estimator"),
         (lambda: NeuralRegime(**SIZE, optimiser="rmsprop"), "optimiser"),
         (lambda: NeuralRegime(**SIZE, sample_size=2), "sample_size"),
-        (lambda: AdaptiveAttackRegime(**SIZE, noise_scale=0.0), "noise_scale"),
+        (lambda: AdaptiveAttackRegime(defender=NoDetection(), **SIZE, noise_scale=0.0), "noise_scale"),
     ],
 )
 def test_bad_fields_are_refused_by_name(make, message):

@@ -1,13 +1,9 @@
-"""What a performance measure is: an estimate with a Monte Carlo standard error, streamed over the rows of a cell.
+"""What a performance measure is: a value with its Monte Carlo standard error, from the rows of one cell.
 
-A smooth measure is a function f(ȳ) of means of transformed metrics y; its Monte Carlo standard error is
-√(∇f' S ∇f / n), with S the sample covariance of y over replications (delta method).  Means and S are merged chunk by
-chunk (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", American Statistician 37, 1983), so
-memory does not grow with the number of rows.
-
+A study holds measures (:class:`simulations.design.Study`), :mod:`simulations.measures` has them.  A measure makes a
+fresh accumulator for every cell, which takes the cell's rows chunk by chunk, so memory does not grow with their number.
 A NaN metric is undefined on its replication: it does not enter the value, and is counted.
 """
-# ruff: noqa: D102 - the methods of a measure are described once, at Measure and SmoothMeasure
 
 from __future__ import annotations
 
@@ -21,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-__all__ = ["Accumulator", "Array", "Columns", "Estimate", "Measure", "OrderStatistics", "SmoothMeasure"]
+__all__ = ["Accumulator", "Array", "Columns", "Estimate", "Measure", "OrderStatistics"]
 
 Array = NDArray[np.float64]
 Columns = Mapping[str, Array]
@@ -112,71 +108,3 @@ class Measure(ABC):
     @abstractmethod
     def accumulator(self) -> Accumulator:
         """A fresh accumulator for one cell."""
-
-
-class _Moments(Accumulator):
-    """Mean vector and co-moments of transformed metrics."""
-
-    def __init__(self, measure: SmoothMeasure) -> None:
-        self.measure = measure
-        self.n = 0
-        self.undefined = 0
-        self.pivot: Array | None = None
-        self.mean: Array = np.zeros(0)
-        self.comoment: Array = np.zeros((0, 0))
-
-    def update(self, columns: Columns) -> None:
-        raw = self.measure.raw(columns)
-        defined = ~np.isnan(raw).any(axis=1)
-        kept = raw[defined]
-        self.undefined += int(raw.shape[0] - kept.shape[0])
-        if kept.shape[0] == 0:
-            return
-        if self.pivot is None:
-            # Powers are taken of the distance to the first chunk's mean: nothing cancels in E z² − (E z)².
-            self.pivot = kept.mean(axis=0)
-        y = self.measure.transform(kept, self.pivot)
-        count, mean = y.shape[0], y.mean(axis=0)
-        centred = y - mean
-        comoment = centred.T @ centred
-        if self.n == 0:
-            self.n, self.mean, self.comoment = count, mean, comoment
-            return
-        total = self.n + count
-        step = mean - self.mean
-        self.comoment = self.comoment + comoment + np.outer(step, step) * (self.n * count / total)
-        self.mean = self.mean + step * (count / total)
-        self.n = total
-
-    def result(self) -> Estimate:
-        if self.n == 0:
-            return Estimate(math.nan, math.nan, 0, self.undefined, self.measure.is_proportion)
-        value, gradient = self.measure.function(self.mean, self.n)
-        if self.measure.is_proportion:
-            mcse = math.sqrt(max(value * (1.0 - value), 0.0) / self.n)
-        elif self.n < 2:
-            mcse = math.nan
-        else:
-            mcse = math.sqrt(max(float(gradient @ self.comoment @ gradient), 0.0) / (self.n - 1) / self.n)
-        return Estimate(value, mcse, self.n, self.undefined, self.measure.is_proportion)
-
-
-class SmoothMeasure(Measure):
-    """A smooth function of means."""
-
-    is_proportion: ClassVar[bool] = False
-
-    def accumulator(self) -> Accumulator:
-        return _Moments(self)
-
-    @abstractmethod
-    def raw(self, columns: Columns) -> Array:
-        """Metrics as an array (n, c); a row with a NaN is undefined."""
-
-    def transform(self, raw: Array, pivot: Array) -> Array:
-        """y, shape (n, d)."""
-        return raw
-
-    def function(self, mean: Array, n: int) -> tuple[float, Array]:
-        """f(ȳ) and its gradient (d,)."""
-        return float(mean[0]), np.ones(1)
