@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,17 +14,21 @@ from numpy.typing import ArrayLike
 from clair_stats.decomposition.compression import Compression, compress_factors
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
+from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.consensus import Consensus
 from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.estimates import ClientEstimates, as_client_estimates
-from clair_stats.linalg import project_off
+from clair_stats.linalg import balanced_factors, project_off
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
 from clair_stats.refinement.combine import combine
 from clair_stats.refinement.refine import refine
+from clair_stats.report.modules_summary import summarise_modules
 from clair_stats.report.summary import summarise
+from clair_stats.several_modules import SeveralModules, by_module, fit_modules
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,12 +36,13 @@ if TYPE_CHECKING:
 __all__ = ["CLAIR", "NoMajorityWarning"]
 
 
-# Singular values below this multiple of the largest are rounding of the refinement, not part of its rank.
-_RANK_TOLERANCE = 1e-10
-
-
 class NoMajorityWarning(UserWarning):
     """No set of more than half the clients agrees on a subspace; no collaborative set is given."""
+
+
+def _warn(reason: str) -> None:
+    told = f"no collaborative majority: {reason}; no client is called benign and the local estimates are kept"
+    warnings.warn(told, NoMajorityWarning, stacklevel=4)
 
 
 class CLAIR:
@@ -87,6 +93,9 @@ class CLAIR:
     consensus_ : Consensus
         The evidence at every rank that was looked at.
     majority_ : bool
+    module_scores_ : dict, module name -> array (K,)
+        Of several modules: standard deviations above the benign clients.  What belongs to a module (``basis_``,
+        ``rank_``, ``refined_``, ``decomposition_`` …) is then a mapping by name, computed when asked for.
     """
 
     def __init__(
@@ -120,8 +129,11 @@ class CLAIR:
     consensus_: Consensus
     majority_: bool
     client_names_: tuple[str, ...]
+    modules_: SeveralModules | None = None
+    module_scores_: Mapping[str, FloatArray] | None = None
 
-    def _check(self, checked: ClientEstimates) -> None:
+    def check(self, checked: ClientEstimates) -> None:
+        """Refuse options or estimates that cannot be fitted."""
         if checked.n_clients < 3:
             raise ValueError(f"estimates: {checked.n_clients} clients; a majority needs at least 3, add clients")
         rows, columns = checked.block_shape
@@ -139,17 +151,19 @@ class CLAIR:
 
     def fit(
         self,
-        estimates: ClientEstimates | ArrayLike,
+        estimates: ClientEstimates | ArrayLike | Mapping[str, ClientEstimates | ArrayLike],
         *,
         noise_scales: ArrayLike | None = None,
         sample_sizes: ArrayLike | None = None,
     ) -> CLAIR:
-        """Fit to K local estimators.
+        """Fit to K local estimators, or to those of several modules of the same clients.
 
         Parameters
         ----------
         estimates : ClientEstimates or array_like, shape (K, p, q)
-            A record with covariances is tested with them (docs/derivations/detection.md, section 7).
+            A record with covariances is tested with them (docs/derivations/detection.md, section 7).  A mapping of
+            module name to such estimates gives one verdict about the clients (docs/derivations/joint_verdict.md);
+            clients are matched by name.
         noise_scales : array_like, shape (K,), optional
             σ_k; the record's own when not given, one common scale estimated when neither is there.
         sample_sizes : array_like, shape (K,), optional
@@ -158,18 +172,22 @@ class CLAIR:
         Returns
         -------
         CLAIR
-            Itself.
 
         Raises
         ------
         ValueError, TypeError
             Bad input, before any work.
         """
-        checked = as_client_estimates(estimates)
-        if noise_scales is not None or sample_sizes is not None:
-            given = {"noise_scales": noise_scales, "sample_sizes": sample_sizes}
-            checked = replace(checked, **{field: v for field, v in given.items() if v is not None})  # type: ignore[arg-type]
-        self._check(checked)
+        scales = {"noise_scales": noise_scales, "sample_sizes": sample_sizes}
+        given: dict[str, Any] = {field: value for field, value in scales.items() if value is not None}
+        self.modules_ = self.module_scores_ = None
+        if isinstance(estimates, Mapping):
+            reason = fit_modules(self, estimates, given)
+            if reason is not None:
+                _warn(reason)
+            return self
+        checked = replace(as_client_estimates(estimates), **given)
+        self.check(checked)
         blocks, self._frame = self._oriented(checked)
         panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
         tolerance = self.heterogeneity * panel.stretch
@@ -179,6 +197,17 @@ class CLAIR:
         self.decomposition_ = self._decompose(blocks, panel, consensus)
         self._conclude(checked, blocks, panel, consensus)
         return self
+
+    def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
+        """Fit to one module of several, whose verdict is known."""
+        blocks, self._frame = self._oriented(checked)
+        panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
+        fit = fit_shared(panel, members if majority else np.ones_like(members), rank)
+        calibrated = calibrate(panel, fit, level=self.level)
+        fit, calibrated = on_scale_of_estimates(panel, blocks, fit, calibrated)
+        consensus = Consensus(fit, calibrated, members, (), accepted=majority, law="all modules")
+        self.decomposition_ = self._decompose(blocks, panel, consensus)
+        self._conclude(checked, blocks, panel, consensus)
 
     def _oriented(self, checked: ClientEstimates) -> tuple[FloatArray, Compression | None]:
         """Blocks with the shared space on the left; for factors their coordinates in the joint frames, without p × q.
@@ -230,11 +259,8 @@ class CLAIR:
                     f"at no rank do more than half of the {checked.n_clients} clients agree up to noise (the largest "
                     f"group has {int(members.sum())})"
                 )
-            warnings.warn(
-                f"no collaborative majority: {reason}; no client is called benign and the local estimates are kept. "
-                "Add clients, fix the rank, or allow benign differences off the subspace with heterogeneity",
-                NoMajorityWarning,
-                stacklevel=3,
+            _warn(
+                f"{reason}. Add clients, fix the rank, or allow benign differences off the subspace with heterogeneity"
             )
             members = np.zeros(checked.n_clients, dtype=np.bool_)
         exact = panel.noise is None and calibrated.noise <= panel.floor
@@ -263,6 +289,7 @@ class CLAIR:
         self._combination: Combination | None = None
 
     @property
+    @by_module
     def combination_(self) -> Combination:
         """Computed when first asked for; in compressed coordinates for factors.
 
@@ -288,28 +315,33 @@ class CLAIR:
         return self._combination
 
     @property
+    @by_module
     def combined_(self) -> FloatArray:
         """As ``refined_``, informed by flagged clients where that cannot hurt, shape (K, p, q)."""
         blocks = self.combination_.estimates
         return self._turn(blocks if self._frame is None else np.stack([self._expanded(block) for block in blocks]))
 
     @property
+    @by_module
     def coefficients_(self) -> FloatArray:
         """Estimated A_k = (X_k − M)ᵀU, shape (K, q, r); meaningful for benign clients (compressed q for factors)."""
         inside = self.refinement_.basis.T @ (self._blocks - self._center)
         return np.ascontiguousarray(inside.transpose(0, 2, 1))
 
     @property
+    @by_module
     def residuals_(self) -> FloatArray:
         """(I − P_U)(X_k − M) of every client, shape (K, p, q); in compressed coordinates for factors."""
         return project_off(self.refinement_.basis, self._blocks - self._center)
 
     @property
+    @by_module
     def common_(self) -> FloatArray:
         """M, shape (p, q): mean of the collaborative set; identified off the subspace only."""
         return self._turn(self._expanded(self._center))
 
     @property
+    @by_module
     def refined_(self) -> FloatArray:
         """Refined estimates (K, p, q); for factored input formed on demand, prefer ``refined_factors_``."""
         if self._frame is None:
@@ -317,6 +349,7 @@ class CLAIR:
         return np.stack([left @ right for left, right in self.refined_factors_])
 
     @property
+    @by_module
     def refined_factors_(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
         """Refined estimates as factors (p × t_k, t_k × q), t_k their numerical rank; flagged clients keep theirs."""
         given = self._estimates.factors
@@ -325,11 +358,7 @@ class CLAIR:
             if given is not None and not self.collaborative_set_[k]:
                 pairs.append(given[k])
                 continue
-            left, sizes, right = np.linalg.svd(block, full_matrices=False)
-            kept = sizes > _RANK_TOLERANCE * max(float(sizes[0]), np.finfo(float).tiny)
-            kept[0] = True  # a zero block still needs one factor
-            root = np.sqrt(sizes[kept])
-            outer, inner = left[:, kept] * root, root[:, None] * right[kept]
+            outer, inner = balanced_factors(block)
             if self._frame is not None:
                 outer = outer if self._frame.left is None else self._frame.left @ outer
                 inner = inner if self._frame.right is None else inner @ self._frame.right.T
@@ -349,6 +378,8 @@ class CLAIR:
 
     def summary(self) -> str:
         """Rank, set, level, noise, certificate status and what would change the answer."""
+        if self.modules_ is not None:
+            return summarise_modules(self.modules_.verdict, self.modules_.names, self.level)
         return summarise(self)
 
     def plot(self, target: str | Path | Axes) -> None:
@@ -365,8 +396,5 @@ class CLAIR:
             draw_scores(self, target)
 
     def __repr__(self) -> str:
-        settings: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("rank", "block_penalty", "noise_penalty", "common_component", "shared", "level")
-        }
-        return f"CLAIR({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
+        names = ("rank", "block_penalty", "noise_penalty", "common_component", "shared", "level")
+        return f"CLAIR({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"

@@ -11,6 +11,7 @@ import numpy as np
 from clair_stats.records import FloatArray
 
 __all__ = [
+    "balanced_factors",
     "block_norms",
     "entrywise_median",
     "orthonormal_basis",
@@ -55,6 +56,18 @@ def entrywise_median(blocks: FloatArray) -> FloatArray:
     ordered = np.sort(blocks, axis=0)
     middle: FloatArray = ordered[half] if odd else 0.5 * (ordered[half - 1] + ordered[half])
     return middle
+
+
+def balanced_factors(block: FloatArray, *, relative_tolerance: float = 1e-10) -> tuple[FloatArray, FloatArray]:
+    """A matrix (p, q) as a product p × t times t × q, t its numerical rank and 1 for zero; both with equal spectra.
+
+    Singular values below ``relative_tolerance`` times the largest are rounding.
+    """
+    left, sizes, right = np.linalg.svd(block, full_matrices=False)
+    kept = sizes > relative_tolerance * max(float(sizes[0]), np.finfo(float).tiny)
+    kept[0] = True  # a zero block still needs one factor
+    root = np.sqrt(sizes[kept])
+    return left[:, kept] * root, root[:, None] * right[kept]
 
 
 def project_on(basis: FloatArray, blocks: FloatArray) -> FloatArray:

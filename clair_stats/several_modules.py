@@ -8,40 +8,57 @@ on many large modules costs neither the time nor the memory of refining them.
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
-from clair_stats.records import Detection
+from clair_stats.records import BoolArray, Detection, FloatArray, Refinement
 
-if TYPE_CHECKING:
-    from clair_stats.clair import CLAIR
-
-__all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules", "summarise_modules"]
+__all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules"]
 
 # Fitted modules that are kept beside the last one, together at most this many bytes of coordinates.
 _KEPT_BYTES = 2**29
-_ATTRIBUTES = (
-    "basis_", "noise_scales_", "decomposition_", "refinement_", "consensus_",
-)  # fmt: skip
+# What a model of one module sets when it is fitted, and a model of several hands on by name.
+_ATTRIBUTES = ("basis_", "noise_scales_", "decomposition_", "refinement_", "consensus_")
 
-P, T = ParamSpec("P"), TypeVar("T")
+T = TypeVar("T")
 
 
-class ByModule(Mapping[str, Any]):
+class Model(Protocol):
+    """What is asked of :class:`clair_stats.CLAIR` here."""
+
+    rank: int | None
+    common_component: bool
+    shared: Literal["columns", "rows"]
+    level: float
+    heterogeneity: float
+    refinement_: Refinement
+    modules_: SeveralModules | None
+
+    def check(self, checked: ClientEstimates) -> None:
+        """Refuse options or estimates that cannot be fitted."""
+        ...
+
+    def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
+        """Fit to one module with a known verdict."""
+        ...
+
+
+class ByModule(Mapping[str, object]):
     """One attribute of every module's model, by module name; computed when asked for."""
 
-    def __init__(self, names: tuple[str, ...], value: Callable[[str], Any]) -> None:
+    def __init__(self, names: tuple[str, ...], value: Callable[[str], object]) -> None:
         self._names, self._value = names, value
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> object:
         if name not in self._names:
             raise KeyError(name)
         return self._value(name)
@@ -59,13 +76,13 @@ class ByModule(Mapping[str, Any]):
 class SeveralModules:
     """The modules behind a fitted model, and their models under the common verdict."""
 
-    def __init__(
-        self, model: CLAIR, source: Mapping[str, ClientEstimates | ArrayLike], given: dict[str, Any]
-    ) -> None:
+    def __init__(self, model: Model, source: Mapping[str, ClientEstimates | ArrayLike], given: dict[str, Any]) -> None:
         self.names = tuple(str(name) for name in source)
         self._keys = dict(zip(self.names, source, strict=True))
-        self._source, self._given, self._settings = source, given, model.settings()
-        self._fitted: OrderedDict[str, CLAIR] = OrderedDict()
+        self._source, self._given = source, given
+        options: dict[str, Any] = {name: getattr(model, name) for name in inspect.signature(type(model)).parameters}
+        self._new_model: Callable[[], Model] = functools.partial(type(model), **options)
+        self._fitted: OrderedDict[str, Model] = OrderedDict()
         self.client_names: tuple[str, ...] = ()
         self.verdict: JointVerdict
 
@@ -84,25 +101,18 @@ class SeveralModules:
         record = _aligned(record, self.client_names, name, self.names[0])
         return replace(record, **self._given) if self._given else record
 
-    def model(self, name: str) -> CLAIR:
+    def model(self, name: str) -> Model:
         """The module's own model: its subspace, decomposition and refined estimates for the clients' common set."""
         if name in self._fitted:
             self._fitted.move_to_end(name)
             return self._fitted[name]
-        from clair_stats.clair import CLAIR
-
-        number = self.names.index(name)
-        model = CLAIR(**self._settings)
+        verdict, rank = self.verdict, self.verdict.ranks[self.names.index(name)]
+        model = self._new_model()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the missing majority was told at the fit
-            model.fit_given_set(
-                self.record(name),
-                self.verdict.collaborative_set,
-                self.verdict.ranks[number],
-                majority=self.verdict.majority,
-            )
+            warnings.simplefilter("ignore", UserWarning)  # a missing majority was told at the fit
+            model.impose(self.record(name), verdict.collaborative_set, rank, verdict.majority)
         self._fitted[name] = model
-        while len(self._fitted) > 1 and sum(m.refinement_.estimates.nbytes for m in self._fitted.values()) > _KEPT_BYTES:
+        while len(self._fitted) > 1 and sum(map(_size, self._fitted.values())) > _KEPT_BYTES:
             self._fitted.popitem(last=False)
         return model
 
@@ -111,32 +121,36 @@ class SeveralModules:
         return ByModule(self.names, lambda name: getattr(self.model(name), attribute))
 
 
-def by_module(getter: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+def _size(model: Model) -> int:
+    return int(model.refinement_.estimates.nbytes)
+
+
+M = TypeVar("M", bound=Model)
+
+
+def by_module(getter: Callable[[M], T]) -> Callable[[M], T]:
     """A property of a model that is a mapping by module where the model was fitted to several."""
 
     @functools.wraps(getter)
-    def wrapped(self: Any, *args: P.args, **kwargs: P.kwargs) -> T:
-        several = self.__dict__.get("modules_")
-        if several is None:
-            return getter(self, *args, **kwargs)
-        mapping: Any = several.of(getter.__name__)
+    def wrapped(self: M) -> T:
+        if self.modules_ is None:
+            return getter(self)
+        mapping: Any = self.modules_.of(getter.__name__)
         found: T = mapping
         return found
 
     return wrapped
 
 
-def fit_modules(
-    model: CLAIR, source: Mapping[str, ClientEstimates | ArrayLike], given: dict[str, Any]
-) -> None:
-    """Set the attributes of ``model`` from several modules.
+def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike], given: dict[str, Any]) -> str | None:
+    """Set the attributes of an unfitted ``model`` from several modules; the reason when there is no majority.
 
     Raises
     ------
     ValueError
         No module, modules that do not have the same clients, or options that serve one module only.
     """
-    if not source:
+    if not len(source):
         raise ValueError("estimates: the mapping holds no module; give at least one, by name")
     if model.heterogeneity > 0:
         raise ValueError(
@@ -152,15 +166,6 @@ def fit_modules(
         shared=model.shared,
     )
     several.verdict = verdict
-    if verdict.reason is not None:
-        from clair_stats.clair import NoMajorityWarning
-
-        warnings.warn(
-            f"no collaborative majority: {verdict.reason}; no client is called benign and the local estimates are "
-            "kept. Add clients, or modules in which contaminated ones differ",
-            NoMajorityWarning,
-            stacklevel=3,
-        )
     values: dict[str, Any] = {
         "modules_": several,
         "client_names_": several.client_names,
@@ -177,6 +182,7 @@ def fit_modules(
     }
     for attribute, value in values.items():
         setattr(model, attribute, value)
+    return verdict.reason
 
 
 def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first: str) -> ClientEstimates:
@@ -193,7 +199,7 @@ def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first
         )
     order = [record.names.index(name) for name in names]
 
-    def taken(value: Any) -> Any:
+    def taken(value: FloatArray | None) -> FloatArray | None:
         return None if value is None else np.asarray(value)[order]
 
     return ClientEstimates(
@@ -206,44 +212,3 @@ def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first
         column_covariances=taken(record.column_covariances),
         residual_degrees_of_freedom=taken(record.residual_degrees_of_freedom),
     )
-
-
-def summarise_modules(model: CLAIR, several: SeveralModules) -> str:
-    """Set, level, law and what was evened out before clients were compared; the modules that tell most."""
-    verdict, n_clients = several.verdict, len(several.client_names)
-    flagged = ~verdict.collaborative_set
-    if verdict.majority:
-        lines = [
-            f"{flagged.sum()} of {n_clients} clients flagged at family-wise level {model.level:g} from "
-            f"{len(several.names)} modules together"
-        ]
-    else:
-        lines = [f"no collaborative majority among {n_clients} clients: {verdict.reason}; local estimates are kept"]
-    low, high = min(verdict.ranks), max(verdict.ranks)
-    lines.append(f"shared rank {low}" if low == high else f"shared ranks {low} to {high}")
-    if verdict.law == "white errors":
-        lines.append("errors are white inside a client: the modules' exact p-values are added up as χ² sums")
-    else:
-        lines.append(
-            "the law is learnt from the benign majority: log scores of every module, standardised and added up client "
-            "by client"
-        )
-    cut = [rank for rank in verdict.cut_to if rank is not None]
-    if cut:
-        lines.append(
-            f"clients kept different ranks in {len(cut)} modules: higher ones were cut to rank {min(cut)}"
-            + (f" to {max(cut)}" if max(cut) > min(cut) else "")
-            + " before they were compared"
-        )
-    if verdict.normalised:
-        lines.append("the clients' scales differ: every block was divided by its norm before they were compared")
-    if verdict.majority and flagged.any():
-        telling = np.argsort(-verdict.module_scores[:, flagged].mean(axis=1), kind="stable")[:3]
-        lines.append(
-            "flagged clients stand out most in "
-            + ", ".join(
-                f"{several.names[m]} ({verdict.module_scores[m, flagged].mean():.1f} standard deviations)"
-                for m in telling
-            )
-        )
-    return "\n".join(lines)

@@ -25,7 +25,7 @@ from clair_stats.detection.joint.module import DenseModule, Module, module_of
 from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_pairs
 from clair_stats.detection.joint.summed_law import settle, standardised
 from clair_stats.detection.joint.view import View, view_of
-from clair_stats.detection.joint.white import are_white, white_rank, white_set
+from clair_stats.detection.joint.white import SUM_SHARE, are_white, white_rank, white_set
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import BoolArray, FloatArray
@@ -41,8 +41,6 @@ _SEARCHED = 16
 # Scores of equal clients scatter .3 to 1.7 times as much on the scale as given as with norms divided out, scores of
 # clients whose scales differ by a factor of 1.1 or more mostly 2 to 70 times (240 development federations).
 _SCALES_DIFFER = 2.0
-# A member beyond this share of its level says that the smallest majority is torn: fewer than a majority agree.
-_TORN_SHARE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +75,16 @@ class _Read:
     panel: Panel | None  # of dense modules of full rank
     columns: int  # columns or kept rank of a client, whichever is smaller
     cut_to: int | None
+
+    @property
+    def weight(self) -> float:
+        """What a log score counts in a client's sum: √d, d the free entries of a matrix of the kept rank.
+
+        Sampling error gives a log score a variance of about 2/d; were it all of the spread and every module told as
+        much, d would be best, and equal weights were the spread all the client's own.
+        """
+        _, p, q = self.module.shape
+        return float(np.sqrt(self.columns * (p + q - self.columns)))
 
 
 def joint_verdict(
@@ -227,7 +235,7 @@ def _white(read: Sequence[_Read], given: _Search, rank: int | None, level: float
     found = white_set(panels, ranks, start, level)
     if found is None:
         return None
-    alpha = per_client_level(level, start.size)
+    alpha = per_client_level(SUM_SHARE * level, start.size)
     members = found.p_values >= alpha
     return JointVerdict(
         collaborative_set=members,
@@ -246,10 +254,10 @@ def _white(read: Sequence[_Read], given: _Search, rank: int | None, level: float
 def _by_log_scores(read: list[_Read], search: _Search, level: float) -> JointVerdict:
     half, ranks, normalised = search.best, search.ranks_of_all(), search.normalised
     views = [_view(module, normalised=normalised, members=half.members) for module in read]
-    found = settle(views, ranks, half.members, level)
+    found = settle(views, ranks, np.array([module.weight for module in read]), half.members, level)
     members, p_values = found.members, found.p_values
-    alpha = level / (members.sum() + 1)
-    if (p_values[members] < _TORN_SHARE * alpha).any():
+    alpha = found.critical / (members.sum() + 1)
+    if found.torn:
         return _undecided(members.size, ranks, normalised, read, "no more than half of the clients agree")
     # Flagged by both looks together, below the first look's bound: the bound that flagged it lies under the score.
     thresholds = np.full(members.size, found.bound)
