@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.decomposition.compression import Compression, compress_factors
+from clair_stats.decomposition.compression import Compression
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.consensus import Consensus
 from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
-from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import balanced_factors, project_off
+from clair_stats.orientation import check_options, oriented
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
-from clair_stats.refinement.combine import combine
-from clair_stats.refinement.refine import refine
+from clair_stats.refining import Refining, refine_by_verdict
 from clair_stats.report.modules_summary import summarise_modules
 from clair_stats.report.summary import summarise
 from clair_stats.several_modules import SeveralModules, by_module, fit_modules
@@ -37,12 +36,22 @@ __all__ = ["CLAIR", "NoMajorityWarning"]
 
 
 class NoMajorityWarning(UserWarning):
-    """No set of more than half the clients agrees on a subspace; no collaborative set is given."""
+    """No set of more than half the clients agrees on a subspace; no collaborative set is given.
 
-
-def _warn(reason: str) -> None:
-    told = f"no collaborative majority: {reason}; no client is called benign and the local estimates are kept"
-    warnings.warn(told, NoMajorityWarning, stacklevel=4)
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from clair_stats import CLAIR, NoMajorityWarning
+    >>> nobody_agrees = np.random.default_rng(0).standard_normal((5, 12, 6))
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", NoMajorityWarning)
+    ...     try:
+    ...         model = CLAIR(rank=1).fit(nobody_agrees, noise_scales=np.full(5, 0.1))
+    ...     except NoMajorityWarning:
+    ...         print("undecided")
+    undecided
+    """
 
 
 class CLAIR:
@@ -65,6 +74,30 @@ class CLAIR:
         Probability of any false alarm among all clients.
     heterogeneity : float
         Tolerated ‖H_k‖_F of a benign client off the subspace, scale of the estimates.
+    refinement : {"shrinkage", "average"}
+        "shrinkage": every member is drawn towards the mean of the other members as far as its distance from them is
+        error; for Gaussian errors of known size never worse than its own estimate, whatever the clients differ by
+        (docs/derivations/shrinkage.md).  "average": Theorem 5, members are averaged off the subspace.
+    flagged : {"ignore", "inform"}
+        "ignore": flagged clients keep their own estimate and have no part in the others'.  "inform": their mean enters
+        what members are drawn towards as far as Stein's estimate of its error allows, and their own estimates are drawn
+        towards the members' mean, see :func:`clair_stats.combine` for what is proved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import CLAIR
+    >>> rng = np.random.default_rng(0)
+    >>> basis = np.linalg.qr(rng.standard_normal((12, 2)))[0]
+    >>> estimates = basis @ rng.standard_normal((20, 2, 6)) + 0.1 * rng.standard_normal((20, 12, 6))
+    >>> estimates[:3] += rng.standard_normal((3, 12, 6))
+    >>> model = CLAIR().fit(estimates)
+    >>> model.rank_, model.majority_
+    (2, True)
+    >>> np.flatnonzero(~model.collaborative_set_)
+    array([0, 1, 2])
+    >>> model.refined_.shape
+    (20, 12, 6)
 
     Attributes
     ----------
@@ -77,13 +110,14 @@ class CLAIR:
         True = benign.  All False when no majority agrees.
     scores_, p_values_ : arrays, shape (K,)
     refined_ : array, shape (K, p, q)
+        Without noise scales, covariances or halves the size of the error is learnt from the clients, true differences
+        between them included: beyond differences as large as the error, refinement can then lose.
     refined_factors_ : tuple of K pairs (p × t_k, t_k × q)
         The same as factors; for LoRA input nothing of size p × q is formed unless ``refined_`` or ``common_`` is read.
-    combined_ : array, shape (K, p, q)
-        Refined estimates that flagged clients inform as far as that cannot hurt, see :func:`clair_stats.combine`; in
-        ``refined_`` they have no part at all.
-    combination_ : Combination
-        What ``combined_`` rests on: every client's weight, the directions that flagged clients share.
+    combination_ : Combination or None
+        With ``flagged="inform"`` and somebody flagged: every client's weight in the common component.
+    error_is_known_ : bool
+        Whether noise scales, covariances or halves tell error and true differences between clients apart.
     noise_scales_ : array, shape (K,)
         σ_k, given or estimated; 0 for estimates that agree exactly.
     decomposition_ : Decomposition
@@ -108,6 +142,8 @@ class CLAIR:
         shared: Literal["columns", "rows"] = "columns",
         level: float = 0.05,
         heterogeneity: float = 0.0,
+        refinement: Literal["shrinkage", "average"] = "shrinkage",
+        flagged: Literal["ignore", "inform"] = "ignore",
     ) -> None:
         self.rank = rank
         self.block_penalty = block_penalty
@@ -116,6 +152,8 @@ class CLAIR:
         self.shared = shared
         self.level = level
         self.heterogeneity = heterogeneity
+        self.refinement = refinement
+        self.flagged = flagged
 
     basis_: FloatArray
     rank_: int
@@ -126,28 +164,14 @@ class CLAIR:
     decomposition_: Decomposition
     detection_: Detection
     refinement_: Refinement
+    combination_: Combination | None
+    error_is_known_: bool
     consensus_: Consensus
     majority_: bool
     client_names_: tuple[str, ...]
     modules_: SeveralModules | None = None
     module_scores_: Mapping[str, FloatArray] | None = None
-
-    def check(self, checked: ClientEstimates) -> None:
-        """Refuse options or estimates that cannot be fitted."""
-        if checked.n_clients < 3:
-            raise ValueError(f"estimates: {checked.n_clients} clients; a majority needs at least 3, add clients")
-        rows, columns = checked.block_shape
-        dimension = rows if self.shared == "columns" else columns
-        if self.shared not in ("columns", "rows"):
-            raise ValueError(f"shared: {self.shared!r}; give 'columns' or 'rows'")
-        if self.rank is not None and not (isinstance(self.rank, int | np.integer) and 0 <= self.rank <= dimension):
-            raise ValueError(f"rank: {self.rank!r}; give an integer from 0 to {dimension}, or None to choose it")
-        if not (np.isfinite(self.level) and 0 < self.level < 1):
-            raise ValueError(f"level: {self.level!r}; give a probability strictly between 0 and 1, for instance 0.05")
-        for name in ("block_penalty", "noise_penalty", "heterogeneity"):
-            value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) and value >= 0):
-                raise ValueError(f"{name}: {value!r}; give a finite number of at least 0")
+    _frame: Compression | None
 
     def fit(
         self,
@@ -172,6 +196,7 @@ class CLAIR:
         Returns
         -------
         CLAIR
+            Itself.
 
         Raises
         ------
@@ -184,11 +209,12 @@ class CLAIR:
         if isinstance(estimates, Mapping):
             reason = fit_modules(self, estimates, given)
             if reason is not None:
-                _warn(reason)
+                warnings.warn(f"no collaborative majority: {reason}", NoMajorityWarning, stacklevel=2)
             return self
-        checked = replace(as_client_estimates(estimates), **given)
-        self.check(checked)
-        blocks, self._frame = self._oriented(checked)
+        checked = as_client_estimates(estimates)
+        checked = replace(checked, **given) if given else checked
+        check_options(self, checked)
+        blocks, self._frame = oriented(checked, self.shared)
         panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
         tolerance = self.heterogeneity * panel.stretch
         consensus = decide(panel, rank=self.rank, level=self.level, heterogeneity=tolerance)
@@ -200,28 +226,13 @@ class CLAIR:
 
     def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
         """Fit to one module of several, whose verdict is known."""
-        blocks, self._frame = self._oriented(checked)
+        blocks, self._frame = oriented(checked, self.shared)
         panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
         fit = fit_shared(panel, members if majority else np.ones_like(members), rank)
-        calibrated = calibrate(panel, fit, level=self.level)
-        fit, calibrated = on_scale_of_estimates(panel, blocks, fit, calibrated)
+        fit, calibrated = on_scale_of_estimates(panel, blocks, fit, calibrate(panel, fit, level=self.level))
         consensus = Consensus(fit, calibrated, members, (), accepted=majority, law="all modules")
         self.decomposition_ = self._decompose(blocks, panel, consensus)
         self._conclude(checked, blocks, panel, consensus)
-
-    def _oriented(self, checked: ClientEstimates) -> tuple[FloatArray, Compression | None]:
-        """Blocks with the shared space on the left; for factors their coordinates in the joint frames, without p × q.
-
-        The shared right frame is used also when M is fixed to 0: refinement averages over clients.
-        """
-        if checked.factors is None:
-            dense = checked.dense()
-            return (dense if self.shared == "columns" else np.ascontiguousarray(dense.transpose(0, 2, 1))), None
-        factors = checked.factors
-        if self.shared == "rows":
-            factors = tuple((right.T, left.T) for left, right in factors)
-        frame = compress_factors(factors, common_component=True)
-        return np.ascontiguousarray(frame.core.transpose(0, 2, 1)), frame
 
     def _decompose(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> Decomposition:
         n_clients, p, q = blocks.shape
@@ -259,8 +270,11 @@ class CLAIR:
                     f"at no rank do more than half of the {checked.n_clients} clients agree up to noise (the largest "
                     f"group has {int(members.sum())})"
                 )
-            _warn(
-                f"{reason}. Add clients, fix the rank, or allow benign differences off the subspace with heterogeneity"
+            warnings.warn(
+                f"no collaborative majority: {reason}; no client is called benign. "
+                "Add clients, fix the rank, or allow benign differences off the subspace with heterogeneity",
+                NoMajorityWarning,
+                stacklevel=3,
             )
             members = np.zeros(checked.n_clients, dtype=np.bool_)
         exact = panel.noise is None and calibrated.noise <= panel.floor
@@ -272,67 +286,36 @@ class CLAIR:
         self.collaborative_set_ = members
         self.scores_ = calibrated.scores
         self.p_values_ = calibrated.p_values
-        if consensus.majority:
-            record = ClientEstimates(values=blocks, client_names=checked.names)
-            refinement = refine(
-                record,
-                basis=fit.basis,
-                collaborative_set=members,
-                weights=(panel.scales.min() / panel.scales) ** 2,
-            )
-        else:
-            refinement = Refinement(blocks, fit.basis, fit.common, np.zeros(checked.n_clients))
-        self.refinement_ = refinement
-        self._blocks = blocks
-        self._center = refinement.center if self.common_component else fit.common
+        told = Refining(
+            record=checked,
+            blocks=blocks,
+            frame=self._frame,
+            panel=panel,
+            consensus=consensus,
+            noise_scales=self.noise_scales_,
+            shared=self.shared,
+            method=self.refinement,
+            flagged=self.flagged,
+            level=self.level,
+        )
+        self.refinement_, self.combination_ = refine_by_verdict(told)
+        self.error_is_known_ = told.error_is_known
+        self._blocks, self._basis = blocks, fit.basis
+        self._center = self.refinement_.center if self.common_component else fit.common
         self._estimates = checked
-        self._combination: Combination | None = None
-
-    @property
-    @by_module
-    def combination_(self) -> Combination:
-        """Computed when first asked for; in compressed coordinates for factors.
-
-        Without a majority nobody is combined with anybody, and without noise nothing is left to gain.
-        """
-        if self._combination is None:
-            fitted, members = self.refinement_, self.collaborative_set_
-            if not self.majority_:
-                none = np.zeros_like(members)
-                frame = np.zeros((fitted.basis.shape[0], 0))
-                shares = np.stack([fitted.weights, fitted.weights])
-                self._combination = Combination(fitted.estimates, fitted.basis, fitted.center, frame, shares, none)
-            else:
-                flagged = project_off(fitted.basis, self._blocks[~members] - fitted.center)
-                self._combination = combine(
-                    ClientEstimates(values=self._blocks, client_names=self.client_names_),
-                    basis=fitted.basis,
-                    collaborative_set=members,
-                    noise_scales=self.noise_scales_,
-                    directions=flagged_directions(flagged, self.rank_),
-                    level=self.level,
-                )
-        return self._combination
-
-    @property
-    @by_module
-    def combined_(self) -> FloatArray:
-        """As ``refined_``, informed by flagged clients where that cannot hurt, shape (K, p, q)."""
-        blocks = self.combination_.estimates
-        return self._turn(blocks if self._frame is None else np.stack([self._expanded(block) for block in blocks]))
 
     @property
     @by_module
     def coefficients_(self) -> FloatArray:
         """Estimated A_k = (X_k − M)ᵀU, shape (K, q, r); meaningful for benign clients (compressed q for factors)."""
-        inside = self.refinement_.basis.T @ (self._blocks - self._center)
+        inside = self._basis.T @ (self._blocks - self._center)
         return np.ascontiguousarray(inside.transpose(0, 2, 1))
 
     @property
     @by_module
     def residuals_(self) -> FloatArray:
         """(I − P_U)(X_k − M) of every client, shape (K, p, q); in compressed coordinates for factors."""
-        return project_off(self.refinement_.basis, self._blocks - self._center)
+        return project_off(self._basis, self._blocks - self._center)
 
     @property
     @by_module
@@ -355,7 +338,7 @@ class CLAIR:
         given = self._estimates.factors
         pairs = []
         for k, block in enumerate(self.refinement_.estimates):
-            if given is not None and not self.collaborative_set_[k]:
+            if given is not None and np.array_equal(block, self._blocks[k]):
                 pairs.append(given[k])
                 continue
             outer, inner = balanced_factors(block)
@@ -396,5 +379,8 @@ class CLAIR:
             draw_scores(self, target)
 
     def __repr__(self) -> str:
-        names = ("rank", "block_penalty", "noise_penalty", "common_component", "shared", "level")
-        return f"CLAIR({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+        settings: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("rank", "block_penalty", "noise_penalty", "common_component", "shared", "level", "refinement")
+        }
+        return f"CLAIR({', '.join(f'{key}={value!r}' for key, value in settings.items())})"

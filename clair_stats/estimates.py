@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clair_stats.containers import plain_blocks
 from clair_stats.records import FloatArray
 
 __all__ = ["ClientEstimates", "as_client_estimates"]
@@ -50,6 +51,19 @@ def _check_finite(block: FloatArray, field: str, who: str) -> None:
         )
 
 
+def _checked_halves(raw: ArrayLike) -> FloatArray:
+    """Two finite fits per client, (K, 2, p, q), a copy."""
+    array = np.asarray(raw)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"halves: dtype {array.dtype}; give real numbers (float64 or float32), shape (K, 2, p, q)")
+    if array.ndim != 4 or array.shape[1] != 2:
+        raise ValueError(f"halves: shape {array.shape}; give two fits per client, (K, 2, p, q)")
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=(1, 2, 3)))
+    if bad.size:
+        raise ValueError(f"halves: client {bad[0]} has entries that are NaN or infinite; refit it or leave it out")
+    return _read_only(np.array(array, dtype=np.float64))
+
+
 @dataclass(frozen=True, eq=False)
 class ClientEstimates:
     """The local estimators X_k of K clients, checked once at the border.
@@ -58,8 +72,9 @@ class ClientEstimates:
 
     Parameters
     ----------
-    values : array_like, shape (K, p, q), optional
-        ``values[k]`` is the preliminary local estimator X_k = Θ*_k + E_k (theory.md section 1).
+    values : array_like, shape (K, p, q), or mapping name → p × q matrix, optional
+        ``values[k]`` is the preliminary local estimator X_k = Θ*_k + E_k (theory.md section 1).  The keys of a mapping
+        are the clients' names; data frames are aligned by the labels of the first one, tensors are detached.
     factors : sequence of K pairs (B_k, A_k), optional
         LoRA factors: B_k is p × s_k, A_k is s_k × q and X_k = B_k A_k.  Ranks s_k may differ between clients.  The
         products are never formed by this record.
@@ -76,11 +91,27 @@ class ClientEstimates:
         Σ_k; the identity when not given.  For least squares the covariance of the responses' errors.
     residual_degrees_of_freedom : array_like, shape (K,), optional
         ν_k > q + 3 on which Σ_k was estimated; Σ_k is taken as known when not given.
+    halves : array_like, shape (K, 2, p, q), optional
+        Two fits of every client, each on one half of its data.  Their difference tells the error of X_k apart from
+        true differences between clients, which nothing else does where no σ_k is known; refinement rests on it.
+        Without ``values`` and ``factors`` their mean is taken as the estimate.
 
     Raises
     ------
     TypeError, ValueError
         Before any work; the message names client, field and remedy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import ClientEstimates
+    >>> record = ClientEstimates(values=np.ones((3, 4, 2)), noise_scales=[0.1, 0.1, 0.2], client_names=("a", "b", "c"))
+    >>> record.n_clients, record.block_shape
+    (3, (4, 2))
+    >>> ClientEstimates(values=np.ones((3, 4, 2)), noise_scales=[0.1, 0.1, 0.0])
+    Traceback (most recent call last):
+        ...
+    ValueError: client 2: noise_scales is 0.0; it must be positive and finite
     """
 
     values: FloatArray | None = None  # (K, p, q)
@@ -91,8 +122,17 @@ class ClientEstimates:
     row_covariances: FloatArray | None = None  # (K, p, p)
     column_covariances: FloatArray | None = None  # (K, q, q)
     residual_degrees_of_freedom: FloatArray | None = None  # (K,)
+    halves: FloatArray | None = None  # (K, 2, p, q)
 
     def __post_init__(self) -> None:
+        if self.values is not None:
+            blocks, own_names = plain_blocks(self.values)
+            object.__setattr__(self, "values", blocks)
+            if self.client_names is None:
+                object.__setattr__(self, "client_names", own_names)
+        halves = None if self.halves is None else _checked_halves(self.halves)
+        if halves is not None and self.values is None and self.factors is None:
+            object.__setattr__(self, "values", halves.mean(axis=1))
         if (self.values is None) == (self.factors is None):
             raise ValueError("client estimates: give exactly one of values (K, p, q) and factors (pairs B_k, A_k)")
         n_clients = self._count()
@@ -104,6 +144,10 @@ class ClientEstimates:
             object.__setattr__(self, "factors", self._checked_factors(names))
         for field in ("noise_scales", "sample_sizes", "residual_degrees_of_freedom"):
             object.__setattr__(self, field, self._checked_vector(field, names))
+        if halves is not None and halves.shape != (n_clients, 2, *self.block_shape):
+            p, q = self.block_shape
+            raise ValueError(f"halves: shape {halves.shape}; give two fits per client, ({n_clients}, 2, {p}, {q})")
+        object.__setattr__(self, "halves", halves)
         self._check_combination()
         for field, size in zip(("row_covariances", "column_covariances"), self.block_shape, strict=True):
             object.__setattr__(self, field, self._checked_covariances(field, size, names))
@@ -161,7 +205,9 @@ class ClientEstimates:
         for name, pair in zip(names, self.factors, strict=True):
             if not isinstance(pair, Sequence) or len(pair) != 2:
                 raise ValueError(f"{name}: factors must be a pair (B_k, A_k) with B_k p × s and A_k s × q")
-            left, right = (_real_matrix(m, f"factors[{i}]", name) for i, m in enumerate(pair))
+            plain, _ = plain_blocks(list(pair))
+            # Copies, as for values: a frozen record must not change when the caller writes into its own arrays.
+            left, right = (np.array(_real_matrix(m, f"factors[{i}]", name)) for i, m in enumerate(plain))
             if left.shape[1] != right.shape[0]:
                 raise ValueError(
                     f"{name}: factors have shapes {left.shape} and {right.shape}; the inner dimensions must agree"
@@ -255,7 +301,13 @@ class ClientEstimates:
         return int(self.factors[0][0].shape[0]), int(self.factors[0][1].shape[1])
 
     def dense(self) -> FloatArray:
-        """Blocks (K, p, q); multiplies factors out, so only for sizes where K·p·q numbers fit in memory."""
+        """Blocks (K, p, q); multiplies factors out, so only for sizes where K·p·q numbers fit in memory.
+
+        Returns
+        -------
+        ndarray, shape (K, p, q)
+            The record's own read-only array when the estimates were given as values.
+        """
         if self.values is not None:
             return self.values
         assert self.factors is not None
@@ -263,7 +315,21 @@ class ClientEstimates:
 
 
 def as_client_estimates(estimates: ClientEstimates | ArrayLike) -> ClientEstimates:
-    """Check an array (K, p, q), or pass a checked record through unchanged."""
+    """Check an array (K, p, q) or a mapping name → matrix, or pass a checked record through unchanged.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates, array_like of shape (K, p, q), or mapping of str to array_like of shape (p, q)
+
+    Returns
+    -------
+    ClientEstimates
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`ClientEstimates`.
+    """
     if isinstance(estimates, ClientEstimates):
         return estimates
     return ClientEstimates(values=estimates)  # type: ignore[arg-type]

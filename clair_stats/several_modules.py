@@ -12,40 +12,35 @@ import inspect
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any, Literal, Protocol, TypeVar
+from dataclasses import fields, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
-from clair_stats.records import BoolArray, Detection, FloatArray, Refinement
+from clair_stats.orientation import Options, check_options
+from clair_stats.records import BoolArray, Detection, Refinement
 
 __all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules"]
 
 # Fitted modules that are kept beside the last one, together at most this many bytes of coordinates.
 _KEPT_BYTES = 2**29
 # What a model of one module sets when it is fitted, and a model of several hands on by name.
-_ATTRIBUTES = ("basis_", "noise_scales_", "decomposition_", "refinement_", "consensus_")
+_ATTRIBUTES = (
+    *("basis_", "noise_scales_", "error_is_known_", "decomposition_"),
+    *("refinement_", "combination_", "consensus_"),
+)
 
 T = TypeVar("T")
 
 
-class Model(Protocol):
+class Model(Options, Protocol):
     """What is asked of :class:`clair_stats.CLAIR` here."""
 
-    rank: int | None
-    common_component: bool
-    shared: Literal["columns", "rows"]
-    level: float
-    heterogeneity: float
     refinement_: Refinement
     modules_: SeveralModules | None
-
-    def check(self, checked: ClientEstimates) -> None:
-        """Refuse options or estimates that cannot be fitted."""
-        ...
 
     def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
         """Fit to one module with a known verdict."""
@@ -86,11 +81,11 @@ class SeveralModules:
         self.client_names: tuple[str, ...] = ()
         self.verdict: JointVerdict
 
-    def records(self, check: Callable[[ClientEstimates], None]) -> Iterator[ClientEstimates]:
+    def records(self, options: Options) -> Iterator[ClientEstimates]:
         """All modules, one at a time, clients in the order of the first."""
         for name in self.names:
             record = self.record(name)
-            check(record)
+            check_options(options, record)
             yield record
 
     def record(self, name: str) -> ClientEstimates:
@@ -159,7 +154,7 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
         )
     several = SeveralModules(model, source, given)
     verdict = joint_verdict(
-        several.records(model.check),
+        several.records(model),
         rank=model.rank,
         level=model.level,
         common_component=model.common_component,
@@ -198,17 +193,11 @@ def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first
             "module the same clients (client_names)"
         )
     order = [record.names.index(name) for name in names]
-
-    def taken(value: FloatArray | None) -> FloatArray | None:
-        return None if value is None else np.asarray(value)[order]
-
-    return ClientEstimates(
-        values=taken(record.values),
-        factors=None if record.factors is None else tuple(record.factors[k] for k in order),
-        noise_scales=taken(record.noise_scales),
-        sample_sizes=taken(record.sample_sizes),
-        client_names=names,
-        row_covariances=taken(record.row_covariances),
-        column_covariances=taken(record.column_covariances),
-        residual_degrees_of_freedom=taken(record.residual_degrees_of_freedom),
-    )
+    values: dict[str, Any] = {
+        field.name: np.asarray(value)[order]
+        for field in fields(record)
+        if field.name not in ("factors", "client_names") and (value := getattr(record, field.name)) is not None
+    }
+    if record.factors is not None:
+        values["factors"] = tuple(record.factors[k] for k in order)
+    return ClientEstimates(**values, client_names=names)

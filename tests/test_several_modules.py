@@ -21,7 +21,7 @@ def records(seed=40, **options):
 
 def test_the_set_is_the_clients_and_everything_else_is_by_module():
     named, benign = records()
-    model = CLAIR().fit(named)
+    model = CLAIR(refinement="average").fit(named)
     np.testing.assert_array_equal(model.collaborative_set_, benign)
     np.testing.assert_array_equal(model.detection_.collaborative_set, benign)
     np.testing.assert_array_equal(model.scores_ > model.detection_.threshold, ~benign)

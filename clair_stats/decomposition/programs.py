@@ -1,4 +1,7 @@
-"""The three convex programs as objects: what may be left over in X − 1ᵀ⊗M − L − S, and at which price."""
+"""The three convex programs as objects: what may be left over in X − 1ᵀ⊗M − L − S, and at which price.
+
+They are stated in docs/theory.md, section 2.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,31 @@ __all__ = ["AnyProgram", "Ball", "Exact", "Noisy", "chosen_program"]
 
 @dataclass(frozen=True)
 class Exact:
-    """Program (E): nothing is left over, X = 1ᵀ⊗M + L + S (theory.md section 2)."""
+    """Program (E): nothing is left over, X = 1ᵀ⊗M + L + S (theory.md section 2).
+
+    Examples
+    --------
+    >>> from clair_stats import Exact
+    >>> Exact()
+    Exact()
+    """
 
     letter: ClassVar[Program] = "E"
     noise_penalty: ClassVar[float] = 0.0
     noise_radius: ClassVar[float | None] = None
 
     def on_scale(self, scale: float) -> Exact:
-        """The same program for estimates divided by ``scale``."""
+        """The same program for estimates divided by ``scale``.
+
+        Parameters
+        ----------
+        scale : float
+            Positive.
+
+        Returns
+        -------
+        Exact
+        """
         return self
 
 
@@ -37,6 +57,12 @@ class Ball:
     ------
     ValueError
         For a radius that is negative or not finite.
+
+    Examples
+    --------
+    >>> from clair_stats import Ball
+    >>> Ball(0.5)
+    Ball(radius=0.5)
     """
 
     radius: float
@@ -55,7 +81,18 @@ class Ball:
         return self.radius
 
     def on_scale(self, scale: float) -> Ball:
-        """The same program for estimates divided by ``scale``."""
+        """The same program for estimates divided by ``scale``.
+
+        Parameters
+        ----------
+        scale : float
+            Positive.
+
+        Returns
+        -------
+        Ball
+            With its radius divided by the scale.
+        """
         return Ball(self.radius / scale)
 
 
@@ -72,6 +109,12 @@ class Noisy:
     ------
     ValueError
         For a penalty that is not positive and finite.
+
+    Examples
+    --------
+    >>> from clair_stats import Noisy
+    >>> Noisy(6.0)
+    Noisy(penalty=6.0)
     """
 
     penalty: float
@@ -90,7 +133,18 @@ class Noisy:
         return self.penalty
 
     def on_scale(self, scale: float) -> Noisy:
-        """The same program for estimates divided by ``scale``."""
+        """The same program for estimates divided by ``scale``.
+
+        Parameters
+        ----------
+        scale : float
+            Positive.
+
+        Returns
+        -------
+        Noisy
+            With its penalty divided by the scale.
+        """
         return Noisy(self.penalty / scale)
 
 

@@ -2,6 +2,8 @@
 
 The penalised fit is in :mod:`clair_stats.local_fits.multinomial`.  Both give Θ in the orthonormal contrasts of the
 classes (:func:`~clair_stats.local_fits.multinomial.class_contrasts`), p × (n_classes − 1).
+
+Separation is decided by the linear program of Konis (thesis, University of Oxford, 2007).
 """
 
 from __future__ import annotations
@@ -30,6 +32,16 @@ def is_separated_multinomial(design: FloatArray, labels: FloatArray, n_classes: 
     design : ndarray, shape (n, p)
     labels : ndarray of int, shape (n,)
     n_classes : int
+
+    Returns
+    -------
+    bool
+        True when the maximum-likelihood estimate does not exist.
+
+    Raises
+    ------
+    RuntimeError
+        The linear program did not end.
     """
     n, p = design.shape
     margins = np.zeros((n, n_classes, n_classes, p))  # (i, c): z_i in column y_i, −z_i in column c

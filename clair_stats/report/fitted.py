@@ -40,8 +40,8 @@ class FittedModel(Protocol):
         ...
 
     @property
-    def combination_(self) -> Combination:
-        """The fit that flagged clients may inform."""
+    def combination_(self) -> Combination | None:
+        """What flagged clients added, where they were asked to."""
         ...
 
     @property
@@ -57,6 +57,11 @@ class FittedModel(Protocol):
     @property
     def detection_(self) -> Detection:
         """Scores and thresholds."""
+        ...
+
+    @property
+    def error_is_known_(self) -> bool:
+        """Whether error and true differences between clients can be told apart."""
         ...
 
     @property

@@ -6,6 +6,7 @@ import numpy as np
 
 from clair_stats.detection.calibration import per_client_level
 from clair_stats.report.fitted import FittedModel
+from clair_stats.report.refinement_line import refinement_line
 from clair_stats.theory import recovery_condition
 
 __all__ = ["summarise"]
@@ -27,7 +28,7 @@ def summarise(model: FittedModel) -> str:
     else:
         lines.append(
             f"no collaborative majority among {n_clients} clients at level {detection.level:g}: nobody is called "
-            "benign, local estimates are kept; more clients, a heterogeneity tolerance or a fixed rank may change that"
+            "benign; more clients, a heterogeneity tolerance or a fixed rank may change that"
         )
     if model.consensus_.law != "white errors":
         lines.append(_learnt_law(model))
@@ -35,8 +36,7 @@ def summarise(model: FittedModel) -> str:
         lines.append(_ranks(model))
     if model.majority_ and 0 < n_benign < n_clients and model.rank_ > 0:
         lines.append(_condition(model))
-    if model.majority_ and 0 < n_benign < n_clients:
-        lines.append(_combination(model))
+    lines.append(refinement_line(model))
     sigma = model.noise_scales_
     lines.append(f"noise scale per entry: median {np.median(sigma):.4g} (from {sigma.min():.4g} to {sigma.max():.4g})")
     lines.append(
@@ -63,17 +63,6 @@ def _learnt_law(model: FittedModel) -> str:
     return (
         "errors are not white inside a client, as in low-rank updates: the law is learnt from the log scores of the "
         f"benign majority{levelled}"
-    )
-
-
-def _combination(model: FittedModel) -> str:
-    """What flagged clients still say: nothing in ``refined_``, in ``combined_`` as much as their error allows."""
-    found, flagged = model.combination_, ~model.collaborative_set_
-    along, off = found.weights[:, flagged].sum(axis=1)
-    count = found.directions.shape[1]
-    shared = f" ({along:.0%} along the {count} direction{'s' * (count > 1)} that they share)" if count else ""
-    return (
-        f"flagged clients have no part in refined_; in combined_ they weigh {off:.0%} in the common component{shared}"
     )
 
 

@@ -1,4 +1,4 @@
-"""CLAIR's combined estimates as a method: what users are handed when flagged clients may inform the rest."""
+"""CLAIR with flagged clients that may inform the rest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ __all__ = ["CombinedClair"]
 
 @dataclass(frozen=True)
 class CombinedClair:
-    """The same fit as :class:`simulations.methods.clients_and_oracles.Clair`, ``combined_`` instead of ``refined_``.
+    """The same fit as :class:`simulations.methods.clients_and_oracles.Clair`, with ``flagged="inform"``.
 
-    Beside the metrics of :func:`simulations.measures.metrics.evaluate`, of which the set is that of the fit and the
-    subspace that of the combination: ``informing``, how many flagged clients helped to fit the subspace, and
-    ``flagged_weight``, the weight of flagged clients in the common component off the directions that they share.
+    Beside the metrics of :func:`simulations.measures.metrics.evaluate`: ``flagged_weight``, the weight of flagged
+    clients in the common component off the directions that they share.
     """
 
     name: ClassVar[str] = "CLAIR, combined"
@@ -35,11 +34,9 @@ class CombinedClair:
         given = instance.estimates
         # A record of its own: what else the instance knows of the errors is not for this method.
         record = ClientEstimates(values=given.dense(), noise_scales=given.noise_scales, sample_sizes=given.sample_sizes)
-        model = CLAIR(level=self.level)
+        model = CLAIR(level=self.level, flagged="inform")
         fit_quietly(model, record)
-        found = model.combination_
-        members = model.collaborative_set_
-        return evaluate(instance, model.combined_, collaborative_set=members, basis=found.basis) | {
-            "informing": float(found.informing.sum()),
-            "flagged_weight": float(found.weights[1, ~members].sum()),
-        }
+        found, members = model.combination_, model.collaborative_set_
+        weight = 0.0 if found is None else float(found.weights[1, ~members].sum())
+        metrics = evaluate(instance, model.refined_, collaborative_set=members, basis=model.basis_)
+        return metrics | {"flagged_weight": weight}

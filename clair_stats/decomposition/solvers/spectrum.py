@@ -5,6 +5,8 @@ tracker keeps a basis a few vectors wider than r, turns it by one block power st
 it: three products of the stack with a thin matrix.  Whenever the smallest value it follows is above the threshold,
 the rank has outgrown the basis and the full Gram matrix decides again.  What the tracker might miss cannot go
 unnoticed: the dual point it leaves has then an operator norm above one, which the certificate measures in full.
+
+Norms and their accuracy: docs/derivations/programs.md, section 2.
 """
 
 from __future__ import annotations
@@ -44,7 +46,16 @@ class LeadingPart:
         return float(self.shrunk.sum())
 
     def scaled_left(self, factor: float = 1.0) -> FloatArray:
-        """``factor`` · left · diag(shrunk/values), so that the thresholded matrix is this times basisᵀ."""
+        """``factor`` · left · diag(shrunk/values), so that the thresholded matrix is this times basisᵀ.
+
+        Parameters
+        ----------
+        factor : float
+
+        Returns
+        -------
+        ndarray, shape (qK, m)
+        """
         scaled: FloatArray = self.left * (factor * self.shrunk / self.values)
         return scaled
 
@@ -71,7 +82,20 @@ class SpectrumTracker:
         self._basis = None
 
     def threshold(self, tall: FloatArray, mean: FloatArray | None, threshold: float) -> LeadingPart:
-        """SVT of the (centred) stack; ``mean`` is its mean block (q, p), None when not centred."""
+        """SVT of the (centred) stack; ``mean`` is its mean block (q, p), None when not centred.
+
+        Parameters
+        ----------
+        tall : ndarray, shape (K, q, p)
+        mean : ndarray, shape (q, p), or None
+        threshold : float
+            t, scale of the stack.
+
+        Returns
+        -------
+        LeadingPart
+            Singular values above t with their vectors, and the thresholded values.
+        """
         matrix = tall.reshape(-1, tall.shape[2])
         basis = self._basis
         if basis is not None:
