@@ -99,9 +99,18 @@ def entrywise_median(blocks: FloatArray) -> FloatArray:
 
 
 def balanced_factors(block: FloatArray, *, relative_tolerance: float = 1e-10) -> tuple[FloatArray, FloatArray]:
-    """A matrix (p, q) as a product p × t times t × q, t its numerical rank and 1 for zero; both with equal spectra.
+    """A matrix as a product of two factors with the same singular values, the roots of its own.
 
-    Singular values below ``relative_tolerance`` times the largest are rounding.
+    Parameters
+    ----------
+    block : ndarray, shape (p, q)
+    relative_tolerance : float
+        Singular values below this multiple of the largest are rounding and left out.
+
+    Returns
+    -------
+    tuple of ndarrays, shapes (p, t) and (t, q)
+        t is the numerical rank, and 1 for a zero matrix.
     """
     left, sizes, right = np.linalg.svd(block, full_matrices=False)
     kept = sizes > relative_tolerance * max(float(sizes[0]), np.finfo(float).tiny)

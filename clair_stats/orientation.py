@@ -30,6 +30,13 @@ class Options(Protocol):
 def check_options(options: Options, checked: ClientEstimates) -> None:
     """Refuse options that cannot be fitted to these estimates.
 
+    Parameters
+    ----------
+    options : Options
+        Those of :class:`clair_stats.CLAIR`.
+    checked : ClientEstimates
+        The local estimators of K clients.
+
     Raises
     ------
     ValueError
@@ -58,6 +65,20 @@ def oriented(checked: ClientEstimates, shared: Literal["columns", "rows"]) -> tu
     """Blocks with the shared space on the left; for factors their coordinates in the joint frames, without p × q.
 
     The shared right frame is used also when M is fixed to 0: refinement averages over clients.
+
+    Parameters
+    ----------
+    checked : ClientEstimates
+        The local estimators of K clients.
+    shared : {"columns", "rows"}
+        What the clients share.
+
+    Returns
+    -------
+    blocks : ndarray, shape (K, p', q')
+        On the scale of the estimates; p' = p and q' = q for values (exchanged for shared rows).
+    frame : Compression or None
+        The joint frames of factors (theory.md section 2).
     """
     if checked.factors is None:
         dense = checked.dense()

@@ -2,7 +2,7 @@
 
 :meth:`clair_stats.CLAIR.fit` comes here when it is given a mapping.  What belongs to a module (its subspace, refined
 estimates, decomposition …) is a mapping by its name whose items are computed when first asked for, so that the verdict
-on many large modules costs neither the time nor the memory of refining them.
+on many large modules costs neither the time nor the memory of refining them (docs/derivations/joint_verdict.md).
 """
 
 from __future__ import annotations
@@ -43,7 +43,19 @@ class Model(Options, Protocol):
     modules_: SeveralModules | None
 
     def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
-        """Fit to one module with a known verdict."""
+        """Fit to one module with a known verdict.
+
+        Parameters
+        ----------
+        checked : ClientEstimates
+            The module's local estimators.
+        members : ndarray of bool, shape (K,)
+            The clients' common set.
+        rank : int
+            r of this module.
+        majority : bool
+            Whether there is a collaborative majority.
+        """
         ...
 
 
@@ -82,14 +94,36 @@ class SeveralModules:
         self.verdict: JointVerdict
 
     def records(self, options: Options) -> Iterator[ClientEstimates]:
-        """All modules, one at a time, clients in the order of the first."""
+        """All modules, one at a time, clients in the order of the first.
+
+        Parameters
+        ----------
+        options : Options
+            Checked against every module.
+
+        Yields
+        ------
+        ClientEstimates
+            The local estimators of K clients in one module.
+        """
         for name in self.names:
             record = self.record(name)
             check_options(options, record)
             yield record
 
     def record(self, name: str) -> ClientEstimates:
-        """One module, clients in the order of the first module."""
+        """One module, clients in the order of the first module.
+
+        Parameters
+        ----------
+        name : str
+            Of the module.
+
+        Returns
+        -------
+        ClientEstimates
+            The local estimators of the K clients there.
+        """
         record = as_client_estimates(self._source[self._keys[name]])
         if not self.client_names:
             self.client_names = record.names
@@ -97,7 +131,18 @@ class SeveralModules:
         return replace(record, **self._given) if self._given else record
 
     def model(self, name: str) -> Model:
-        """The module's own model: its subspace, decomposition and refined estimates for the clients' common set."""
+        """The module's own model: its subspace, decomposition and refined estimates for the clients' common set.
+
+        Parameters
+        ----------
+        name : str
+            Of the module.
+
+        Returns
+        -------
+        CLAIR
+            Fitted; kept for the next question as long as memory allows.
+        """
         if name in self._fitted:
             self._fitted.move_to_end(name)
             return self._fitted[name]
@@ -112,7 +157,18 @@ class SeveralModules:
         return model
 
     def of(self, attribute: str) -> ByModule:
-        """One attribute of all modules' models."""
+        """One attribute of all modules' models.
+
+        Parameters
+        ----------
+        attribute : str
+            A name of :class:`clair_stats.CLAIR`.
+
+        Returns
+        -------
+        ByModule
+            Its values by module name, computed when asked for.
+        """
         return ByModule(self.names, lambda name: getattr(self.model(name), attribute))
 
 
@@ -124,7 +180,18 @@ M = TypeVar("M", bound=Model)
 
 
 def by_module(getter: Callable[[M], T]) -> Callable[[M], T]:
-    """A property of a model that is a mapping by module where the model was fitted to several."""
+    """A property of a model that is a mapping by module where the model was fitted to several.
+
+    Parameters
+    ----------
+    getter : callable
+        The property of a model of one module.
+
+    Returns
+    -------
+    callable
+        The same, or a mapping by module name.
+    """
 
     @functools.wraps(getter)
     def wrapped(self: M) -> T:
@@ -138,7 +205,21 @@ def by_module(getter: Callable[[M], T]) -> Callable[[M], T]:
 
 
 def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike], given: dict[str, Any]) -> str | None:
-    """Set the attributes of an unfitted ``model`` from several modules; the reason when there is no majority.
+    """Set the attributes of an unfitted model from several modules (docs/derivations/joint_verdict.md).
+
+    Parameters
+    ----------
+    model : CLAIR
+        Its options are used, its attributes set.
+    source : mapping of str to ClientEstimates or array_like, shape (K, p_m, q_m)
+        Read one at a time; read again when something of a module is asked for.
+    given : dict
+        Noise scales or sample sizes for all modules, shape (K,).
+
+    Returns
+    -------
+    str or None
+        Why there is no collaborative majority.
 
     Raises
     ------
