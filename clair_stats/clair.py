@@ -1,4 +1,4 @@
-"""class CLAIR: the one place where the stages meet."""
+"""The estimator CLAIR: detection, decomposition and refinement in one fit (theory.md, sections 1 to 6)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class NoMajorityWarning(UserWarning):
 
 
 class CLAIR:
-    """Find the shared subspace, expose contaminated clients, refine the others.
+    """Estimate the shared subspace, flag contaminated clients, refine the estimates of the others.
 
     Parameters
     ----------
@@ -301,27 +301,27 @@ class CLAIR:
         self.refinement_, self.combination_ = refine_by_verdict(told)
         self.error_is_known_ = told.error_is_known
         self._blocks, self._basis = blocks, fit.basis
-        self._center = self.refinement_.center if self.common_component else fit.common
+        self._centre = self.refinement_.centre if self.common_component else fit.common
         self._estimates = checked
 
     @property
     @by_module
     def coefficients_(self) -> FloatArray:
         """Estimated A_k = (X_k − M)ᵀU, shape (K, q, r); meaningful for benign clients (compressed q for factors)."""
-        inside = self._basis.T @ (self._blocks - self._center)
+        inside = self._basis.T @ (self._blocks - self._centre)
         return np.ascontiguousarray(inside.transpose(0, 2, 1))
 
     @property
     @by_module
     def residuals_(self) -> FloatArray:
         """(I − P_U)(X_k − M) of every client, shape (K, p, q); in compressed coordinates for factors."""
-        return project_off(self._basis, self._blocks - self._center)
+        return project_off(self._basis, self._blocks - self._centre)
 
     @property
     @by_module
     def common_(self) -> FloatArray:
         """M, shape (p, q): mean of the collaborative set; identified off the subspace only."""
-        return self._turn(self._expanded(self._center))
+        return self._turn(self._expanded(self._centre))
 
     @property
     @by_module

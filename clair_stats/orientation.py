@@ -1,4 +1,4 @@
-"""Blocks with the shared space on the left, and whether a fit can be made of them at all."""
+"""Blocks with the shared space on the left, and whether a fit can be made of them at all (theory.md section 1)."""
 
 from __future__ import annotations
 

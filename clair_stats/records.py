@@ -1,4 +1,4 @@
-"""The frozen records that the stages hand on: ``Decomposition`` (theory.md section 2), ``Detection``, ``Refinement``.
+"""Frozen records of results: ``Decomposition`` (theory.md section 2), ``Detection``, ``Refinement``.
 
 Symbols, names and shapes are listed in ``docs/notation.md``; what enters is :mod:`clair_stats.estimates`.
 """
@@ -230,12 +230,17 @@ class Refinement:
 
     estimates: FloatArray  # (K, p, q), Θ̃_k; who is not among the members keeps X_k
     basis: FloatArray  # (p, r); under shrinkage the directions that have a weight of their own
-    center: FloatArray  # (p, q), X̄, weighted mean over the members
+    centre: FloatArray  # (p, q), X̄, weighted mean over the members
     weights: FloatArray  # (K,), 0 outside the members, sums to 1
     members: BoolArray  # (K,), whose estimates were refined
     kept: FloatArray | None = None  # (K,), share of the own part off the subspace that shrinkage kept; None: averaged
     risk: FloatArray | None = None  # (K,), estimated E‖Θ̃_k − Θ*_k‖² under shrinkage, squared scale of the estimates
     own_risk: FloatArray | None = None  # (K,), E‖X_k − Θ*_k‖² as the error's law has it
+
+    @property
+    def center(self) -> FloatArray:
+        """The centre under its former spelling."""
+        return self.centre
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,6 +263,11 @@ class Combination:
 
     estimates: FloatArray  # (K, p, q); flagged clients' own estimates drawn towards the centre
     basis: FloatArray  # (p, r)
-    center: FloatArray  # (p, q), combined common component; identified off the subspace only
+    centre: FloatArray  # (p, q), combined common component; identified off the subspace only
     directions: FloatArray  # (p, s), what flagged clients have in common off the subspace
     weights: FloatArray  # (2, K), each client's weight in the centre along and off the directions; rows sum to 1
+
+    @property
+    def center(self) -> FloatArray:
+        """The centre under its former spelling."""
+        return self.centre

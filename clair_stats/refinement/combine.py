@@ -104,8 +104,8 @@ def combine(
     frame = _outside(refined.basis, frame)
     if exact or members.all():
         shares = np.stack([refined.weights, refined.weights])
-        return Combination(refined.estimates, refined.basis, refined.center, frame, shares)
-    return _combined(blocks, refined.center, refined.basis, members, sigma, frame)
+        return Combination(refined.estimates, refined.basis, refined.centre, frame, shares)
+    return _combined(blocks, refined.centre, refined.basis, members, sigma, frame)
 
 
 def _outside(basis: FloatArray, directions: FloatArray) -> FloatArray:

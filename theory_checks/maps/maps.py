@@ -1,4 +1,4 @@
-"""Maps of theorem ⊂ certificate ⊂ empirical recovery, sampled where the border runs.
+"""Maps of theorem ⊂ certificate ⊂ empirical recovery, sampled near their borders.
 
 Every grid point first gets a few replications.  Then, stage by stage, the points whose 95 % interval for the
 probability of recovery or of a certificate still contains one half get more, until the budget of the effort is spent.
