@@ -64,10 +64,12 @@ LAW = {
     "theory_checks": set(),
     "theory_checks.rules": set(),
     "theory_checks.instances": {"clair_stats", *_DRAWN},
+    "theory_checks.methods": {"clair_stats", *_DRAWN},
     "theory_checks.claim": {"simulations.design", "theory_checks.rules"},
     "theory_checks.claims": {
         *("clair_stats", "simulations"),
-        *("theory_checks.claim", "theory_checks.instances", "theory_checks.regimes", "theory_checks.rules"),
+        *("theory_checks.claim", "theory_checks.instances", "theory_checks.methods", "theory_checks.regimes"),
+        "theory_checks.rules",
     },
     "theory_checks.regimes": {"simulations.studies", "theory_checks.rules"},
     "theory_checks.registry": {"theory_checks.claim", "theory_checks.claims"},
@@ -76,7 +78,7 @@ LAW = {
         *("theory_checks.claim", "theory_checks.registry", "theory_checks.rules"),
     },
     "theory_checks.maps": {
-        *("clair_stats", "simulations", "theory_checks.claim", "theory_checks.claims", "theory_checks.instances"),
+        *("clair_stats", "simulations", "theory_checks.claim", "theory_checks.instances", "theory_checks.methods"),
         *("theory_checks.judge", "theory_checks.rules"),
     },
     "theory_checks.commands": {
