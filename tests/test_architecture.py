@@ -59,7 +59,11 @@ LAW = {
         *("simulations.presentation", "simulations.toml_design"),
     },
     "simulations.ademp": {"simulations.design", "simulations.measure", "simulations.storage"},
-    "simulations.cli": {"simulations"},
+    "simulations.commands": {
+        *("simulations.ademp", "simulations.design", "simulations.engine", "simulations.measure"),
+        *("simulations.measures", "simulations.storage", "simulations.studies"),
+    },
+    "simulations.cli": {"simulations.commands", "simulations.engine", "simulations.storage"},
     "simulations.__main__": {"simulations.cli"},
     "theory_checks": set(),
     "theory_checks.rules": set(),
