@@ -1,4 +1,4 @@
-"""class CLAIR: the one place where the stages meet."""
+"""The estimator CLAIR: detection, decomposition and refinement in one fit (theory.md, sections 1 to 6)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class NoMajorityWarning(UserWarning):
 
 
 class CLAIR:
-    """Find the shared subspace, expose contaminated clients, refine the others.
+    """Estimate the shared subspace, flag contaminated clients, refine the estimates of the others.
 
     Parameters
     ----------

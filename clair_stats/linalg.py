@@ -1,4 +1,4 @@
-"""The few linear-algebra words that every room shares; one orientation, p × q blocks stacked side by side.
+"""Linear algebra that several stages need; blocks are p × q and are stacked side by side.
 
 A stack of K blocks is an array (K, p, q) at every border.  Inside kernels the same numbers are the p × qK matrix
 X = [X_1, …, X_K] of theory.md section 1.

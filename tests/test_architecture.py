@@ -1,4 +1,4 @@
-"""House rules a reader can rely on: the import law, file sizes, a library that neither prints nor draws luck."""
+"""Rules of the source tree: permitted imports, file sizes, no printing and no global random numbers in the library."""
 
 import re
 import subprocess

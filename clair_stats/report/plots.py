@@ -1,4 +1,4 @@
-"""Pictures of a fitted CLAIR model; drawn off screen, written whole or not at all."""
+"""Figures of a fitted CLAIR model, drawn off screen and written completely or not at all."""
 
 from __future__ import annotations
 

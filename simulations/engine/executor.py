@@ -1,4 +1,4 @@
-"""Execution: batches of replications to workers, rows back to the one writer, nothing lost and nothing drawn twice.
+"""Execution: batches of replications to workers, rows back to one writer; no row is lost and none is computed twice.
 
 Workers compute, the calling process alone writes, in transactions of many rows.  Whatever ends a run (Ctrl-C, SIGTERM,
 kill -9, a full disk), the committed rows are whole and the next run computes exactly the others.

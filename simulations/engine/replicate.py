@@ -1,4 +1,4 @@
-"""One replication: draw the instance, let every asked method see it, turn what happens into rows.
+"""One replication: draw the instance, run the methods on it, and make rows of results and errors.
 
 A replication that raises becomes a row with its traceback.  One that runs longer than the limit is ended: by SIGALRM
 where the worker computes in its main thread (loky, sequential), by an asynchronous exception elsewhere (dask), and if

@@ -1,4 +1,4 @@
-"""One design for every regime with a real fit: the same sweeps and methods, so that tables can stand side by side.
+"""One design for every regime with a real fit: the same sweeps and methods, so that their tables can be compared.
 
 Per variant (a family, a link, an estimator): error against n, the set against n and against separation, the gain
 against |C|, the level without contamination at every n; and, one setting at a time, what bends the assumptions.

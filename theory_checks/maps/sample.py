@@ -1,4 +1,4 @@
-"""Sampling of the maps of theorem ⊂ certificate ⊂ empirical recovery, where the border runs.
+"""Sampling of the maps of theorem ⊂ certificate ⊂ empirical recovery, near their borders.
 
 Every grid point first gets a few replications.  Then, stage by stage, the points whose interval for the probability of
 recovery or of a certificate still contains one half get more, until the budget of the effort is spent.  The points
