@@ -64,15 +64,21 @@ LAW = {
         *("simulations.presentation", "simulations.toml_design"),
     },
     "simulations.ademp": {"simulations.design", "simulations.measure", "simulations.storage"},
-    "simulations.cli": {"simulations"},
+    "simulations.commands": {
+        *("simulations.ademp", "simulations.design", "simulations.engine", "simulations.measure"),
+        *("simulations.measures", "simulations.storage", "simulations.studies"),
+    },
+    "simulations.cli": {"simulations.commands", "simulations.engine", "simulations.storage"},
     "simulations.__main__": {"simulations.cli"},
     "theory_checks": set(),
     "theory_checks.rules": set(),
     "theory_checks.instances": {"clair_stats", *_DRAWN},
+    "theory_checks.methods": {"clair_stats", *_DRAWN},
     "theory_checks.claim": {"simulations.design", "theory_checks.rules"},
     "theory_checks.claims": {
         *("clair_stats", "simulations"),
-        *("theory_checks.claim", "theory_checks.instances", "theory_checks.regimes", "theory_checks.rules"),
+        *("theory_checks.claim", "theory_checks.instances", "theory_checks.methods", "theory_checks.regimes"),
+        "theory_checks.rules",
     },
     "theory_checks.regimes": {"simulations.studies", "theory_checks.rules"},
     "theory_checks.registry": {"theory_checks.claim", "theory_checks.claims"},
@@ -81,7 +87,7 @@ LAW = {
         *("theory_checks.claim", "theory_checks.registry", "theory_checks.rules"),
     },
     "theory_checks.maps": {
-        *("clair_stats", "simulations", "theory_checks.claim", "theory_checks.claims", "theory_checks.instances"),
+        *("clair_stats", "simulations", "theory_checks.claim", "theory_checks.instances", "theory_checks.methods"),
         *("theory_checks.judge", "theory_checks.rules"),
     },
     "theory_checks.commands": {
