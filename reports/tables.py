@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 
 from reports.latex import latex
-from reports.numbers import table_format
+from reports.numbers import is_number, table_format
 
 __all__ = ["Column", "Group", "Table", "environment", "plain_table", "to_html", "to_latex", "to_markdown"]
 
@@ -83,13 +83,9 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def _is_number(text: str) -> bool:
-    return bool(text) and text[0] in "-0123456789" and text != "--"
-
-
 def _latex_cell(text: str, column: Column) -> str:
     if column.is_number:
-        return text if _is_number(text) else f"{{{latex(text)}}}"
+        return text if is_number(text) else f"{{{latex(text)}}}"
     return latex(text)
 
 
