@@ -39,7 +39,7 @@ def new_figure(width: float, height: float, n_axes: int = 1, *, share_y: bool = 
     return figure, list(axes[0])
 
 
-def style_of(index: int) -> dict[str, str]:
+def style_of(index: int) -> dict[str, Any]:
     """Colour, marker and line of the index-th method; the line changes where colours begin again."""
     return {
         "color": COLOURS[index % len(COLOURS)],

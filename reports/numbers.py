@@ -75,10 +75,10 @@ def with_limits(value: float, error: float, low: float, high: float) -> str:
     low, high : float
         Ends of its 95 % interval.
     """
-    if math.isfinite(value) and error == 0.0 and low < high:
-        if value == high == 1.0:
+    if error == 0.0 and low < high:
+        if value == 1.0 and abs(high - 1.0) < _ROUNDING:
             return f"1 (≥{number(low, 2)})"
-        if value == low == 0.0:
+        if value == 0.0 and abs(low) < _ROUNDING:
             return f"0 (≤{number(high, 2)})"
     return with_error(value, error)
 

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import get_args
 
 import jinja2
 
 from reports.latex import latex
 from reports.numbers import is_number, table_format
+from reports.webtext import web
+from theory_checks.judge.verdict import Status
 
 __all__ = ["Column", "Group", "Table", "environment", "plain_table", "to_html", "to_latex", "to_markdown"]
 
@@ -80,6 +83,8 @@ def environment() -> jinja2.Environment:
     )
     made.filters["latex"] = latex
     made.filters["html"] = html.escape
+    made.filters["web"] = web
+    made.globals["statuses"] = (*get_args(Status), "rejected")
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 
 from latex2mathml.converter import convert
@@ -12,6 +13,9 @@ __all__ = ["markdown_to_html", "web"]
 
 # X_k, Θ*_k, U*: one letter with a star, an index of one letter or number, or both (as in reports.latex).
 _SYMBOL = re.compile(r"(?<![\w\\])([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
+
+# Bars of absolute values and norms as the converter writes them.
+_BARS = re.compile(r"<mo[^>]*>(&#x0007C;|&#x02016;)</mo>")
 
 
 def _symbol(match: re.Match[str]) -> str:
@@ -31,8 +35,13 @@ def _plain(text: str) -> str:
 
 
 def _formula(source: str) -> str:
-    # \text{…} keeps its spaces; \| and \; are read by the converter.
-    return convert(source)
+    """MathML; bars open and close by turns, since as relations they would stand with space on both sides."""
+    forms = {bar: itertools.cycle(("prefix", "postfix")) for bar in ("&#x0007C;", "&#x02016;")}
+
+    def delimiter(match: re.Match[str]) -> str:
+        return f'<mo form="{next(forms[match[1]])}" fence="true" stretchy="false">{match[1]}</mo>'
+
+    return _BARS.sub(delimiter, convert(source))
 
 
 def web(text: str) -> str:

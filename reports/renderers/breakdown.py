@@ -84,7 +84,7 @@ def _panel(axis: Axes, harm: pd.DataFrame, labels: list[str], norms: list[float]
             markersize=3.5,
             linewidth=2.2 if first else 0.9,
             zorder=3 if first else 2,
-            **style_of(i),  # type: ignore[arg-type]
+            **style_of(i),
         )
     axis.axhline(1.0, color="0.4", linewidth=0.8, linestyle=":")
     axis.set(xscale="log", yscale="log", xlabel="norm of the attack")

@@ -42,7 +42,7 @@ def _draw(axis: Axes, grid: pd.DataFrame, beside: str, coloured: str) -> None:
         value = own["value"].to_numpy(float)
         ends = np.abs(own[["low", "high"]].to_numpy(float).T - value)
         style = {**style_of(i), "linestyle": "none"}
-        axis.errorbar(value, heights, xerr=np.nan_to_num(ends), markersize=4, label=name, **style)  # type: ignore[arg-type]
+        axis.errorbar(value, heights, xerr=np.nan_to_num(ends), markersize=4, label=name, **style)
     axis.set_yticks(range(len(lines)), [textwrap.fill(name, 38) for name in lines], fontsize=7)
     axis.set_ylim(len(lines) - 0.5, -0.5)
     for border in np.arange(len(lines) - 1) + 0.5:

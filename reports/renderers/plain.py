@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import pandas as pd
 
 from reports.inputs import StudyInput
@@ -16,7 +19,7 @@ from reports.wording import ERRORS, size_of, undefined_notes
 __all__ = ["render", "study_table"]
 
 
-def _cell(line: dict[str, float], power: int) -> str:
+def _cell(line: Mapping[Hashable, Any], power: int) -> str:
     unit = 10.0**power
     return with_limits(line["value"] / unit, line["mcse"] / unit, line["low"] / unit, line["high"] / unit)
 

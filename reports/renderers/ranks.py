@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from reports.inputs import StudyInput
 from reports.numbers import with_error
-from reports.paired import Panel, holm, panel_of
+from reports.paired import Panel, holm, panels_of
 from reports.tables import Column, Group, Table
 from reports.wording import size_of
 from simulations.methods.clients_and_oracles import Clair
@@ -31,7 +31,7 @@ def _metric(measure: str) -> str:
 def ranked_panels(item: StudyInput) -> dict[str, Panel]:
     """Every measure with a known better side on which at least three methods compete."""
     metrics = dict.fromkeys(_metric(measure) for measure in item.summary["measure"])
-    panels = {metric: panel_of(item, metric, _BETTER[metric]) for metric in metrics if metric in _BETTER}
+    panels = panels_of(item, {metric: _BETTER[metric] for metric in metrics if metric in _BETTER})
     return {metric: panel for metric, panel in panels.items() if _competing(panel) >= _FEWEST_METHODS}
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from reports.numbers import number
 from reports.paired import holm
 from reports.renderers.criteria.comparison import Comparison
 from reports.renderers.criteria.evidence import Evidence, of_errors, of_shares
@@ -69,11 +68,11 @@ def oracle_ratio(data: Comparison, metric: str) -> tuple[pd.Series, pd.Series]:
 
 def _spread(data: Comparison, metric: str, ratio: pd.Series | float) -> pd.Series:
     paired = data.error(f"{metric} − {Clair.name}", OracleClair.name)
-    return paired + abs(ratio - 1.0) * data.error(f"mean {metric}", OracleClair.name)
+    return paired.add(data.error(f"mean {metric}", OracleClair.name) * np.abs(ratio - 1.0))
 
 
 def _interval(mean: float, error: float) -> str:
-    return f"{number(mean)} [{number(mean - _NORMAL * error)}, {number(mean + _NORMAL * error)}]"
+    return f"{mean:.3f} [{mean - _NORMAL * error:.3f}, {mean + _NORMAL * error:.3f}]"
 
 
 def _mean_over(values: pd.Series, errors: pd.Series) -> str:
@@ -133,10 +132,7 @@ def _against_baselines(data: Comparison) -> list[Criterion]:
         )
         if made.refuted.any():
             ahead = int((difference < data.of(paired, OracleClair.name))[made.refuted].sum())
-            words = (
-                f"in {ahead} of the {int(made.refuted.sum())} settings the best baseline is ahead of oracle CLAIR too"
-            )
-            made = replace(made, remark=words)
+            made = replace(made, remark=f"in {ahead} of these the best baseline is ahead of oracle CLAIR as well")
         found.append(made)
     return found
 
