@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from clair_stats.decomposition.compression import Compression, compress_factors
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
-from clair_stats.detection.consensus import Consensus
+from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.directions import flagged_directions

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clair_stats.detection.calibration import per_client_level
+from clair_stats.laws import per_client_level
 from clair_stats.theory import recovery_condition
 
 if TYPE_CHECKING:
