@@ -51,7 +51,7 @@ NOTES = {
     "share and noise for every kind.",
     "Peers": "40 × 1200, no noise.  Robust PCA packages solve the entrywise program and are shown when installed "
     "(`pip install tensorly rpca`): contamination of whole blocks is outside their model.",
-    "Batched LoRA fine-tuning": "The copying case (`clair_stats.copying`): all clients of the study `copying` in one "
+    "Batched LoRA fine-tuning": "The copying case (`simulations.copying`): all clients of the study `copying` in one "
     "forward pass against the same code on one client at a time; one PyTorch thread by processor time, two by the wall "
     "clock.",
 }

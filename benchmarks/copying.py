@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from clair_stats.copying.finetune import finetune
-from clair_stats.copying.lora import LoRAUpdates
-from simulations.regimes.copying import CopyingRegime
+from simulations.copying.finetune import finetune
+from simulations.copying.lora import LoRAUpdates
+from simulations.copying.regime import CopyingRegime
 from simulations.streams import Streams
 
 REPETITIONS = 7

@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from simulations.design import Study, crossed, grid, levels
-from simulations.executor import RunReport, run_study
-from simulations.replicate import Row
-from simulations.store import Store
+from simulations.engine.executor import RunReport, run_study
+from simulations.storage.rows import Row
+from simulations.storage.store import Store
 from simulations.streams import Streams
 
 TOML = """

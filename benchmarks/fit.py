@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.measure import alternate
 from clair_stats.clair import CLAIR
 from clair_stats.decomposition.decompose import decompose
-from clair_stats.records import ClientEstimates
+from clair_stats.estimates import ClientEstimates
 from simulations.design import content_hash
 from simulations.streams import Streams
 from simulations.studies.robustness_grid import KINDS, NOISE, SHARES, grid_regime

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.estimates import ClientEstimates
+from clair_stats.records import FloatArray
 
 __all__ = ["LazyModules", "contaminated_factors", "contaminated_stack", "penalty"]
 

@@ -13,7 +13,7 @@ import time
 from benchmarks.instances import LazyModules, contaminated_factors, penalty
 from benchmarks.measure import peak_gigabytes
 from clair_stats.decomposition.decompose import decompose_factors
-from clair_stats.decomposition.modules import decompose_modules
+from clair_stats.decomposition.modules.decompose_modules import decompose_modules
 
 
 def main() -> None:

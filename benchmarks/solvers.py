@@ -17,8 +17,8 @@ from benchmarks.measure import alternate, fitted_exponent, timed
 from benchmarks.peers import package_peers, textbook_splitting
 from clair_stats.decomposition.certificate import certify
 from clair_stats.decomposition.decompose import decompose, decompose_factors
-from clair_stats.decomposition.exact import solve_exact
 from clair_stats.decomposition.problem import Problem, to_tall
+from clair_stats.decomposition.solvers.exact_program import solve_exact
 from clair_stats.linalg import orthonormal_basis, sin_theta, stack
 from clair_stats.records import FloatArray
 

@@ -13,25 +13,16 @@ from numpy.typing import ArrayLike
 from clair_stats.decomposition.compression import Compression, compress_factors
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
-from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
-from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.detection.step_5_verdict import Consensus
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import project_off
-from clair_stats.records import (
-    BoolArray,
-    ClientEstimates,
-    Combination,
-    Decomposition,
-    Detection,
-    FloatArray,
-    Refinement,
-    as_client_estimates,
-)
-from clair_stats.refinement.combine import combine
-from clair_stats.refinement.refine import refine
-from clair_stats.summary import summarise
+from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
+from clair_stats.refining import Refining, refine_by_verdict
+from clair_stats.report.reasons import explain_clients
+from clair_stats.report.summary import summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,6 +58,14 @@ class CLAIR:
         Probability of any false alarm among all clients.
     heterogeneity : float
         Tolerated ‖H_k‖_F of a benign client off the subspace, scale of the estimates.
+    refinement : {"shrinkage", "average"}
+        "shrinkage": every member is drawn towards the mean of the other members as far as its distance from them is
+        error; for Gaussian errors of known size never worse than its own estimate, whatever the clients differ by
+        (docs/derivations/shrinkage.md).  "average": Theorem 5, members are averaged off the subspace.
+    flagged : {"ignore", "inform"}
+        "ignore": flagged clients keep their own estimate and have no part in the others'.  "inform": their mean enters
+        what members are drawn towards as far as Stein's estimate of its error allows, and their own estimates are drawn
+        towards the members' mean, see :func:`clair_stats.combine` for what is proved.
 
     Attributes
     ----------
@@ -77,15 +76,22 @@ class CLAIR:
         Mean of the collaborative set; identified off the subspace only.
     collaborative_set_ : bool array, shape (K,)
         True = benign.  All False when no majority agrees.
-    scores_, p_values_ : arrays, shape (K,)
+    flagged_ : bool array, shape (K,)
+        True = contaminated.  All False when no majority agrees: undecidable is an answer, see ``consensus_.reason`` and
+        ``consensus_.remedy``.
+    scores_, p_values_, thresholds_ : arrays, shape (K,)
+        A client is flagged when its score is above its threshold.
+    reasons_ : tuple of K str
+        Why each client was flagged, or how far it is from being flagged.
     refined_ : array, shape (K, p, q)
+        Without noise scales, covariances or halves the size of the error is learnt from the clients, true differences
+        between them included: beyond differences as large as the error, refinement can then lose.
     refined_factors_ : tuple of K pairs (p × t_k, t_k × q)
         The same as factors; for LoRA input nothing of size p × q is formed unless ``refined_`` or ``common_`` is read.
-    combined_ : array, shape (K, p, q)
-        Refined estimates that flagged clients inform as far as that cannot hurt, see :func:`clair_stats.combine`; in
-        ``refined_`` they have no part at all.
-    combination_ : Combination
-        What ``combined_`` rests on: every client's weight, the directions that flagged clients share.
+    combination_ : Combination or None
+        With ``flagged="inform"`` and somebody flagged: every client's weight in the common component.
+    error_is_known_ : bool
+        Whether noise scales, covariances or halves tell error and true differences between clients apart.
     noise_scales_ : array, shape (K,)
         σ_k, given or estimated; 0 for estimates that agree exactly.
     decomposition_ : Decomposition
@@ -93,7 +99,7 @@ class CLAIR:
         the coordinates of the joint column and row spaces, where the program is the same (theory.md section 2).
     detection_, refinement_ : Detection, Refinement
     consensus_ : Consensus
-        The evidence at every rank that was looked at.
+        The verdict: the law that decided and why, what proposed the set, the evidence at every rank that was looked at.
     majority_ : bool
     """
 
@@ -107,6 +113,8 @@ class CLAIR:
         shared: Literal["columns", "rows"] = "columns",
         level: float = 0.05,
         heterogeneity: float = 0.0,
+        refinement: Literal["shrinkage", "average"] = "shrinkage",
+        flagged: Literal["ignore", "inform"] = "ignore",
     ) -> None:
         self.rank = rank
         self.block_penalty = block_penalty
@@ -115,16 +123,22 @@ class CLAIR:
         self.shared = shared
         self.level = level
         self.heterogeneity = heterogeneity
+        self.refinement = refinement
+        self.flagged = flagged
 
     basis_: FloatArray
     rank_: int
     collaborative_set_: BoolArray
+    flagged_: BoolArray
     scores_: FloatArray
     p_values_: FloatArray
+    thresholds_: FloatArray
     noise_scales_: FloatArray
     decomposition_: Decomposition
     detection_: Detection
     refinement_: Refinement
+    combination_: Combination | None
+    error_is_known_: bool
     consensus_: Consensus
     majority_: bool
     client_names_: tuple[str, ...]
@@ -140,6 +154,9 @@ class CLAIR:
             raise ValueError(f"rank: {self.rank!r}; give an integer from 0 to {dimension}, or None to choose it")
         if not (np.isfinite(self.level) and 0 < self.level < 1):
             raise ValueError(f"level: {self.level!r}; give a probability strictly between 0 and 1, for instance 0.05")
+        for name, choices in (("refinement", ("shrinkage", "average")), ("flagged", ("ignore", "inform"))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: {getattr(self, name)!r}; give {choices[0]!r} or {choices[1]!r}")
         for name in ("block_penalty", "noise_penalty", "heterogeneity"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= 0):
@@ -228,19 +245,9 @@ class CLAIR:
         self.majority_ = consensus.majority
         self.consensus_ = consensus
         if not consensus.majority:
-            if consensus.camps:
-                reason = (
-                    f"two camps of {checked.n_clients // 2} clients each agree among themselves at a smaller rank than "
-                    f"all together (rank {fit.basis.shape[1]}), and nothing tells which camp is contaminated"
-                )
-            else:
-                reason = (
-                    f"at no rank do more than half of the {checked.n_clients} clients agree up to noise (the largest "
-                    f"group has {int(members.sum())})"
-                )
             warnings.warn(
-                f"no collaborative majority: {reason}; no client is called benign and the local estimates are kept. "
-                "Add clients, fix the rank, or allow benign differences off the subspace with heterogeneity",
+                f"no collaborative majority: {consensus.reason}; nobody is called benign or flagged. To decide it: "
+                f"{consensus.remedy}",
                 NoMajorityWarning,
                 stacklevel=3,
             )
@@ -252,65 +259,48 @@ class CLAIR:
         self.basis_ = fit.basis if left is None else left @ fit.basis
         self.rank_ = int(fit.basis.shape[1])
         self.collaborative_set_ = members
+        self.flagged_ = consensus.flagged
         self.scores_ = calibrated.scores
         self.p_values_ = calibrated.p_values
-        if consensus.majority:
-            record = ClientEstimates(values=blocks, client_names=checked.names)
-            refinement = refine(
-                record,
-                basis=fit.basis,
-                collaborative_set=members,
-                weights=(panel.scales.min() / panel.scales) ** 2,
-            )
-        else:
-            refinement = Refinement(blocks, fit.basis, fit.common, np.zeros(checked.n_clients))
-        self.refinement_ = refinement
-        self._blocks = blocks
-        self._center = refinement.center if self.common_component else fit.common
+        self.thresholds_ = calibrated.thresholds
+        told = Refining(
+            record=checked,
+            blocks=blocks,
+            frame=self._frame,
+            panel=panel,
+            consensus=consensus,
+            noise_scales=self.noise_scales_,
+            shared=self.shared,
+            method=self.refinement,
+            flagged=self.flagged,
+            level=self.level,
+        )
+        self.refinement_, self.combination_ = refine_by_verdict(told)
+        self.error_is_known_ = told.error_is_known
+        self._blocks, self._basis = blocks, fit.basis
+        self._center = self.refinement_.center if self.common_component else fit.common
         self._estimates = checked
-        self._combination: Combination | None = None
 
     @property
-    def combination_(self) -> Combination:
-        """Computed when first asked for; in compressed coordinates for factors.
-
-        Without a majority nobody is combined with anybody, and without noise nothing is left to gain.
-        """
-        if self._combination is None:
-            fitted, members = self.refinement_, self.collaborative_set_
-            if not self.majority_:
-                none = np.zeros_like(members)
-                frame = np.zeros((fitted.basis.shape[0], 0))
-                shares = np.stack([fitted.weights, fitted.weights])
-                self._combination = Combination(fitted.estimates, fitted.basis, fitted.center, frame, shares, none)
-            else:
-                flagged = project_off(fitted.basis, self._blocks[~members] - fitted.center)
-                self._combination = combine(
-                    ClientEstimates(values=self._blocks, client_names=self.client_names_),
-                    basis=fitted.basis,
-                    collaborative_set=members,
-                    noise_scales=self.noise_scales_,
-                    directions=flagged_directions(flagged, self.rank_),
-                    level=self.level,
-                )
-        return self._combination
-
-    @property
-    def combined_(self) -> FloatArray:
-        """As ``refined_``, informed by flagged clients where that cannot hurt, shape (K, p, q)."""
-        blocks = self.combination_.estimates
-        return self._turn(blocks if self._frame is None else np.stack([self._expanded(block) for block in blocks]))
+    def reasons_(self) -> tuple[str, ...]:
+        """One sentence for every client; without a verdict how far each is from the best fit found."""
+        sentences = explain_clients(
+            self._blocks, self.detection_, basis=self._basis, common=self._center, names=self.client_names_
+        )
+        if self.majority_:
+            return sentences
+        return tuple(f"undecided: {sentence.split(';')[0]}" for sentence in sentences)
 
     @property
     def coefficients_(self) -> FloatArray:
         """Estimated A_k = (X_k − M)ᵀU, shape (K, q, r); meaningful for benign clients (compressed q for factors)."""
-        inside = self.refinement_.basis.T @ (self._blocks - self._center)
+        inside = self._basis.T @ (self._blocks - self._center)
         return np.ascontiguousarray(inside.transpose(0, 2, 1))
 
     @property
     def residuals_(self) -> FloatArray:
         """(I − P_U)(X_k − M) of every client, shape (K, p, q); in compressed coordinates for factors."""
-        return project_off(self.refinement_.basis, self._blocks - self._center)
+        return project_off(self._basis, self._blocks - self._center)
 
     @property
     def common_(self) -> FloatArray:
@@ -330,7 +320,7 @@ class CLAIR:
         given = self._estimates.factors
         pairs = []
         for k, block in enumerate(self.refinement_.estimates):
-            if given is not None and not self.collaborative_set_[k]:
+            if given is not None and np.array_equal(block, self._blocks[k]):
                 pairs.append(given[k])
                 continue
             left, sizes, right = np.linalg.svd(block, full_matrices=False)
@@ -365,7 +355,7 @@ class CLAIR:
         Given matplotlib axes instead of a path, only the scores are drawn, into them.
         """
         # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
-        from clair_stats.plots import draw_scores, plot_model
+        from clair_stats.report.plots import draw_scores, plot_model
 
         if isinstance(target, str | Path):
             plot_model(self, Path(target))
@@ -375,6 +365,6 @@ class CLAIR:
     def __repr__(self) -> str:
         settings: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("rank", "block_penalty", "noise_penalty", "common_component", "shared", "level")
+            for name in ("rank", "block_penalty", "noise_penalty", "common_component", "shared", "level", "refinement")
         }
         return f"CLAIR({', '.join(f'{key}={value!r}' for key, value in settings.items())})"

@@ -22,10 +22,11 @@ from rich.text import Text
 
 from clair_stats.clair import CLAIR
 from clair_stats.decomposition.verify import verify_solution
-from clair_stats.detection.reasons import explain_clients
+from clair_stats.estimates import ClientEstimates
 from clair_stats.files import check_output, read_estimates, write_arrays
 from clair_stats.linalg import project_on
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
+from clair_stats.report.reasons import explain_clients
 from clair_stats.theory import instance_certificate, recovery_condition
 
 __all__ = ["app", "main"]
@@ -197,9 +198,10 @@ def inspect(
 def refine(
     file: File,
     output: Annotated[Path, typer.Option(help="where the refined estimates go", metavar="OUT.npz")],
-    combined: Annotated[
-        bool, typer.Option("--combined", help="write 'combined' too: flagged clients inform the rest where it is safe")
-    ] = False,
+    refinement: Annotated[
+        str, typer.Option(help="shrinkage (never worse than a client's own where errors are known) or average")
+    ] = "shrinkage",
+    flagged: Annotated[str, typer.Option(help="ignore flagged clients, or let them inform the others")] = "ignore",
     rank: Rank = None,
     level: Level = 0.05,
     common: Common = True,
@@ -207,17 +209,18 @@ def refine(
     block_penalty: Penalty = None,
     heterogeneity: Tolerance = 0.0,
 ) -> None:
-    """Write refined estimates: benign clients averaged off the subspace, contaminated ones as they were."""
+    """Write refined estimates: benign clients drawn towards the others, contaminated ones as they were."""
     with _clear_errors():
         estimates = _load(file)
         check_output(output, (".npz",))
-        model = _fit(estimates, _model(rank, level, common, shared, block_penalty, heterogeneity))
-        more = {"combined": model.combined_} if combined else {}
+        model = _model(rank, level, common, shared, block_penalty, heterogeneity)
+        model.refinement = cast(Literal["shrinkage", "average"], refinement)
+        model.flagged = cast(Literal["ignore", "inform"], flagged)
+        _fit(estimates, model)
         write_arrays(
             output,
             {
                 "refined": model.refined_,
-                **more,
                 "collaborative_set": model.collaborative_set_,
                 "basis": model.basis_,
                 "common": model.common_,
@@ -226,11 +229,11 @@ def refine(
                 "client_names": np.array(estimates.names),
             },
         )
-        benign = int(model.collaborative_set_.sum())
+        refined = int(model.refinement_.members.sum())
         typer.echo(
-            f"{output}: {benign} of {estimates.n_clients} clients refined at rank {model.rank_}, "
-            f"{estimates.n_clients - benign} kept as they were; arrays {', '.join(['refined', *more])}, "
-            "collaborative_set, basis, common, scores, p_values, client_names"
+            f"{output}: {refined} of {estimates.n_clients} clients refined at rank {model.refinement_.basis.shape[1]}, "
+            f"{estimates.n_clients - refined} kept as they were; arrays refined, collaborative_set, basis, common, "
+            "scores, p_values, client_names"
         )
     raise typer.Exit(EXIT_OK if model.majority_ else EXIT_NO_MAJORITY)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from clair_stats.records import ClientEstimates
+from clair_stats.estimates import ClientEstimates
 
 __all__ = ["check_output", "read_estimates", "write_arrays", "written_whole"]
 
@@ -27,7 +27,7 @@ def read_estimates(path: Path) -> ClientEstimates:
     ------
     ValueError
         The file is missing, truncated, not an .npz, lacks the array, or its content is refused by
-        :class:`~clair_stats.records.ClientEstimates`; the message begins with the file's name.
+        :class:`~clair_stats.estimates.ClientEstimates`; the message begins with the file's name.
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file; give an .npz file with an array 'estimates' (K × p × q)")

@@ -10,7 +10,7 @@ import pandas as pd
 from reports.inputs import StudyInput
 from reports.numbers import with_error
 from reports.tables import Column, Group, Table
-from simulations.baseline_methods import RobustBaseline
+from simulations.methods.robust_aggregators import RobustBaseline
 from simulations.regimes.adaptive_attack import AdaptiveAttackRegime
 from simulations.studies.adaptive_attack import HARM, STUDY
 

@@ -66,7 +66,7 @@ def build(
 
 def main() -> None:
     """Run the command line; every error of the user's is one line and exit status 2."""
-    from simulations.store import StoreError
+    from simulations.storage.store import StoreError
 
     try:
         app(prog_name="python -m reports")

@@ -11,7 +11,7 @@ from reports.inputs import ClaimInput, StudyInput
 from reports.labels import labels, settings
 from reports.numbers import column_power, number, p_value, superscript, with_error
 from reports.tables import Column, Group, Table
-from theory_checks.verdict import FAMILY_LEVEL, Verdict
+from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
 
 __all__ = ["claim_table", "rank_table", "study_table", "verdict_table"]
 

@@ -18,9 +18,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
+from simulations.copying.regime import CopyingMethod, CopyingRegime
 from simulations.design import Study
-from simulations.regimes.copying import CopyingMethod, CopyingRegime
-from simulations.store import load_rows
+from simulations.storage.store import load_rows
 from simulations.streams import Streams
 from simulations.studies import (
     copying,
@@ -31,7 +31,7 @@ from simulations.studies import (
 )
 
 if TYPE_CHECKING:
-    from clair_stats.copying.federated import World
+    from simulations.copying.federated import World
 
 __all__ = ["main"]
 
@@ -158,9 +158,9 @@ def _contamination_table(rows: pd.DataFrame) -> str:
 
 
 def _certificate_table(world: World) -> str:
-    from clair_stats.copying.collaborate import unit_directions
-    from clair_stats.copying.diagnostics import leverages, off_subspace_share, plug_in_certificates
-    from clair_stats.copying.federated import first_collaboration
+    from simulations.copying.collaborate import unit_directions
+    from simulations.copying.diagnostics import leverages, off_subspace_share, plug_in_certificates
+    from simulations.copying.federated import first_collaboration
 
     found = first_collaboration(world, _method().rank, "columns")
     members, directions = found.collaborative_set, unit_directions(world.first.dense())
@@ -241,9 +241,9 @@ def _world() -> World:
 
 def _world_pictures(world: World) -> str:
     """Scores, spectra and curves of one federation; returns the worked client as Markdown."""
-    from clair_stats.copying.diagnostics import spectra
-    from clair_stats.copying.evaluate import score
-    from clair_stats.copying.federated import run_rounds
+    from simulations.copying.diagnostics import spectra
+    from simulations.copying.evaluate import score
+    from simulations.copying.federated import run_rounds
 
     benign = world.federation.collaborative_set
     outcomes = {
@@ -285,9 +285,9 @@ def _world_pictures(world: World) -> str:
 def _worked_client(world: World, updates: dict[str, Any]) -> str:
     import torch
 
-    from clair_stats.copying.finetune import sequence_tokens
-    from clair_stats.copying.lora import merged
-    from clair_stats.copying.transformer import forward
+    from simulations.copying.finetune import sequence_tokens
+    from simulations.copying.lora import merged
+    from simulations.copying.transformer import forward
 
     k = int(np.flatnonzero(world.federation.collaborative_set)[0])
     x, y = (torch.as_tensor(np.array(a)) for a in (world.tests.common.x[:, :4], world.tests.common.y[:, :4]))
@@ -312,7 +312,7 @@ def _worked_client(world: World, updates: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the page and its pictures."""
-    from clair_stats.copying.pretrain import one_thread
+    from simulations.copying.pretrain import one_thread
 
     mpl.rcParams["svg.hashsalt"] = "copying"
     rows, grid = _rows(copying.STUDY), _rows(copying_map.STUDY)

@@ -8,15 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from simulations.design import Study
-from simulations.provenance import header_lines
-from simulations.store import Store, StoreError, load_rows
+from simulations.measures.summarise import summarise
+from simulations.storage.provenance import header_lines
+from simulations.storage.store import Store, StoreError, load_rows
 from simulations.studies import studies
-from simulations.summarise import summarise
 from theory_checks.claim import Claim
-from theory_checks.regime_questions import DESIGNS
-from theory_checks.regimes import VERDICT_FILE, checked_regimes
+from theory_checks.judge.verdict import Verdict, read_verdicts
+from theory_checks.regimes.questions import DESIGNS
+from theory_checks.regimes.verdicts import VERDICT_FILE, checked_regimes
 from theory_checks.registry import all_claims
-from theory_checks.verdict import Verdict, read_verdicts
 
 __all__ = ["ClaimInput", "Inputs", "RegimeInput", "StudyInput", "read_inputs"]
 
@@ -153,7 +153,7 @@ def read_inputs(results: Path) -> Inputs:
         regimes = _regime_inputs(results)
     judged = {item.verdicts[0].claim.split("/")[0] for item in regimes}
     missing += [
-        f"regime {name.removeprefix('regime_')}: left out; run `python -m theory_checks.regimes {name}`"
+        f"regime {name.removeprefix('regime_')}: left out; run `python -m theory_checks.regimes.verdicts {name}`"
         for name in DESIGNS
         if name not in judged
     ]

@@ -9,8 +9,8 @@ import pandas as pd
 
 from reports.numbers import number, with_error
 from reports.tables import Column, Group, Table
-from theory_checks.regimes import regime_summary, regime_tables
-from theory_checks.verdict import FAMILY_LEVEL, Verdict
+from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
+from theory_checks.regimes.verdicts import regime_summary, regime_tables
 
 __all__ = ["regime_summary_table", "regime_table"]
 

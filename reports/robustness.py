@@ -11,9 +11,9 @@ import pandas as pd
 from reports.inputs import StudyInput
 from reports.numbers import with_error
 from reports.tables import Column, Group, Table
-from simulations.baseline_methods import RobustBaseline
-from simulations.combined import CombinedClair
-from simulations.methods import Clair, OracleClair, OracleDetection, OracleSetTest
+from simulations.methods.clients_and_oracles import Clair, OracleClair, OracleDetection, OracleSetTest
+from simulations.methods.combined import CombinedClair
+from simulations.methods.robust_aggregators import RobustBaseline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from simulations.design import Study, describe
-from simulations.estimates import Measure
-from simulations.export import factors
+from simulations.measure import Measure
+from simulations.storage.frames import factors
 
 __all__ = ["ademp_page"]
 

@@ -19,21 +19,21 @@ from rich.console import Console
 from rich.table import Table
 
 from simulations.ademp import ademp_page
-from simulations.backends import BackendError
 from simulations.design import Cell, Study
-from simulations.estimates import Measure
-from simulations.executor import run_study
-from simulations.export import export as write_export
-from simulations.export import factors
-from simulations.planning import find_regime
-from simulations.planning import plan as plan_cells
-from simulations.planning import replay as replay_cells
-from simulations.progress import reporter, time_left
-from simulations.sequential import PrecisionRule, run_until
-from simulations.shards import merge as merge_shards
-from simulations.store import Store, StoreError
+from simulations.engine.executor import run_study
+from simulations.engine.planning import find_regime
+from simulations.engine.planning import plan as plan_cells
+from simulations.engine.planning import replay as replay_cells
+from simulations.engine.progress import reporter, time_left
+from simulations.engine.sequential import PrecisionRule, run_until
+from simulations.engine.workers import BackendError
+from simulations.measure import Measure
+from simulations.measures.summarise import summarise as summary_table
+from simulations.storage.export import export as write_export
+from simulations.storage.frames import factors
+from simulations.storage.shards import merge as merge_shards
+from simulations.storage.store import Store, StoreError
 from simulations.studies import find_study, studies
-from simulations.summarise import summarise as summary_table
 
 __all__ = ["app", "main"]
 

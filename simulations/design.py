@@ -34,8 +34,8 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from simulations.measure import Measure
 from simulations.streams import Streams
-from simulations.summaries import Measure
 
 __all__ = ["Cell", "Levels", "Method", "Regime", "Study", "content_hash", "crossed", "describe", "grid", "levels"]
 
@@ -232,7 +232,7 @@ class Study:
     aims, estimands, notes : str
         For the ADEMP page.
     measures : sequence of Measure
-        Performance measures (:mod:`simulations.summaries`); empty: the mean of every metric.
+        Performance measures (:mod:`simulations.measures.summaries`); empty: the mean of every metric.
 
     Raises
     ------

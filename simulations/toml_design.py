@@ -15,10 +15,10 @@
     nested = [ { p = 10, q = 5 }, { p = 20, q = 10 } ]   # settings that go together
 
     [[grid.methods]]
-    type = "simulations.methods:Clair"
+    type = "simulations.methods.clients_and_oracles:Clair"
 
     [[measures]]
-    type = "Mean"                              # a name of simulations.summaries
+    type = "Mean"                              # a name of simulations.measures.summaries
     metric = "sin_theta"
 
 Fields that are themselves dataclasses are tables with their own ``type``.
@@ -33,8 +33,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from simulations import summaries
 from simulations.design import Cell, Study, crossed, grid, levels
+from simulations.measures import summaries
 
 __all__ = ["read_toml"]
 

@@ -82,10 +82,11 @@ def test_refine_writes_what_the_library_computes(tmp_path):
     np.testing.assert_array_equal(written["refined"], model.refined_)
     np.testing.assert_array_equal(written["collaborative_set"], np.arange(20) >= 3)
     np.testing.assert_array_equal(written["refined"][:3], estimates[:3])
-    assert "combined" not in written
     assert stat.S_IMODE(os.stat(output).st_mode) & 0o400
-    assert run("refine", path, "--output", output, "--combined").exit_code == 0
-    np.testing.assert_array_equal(np.load(output)["combined"], model.combined_)
+    for settings in ({"flagged": "inform"}, {"refinement": "average"}):
+        options = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        assert run("refine", path, "--output", output, *options).exit_code == 0
+        np.testing.assert_array_equal(np.load(output)["refined"], CLAIR(**settings).fit(estimates).refined_)
 
 
 def test_certify_recomputes_the_gap_and_judges_the_instance(tmp_path):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, project_on, sin_theta, stack, unstack
-from clair_stats.records import ClientEstimates, as_client_estimates
 
 
 def blocks(n_clients=4, p=3, q=2, seed=0):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from simulations.design import Cell, Study
-from theory_checks.rules import Rule
+from theory_checks.rules.decision import Rule
 
 __all__ = ["EFFORTS", "ROOT_SEED", "Assumption", "Claim", "Effort", "Sabotage"]
 

@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from simulations.backends import BackendError
-from simulations.store import StoreError
+from simulations.engine.workers import BackendError
+from simulations.storage.store import StoreError
 from theory_checks.claim import EFFORTS, Claim, Effort
-from theory_checks.complete import UnfinishedError
+from theory_checks.judge.complete import UnfinishedError
+from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict, write_verdicts
 from theory_checks.registry import find_claims
-from theory_checks.verdict import FAMILY_LEVEL, Verdict, write_verdicts
 
 __all__ = ["app", "main"]
 
@@ -113,7 +113,7 @@ def explain(
     stores: StoresOption = STORES,
 ) -> None:
     """Statement, source, assumptions with their values, statistic, rule and power of one claim."""
-    from theory_checks.explanation import explanation
+    from theory_checks.judge.explanation import explanation
 
     (found,) = _claims([claim])
     for line in explanation(found, _effort(effort), stores):
@@ -137,7 +137,7 @@ def run(
     3 something inconclusive, 2 usage.  With --sabotage CLAIM the sabotaged claim is judged like a claim: it should
     exit 1.
     """
-    from theory_checks.run import exit_status, run_claims
+    from theory_checks.judge.run import exit_status, run_claims
 
     chosen = _effort(effort)
     options: dict[str, Any] = {"n_jobs": jobs, "backend": backend, "timeout": 300.0}
@@ -175,7 +175,7 @@ def agreement(
     stores: StoresOption = STORES,
 ) -> None:
     """Certificate against empirical recovery on random and adversarial instances; ties are listed one by one."""
-    from theory_checks.bulk import agreement as compare
+    from theory_checks.maps.bulk import agreement as compare
 
     with _usage_errors():
         found = compare(instances, stores, n_jobs=jobs, backend=backend)
@@ -200,8 +200,8 @@ def region(
     stores: StoresOption = STORES,
 ) -> None:
     """Instances inside the theorem regions: no violation may occur; prints the exact upper 95 % bound."""
-    from theory_checks.bulk import LARGEST_GAP
-    from theory_checks.bulk import region as inside
+    from theory_checks.maps.bulk import LARGEST_GAP
+    from theory_checks.maps.bulk import region as inside
 
     with _usage_errors():
         evidence, suspects = inside(instances, stores, n_jobs=jobs, backend=backend)
@@ -225,7 +225,7 @@ def null(
     stores: Annotated[Path, typer.Option("--stores", help="folder of the repetitions' results")] = Path("results/null"),
 ) -> None:
     """Repeat the whole quick family with fresh seeds: how often is a true claim called violated?"""
-    from theory_checks.family import family_error
+    from theory_checks.judge.family import family_error
 
     with _usage_errors():
         found = family_error(
@@ -245,7 +245,7 @@ def maps(
     output: Annotated[Path, typer.Option("--output", help="folder of the figures")] = Path("results/maps"),
 ) -> None:
     """Maps of theorem ⊂ certificate ⊂ empirical recovery, sampled adaptively near the border."""
-    from theory_checks.maps import MAPS, draw_map, sample_map
+    from theory_checks.maps.maps import MAPS, draw_map, sample_map
 
     for name in MAPS:
         with _usage_errors():

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input, flag
 from clair_stats.baselines.winsorised_spectral import pull_towards, typical_noise_norm
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, entrywise_median, project_off
-from clair_stats.records import ClientEstimates
 
 __all__ = ["armul_low_rank"]
 

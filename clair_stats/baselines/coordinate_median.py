@@ -5,8 +5,8 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import entrywise_median
-from clair_stats.records import ClientEstimates
 
 __all__ = ["coordinate_median"]
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, subspace_result
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, project_off
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 
 __all__ = ["fast_median_subspace", "reweighted_subspace"]
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import block_norms, entrywise_median, project_off
-from clair_stats.records import BoolArray, ClientEstimates, FloatArray, as_client_estimates
+from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["Baseline", "BaselineFit", "centred_subspace", "checked_input", "everyone_gets", "flag", "subspace_result"]
 

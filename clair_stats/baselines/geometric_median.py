@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, entrywise_median
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 
 __all__ = ["geometric_median", "weiszfeld"]
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.estimates import ClientEstimates
+from clair_stats.records import FloatArray
 
 __all__ = ["krum", "krum_scores", "multi_krum"]
 

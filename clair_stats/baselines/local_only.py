@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input
-from clair_stats.records import ClientEstimates
+from clair_stats.estimates import ClientEstimates
 
 __all__ = ["local_only"]
 

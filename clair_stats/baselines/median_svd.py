@@ -5,8 +5,8 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, subspace_result
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import orthonormal_basis, stack
-from clair_stats.records import ClientEstimates
 
 __all__ = ["median_svd"]
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, subspace_result
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_off
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 
 __all__ = ["constrained_tyler", "subspace_tyler"]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
-from clair_stats.records import ClientEstimates
+from clair_stats.estimates import ClientEstimates
 
 __all__ = ["trimmed_mean"]
 

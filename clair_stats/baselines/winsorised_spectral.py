@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, flag
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, stack
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 
 __all__ = ["pull_towards", "typical_noise_norm", "winsorised_spectral"]
 

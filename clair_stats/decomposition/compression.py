@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["Compression", "compress_dense", "compress_factors"]
+__all__ = ["Compression", "compress", "compress_dense", "compress_factors"]
 
 # A QR costs as much as two or three splitting steps, so a dense stack must shrink by at least this much to be worth it.
 _WORTHWHILE = 1.5
@@ -38,6 +40,48 @@ class Compression:
         if self.right.ndim == 3 and tall.ndim == 2:  # M = 0: the common block is zero in any coordinates
             return np.zeros((self.right.shape[1], tall.shape[1]))
         return np.asarray(self.right @ tall, dtype=np.float64)
+
+
+def compress(
+    record: ClientEstimates,
+    *,
+    shared: Literal["columns", "rows"],
+    common_component: bool,
+    scale: float = 1.0,
+    shrink: bool = True,
+    keep_frames: bool = True,
+) -> Compression:
+    """The stack of a record, divided by ``scale``, with the shared space on the side of the columns.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+        Dense (K, p, q) or factors.
+    shared : {"columns", "rows"}
+        Which space the clients share; for "rows" every block enters transposed.
+    common_component : bool
+        Whether M is free; it decides which frames may differ between clients.
+    scale : float
+        A power of two, so that dividing by it is exact.
+    shrink : bool
+        False leaves a dense stack in its own coordinates.
+    keep_frames : bool
+        As for :func:`compress_factors`; dense stacks always keep them.
+
+    Returns
+    -------
+    Compression
+        Its core is an array of its own, never the caller's.
+    """
+    if record.factors is not None:
+        factors = record.factors
+        if shared == "rows":
+            factors = tuple((right.T, left.T) for left, right in factors)
+        return compress_factors(factors, common_component=common_component, scale=scale, keep_frames=keep_frames)
+    blocks = record.dense()
+    oriented = blocks.transpose(0, 2, 1) if shared == "columns" else blocks
+    tall = np.multiply(oriented, 1.0 / scale, order="C")
+    return compress_dense(tall, common_component=common_component) if shrink else Compression(tall, None, None)
 
 
 def compress_dense(tall: FloatArray, *, common_component: bool) -> Compression:

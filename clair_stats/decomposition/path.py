@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from clair_stats.decomposition.certificate import operator_norm
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.problem import tall_norms, to_tall
-from clair_stats.records import ClientEstimates, Decomposition, FloatArray, as_client_estimates
+from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.records import Decomposition, FloatArray
 
 __all__ = ["critical_block_penalty", "critical_noise_penalty", "penalty_path", "vanishing_noise_penalty"]
 

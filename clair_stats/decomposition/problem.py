@@ -22,7 +22,6 @@ __all__ = [
     "from_tall",
     "nuclear_norm",
     "objective",
-    "penalty_window",
     "residual",
     "tall_norms",
     "to_tall",
@@ -139,11 +138,3 @@ def objective(
     if problem.program != "N":
         return value
     return 0.5 * residual_norm * residual_norm + problem.noise_penalty * value
-
-
-def penalty_window(n_clients: int, p: int, q: int) -> tuple[float, float]:
-    """The open interval (1/√K, √min(p, q)) of block penalties that do anything (theory.md section 2).
-
-    At or below the lower end L = 0 is optimal, at or above the upper end S = 0 is.
-    """
-    return 1.0 / float(np.sqrt(n_clients)), float(np.sqrt(min(p, q)))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import stack
-from clair_stats.records import ClientEstimates, Decomposition, FloatArray, as_client_estimates
+from clair_stats.records import Decomposition, FloatArray
 
 __all__ = ["Verification", "verify_solution"]
 
@@ -62,49 +63,16 @@ def verify_solution(
     ----------
     theory.md section 2.
     """
-    blocks = as_client_estimates(estimates).dense()
-    d = decomposition
-    for name, array in (("low_rank", d.low_rank), ("block_sparse", d.block_sparse), ("dual", d.dual)):
-        if array.shape != blocks.shape:
-            raise ValueError(f"{name}: shape {array.shape}, but the estimates have {blocks.shape}; give matching data")
-    if d.shared == "rows":
-        blocks = np.swapaxes(blocks, 1, 2)
-
-    def turn(array: FloatArray) -> FloatArray:
-        return np.swapaxes(array, -1, -2) if d.shared == "rows" else array
-
-    largest = float(np.abs(blocks).max())
-    scale = 2.0 ** min(max(math.frexp(largest)[1], -1000), 1000) if largest > 0 else 1.0
-    dual_scale = scale if d.program == "N" else 1.0
-    x, common = blocks / scale, turn(d.common) / scale
-    low_rank, sparse, dual = turn(d.low_rank) / scale, turn(d.block_sparse) / scale, turn(d.dual) / dual_scale
-    tau = d.noise_penalty / scale
-    bound = tau if d.program == "N" else 1.0
-    weights = np.ones(len(x)) if d.client_weights is None else d.client_weights
-    penalties = d.block_penalty * weights
-
-    # With QΠ = 0 the mean block of X does not enter ⟨Q, X⟩; leaving it in would only add rounding.
-    centred = x - x.mean(axis=0) if d.common_component else x
-    left_over = x - common - low_rank - sparse
-    norms = float(np.linalg.svd(stack(low_rank), compute_uv=False).sum()) + float(penalties @ _norms(sparse))
-    size = float(np.linalg.norm(x))
-    constraint = 0.0
-    if d.program == "N":
-        primal = 0.5 * float(np.sum(left_over**2)) + tau * norms
-        dual_value = float(np.sum(dual * centred)) - 0.5 * float(np.sum(dual**2))
-    else:
-        radius = 0.0 if d.noise_radius is None else d.noise_radius / scale
-        primal = norms
-        dual_value = float(np.sum(dual * centred)) - radius * float(np.linalg.norm(dual))
-        constraint = _ratio(max(0.0, float(np.linalg.norm(left_over)) - radius), size)
+    point = _rescaled(as_client_estimates(estimates).dense(), decomposition)
+    primal, dual_value, constraint = _values(point)
     gap = primal - dual_value
-    value_scale = scale * scale if d.program == "N" else scale
-    operator_excess = max(0.0, float(np.linalg.norm(stack(dual), 2)) / bound - 1.0)
-    block_excess = max(0.0, float((_norms(dual) / (bound * penalties)).max()) - 1.0)
-    free = d.common_component
-    dual_mean = _mean_share(dual, float(np.linalg.norm(dual))) if free else 0.0
-    low_rank_mean = _mean_share(low_rank, size) if free else _ratio(float(np.linalg.norm(common)), size)
-
+    size, dual_size = float(np.linalg.norm(point.blocks)), float(np.linalg.norm(point.dual))
+    operator_excess = max(0.0, float(np.linalg.norm(stack(point.dual), 2)) / point.bound - 1.0)
+    block_excess = max(0.0, float((_norms(point.dual) / (point.bound * point.penalties)).max()) - 1.0)
+    free = decomposition.common_component
+    dual_mean = _mean_share(point.dual, dual_size) if free else 0.0
+    low_rank_mean = _mean_share(point.low_rank, size) if free else _ratio(float(np.linalg.norm(point.common)), size)
+    recorded = decomposition.objective / point.value_scale, decomposition.duality_gap / point.value_scale
     problems = [
         f"{what} {error:.1e}"
         for what, error in (
@@ -113,26 +81,86 @@ def verify_solution(
             ("the dual point exceeds a block bound by", block_excess),
             ("the dual point has a mean block of", dual_mean),
             ("the common component is misplaced by", low_rank_mean),
-            ("the recorded objective is off by", _ratio(abs(d.objective / value_scale - primal), primal)),
-            ("the recorded gap is off by", _ratio(abs(d.duality_gap / value_scale - gap), primal)),
+            ("the recorded objective is off by", _ratio(abs(recorded[0] - primal), primal)),
+            ("the recorded gap is off by", _ratio(abs(recorded[1] - gap), primal)),
         )
         if not error <= tolerance
     ]
     relative = _ratio(gap, primal)
-    message = f"relative duality gap {relative:.1e}; " + ("; ".join(problems) if problems else "everything agrees")
     return Verification(
-        primal * value_scale,
-        dual_value * value_scale,
-        gap * value_scale,
-        relative,
-        constraint,
-        operator_excess,
-        block_excess,
-        dual_mean,
-        low_rank_mean,
-        not problems,
-        message,
+        objective=primal * point.value_scale,
+        dual_objective=dual_value * point.value_scale,
+        duality_gap=gap * point.value_scale,
+        relative_gap=relative,
+        constraint_error=constraint,
+        operator_excess=operator_excess,
+        block_excess=block_excess,
+        dual_mean=dual_mean,
+        low_rank_mean=low_rank_mean,
+        valid=not problems,
+        message=f"relative duality gap {relative:.1e}; " + ("; ".join(problems) if problems else "everything agrees"),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """Data and solution with columns shared, divided by a power of two."""
+
+    blocks: FloatArray  # (K, p, q)
+    common: FloatArray  # (p, q)
+    low_rank: FloatArray  # (K, p, q)
+    block_sparse: FloatArray  # (K, p, q)
+    dual: FloatArray  # (K, p, q)
+    centred: FloatArray  # (K, p, q), the blocks about their mean when M is free
+    penalties: FloatArray  # (K,), λω_k
+    tau: float  # 0 unless (N)
+    radius: float  # 0 unless (B)
+    bound: float  # largest operator norm of a dual point
+    value_scale: float  # objective of the data over objective of these blocks
+
+
+def _rescaled(blocks: FloatArray, d: Decomposition) -> _Point:
+    for name, array in (("low_rank", d.low_rank), ("block_sparse", d.block_sparse), ("dual", d.dual)):
+        if array.shape != blocks.shape:
+            raise ValueError(f"{name}: shape {array.shape}, but the estimates have {blocks.shape}; give matching data")
+
+    def turn(array: FloatArray) -> FloatArray:
+        return np.swapaxes(array, -1, -2) if d.shared == "rows" else array
+
+    largest = float(np.abs(blocks).max())
+    scale = 2.0 ** min(max(math.frexp(largest)[1], -1000), 1000) if largest > 0 else 1.0
+    noisy = d.program == "N"
+    tau = d.noise_penalty / scale
+    weights = np.ones(len(blocks)) if d.client_weights is None else d.client_weights
+    scaled = turn(blocks) / scale
+    return _Point(
+        blocks=scaled,
+        common=turn(d.common) / scale,
+        low_rank=turn(d.low_rank) / scale,
+        block_sparse=turn(d.block_sparse) / scale,
+        dual=turn(d.dual) / (scale if noisy else 1.0),
+        # With QΠ = 0 the mean block of X does not enter ⟨Q, X⟩; leaving it in would only add rounding.
+        centred=scaled - scaled.mean(axis=0) if d.common_component else scaled,
+        penalties=d.block_penalty * weights,
+        tau=tau if noisy else 0.0,
+        radius=0.0 if d.noise_radius is None else d.noise_radius / scale,
+        bound=tau if noisy else 1.0,
+        value_scale=scale * scale if noisy else scale,
+    )
+
+
+def _values(point: _Point) -> tuple[float, float, float]:
+    """Primal objective, dual objective and relative violation of the constraint."""
+    left_over = point.blocks - point.common - point.low_rank - point.block_sparse
+    nuclear = float(np.linalg.svd(stack(point.low_rank), compute_uv=False).sum())
+    norms = nuclear + float(point.penalties @ _norms(point.block_sparse))
+    inner = float(np.sum(point.dual * point.centred))
+    if point.tau > 0.0:
+        primal = 0.5 * float(np.sum(left_over**2)) + point.tau * norms
+        return primal, inner - 0.5 * float(np.sum(point.dual**2)), 0.0
+    violation = max(0.0, float(np.linalg.norm(left_over)) - point.radius)
+    dual_value = inner - point.radius * float(np.linalg.norm(point.dual))
+    return norms, dual_value, _ratio(violation, float(np.linalg.norm(point.blocks)))
 
 
 def _norms(blocks: FloatArray) -> FloatArray:

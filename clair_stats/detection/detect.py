@@ -11,9 +11,10 @@ from scipy import stats
 from clair_stats.detection.calibration import Calibrated, calibrate
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.shared_fit import SharedFit, given_fit, standardised_residuals
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.laws import per_client_level
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off
-from clair_stats.records import ClientEstimates, Detection, FloatArray, as_client_estimates
+from clair_stats.records import Detection, FloatArray
 
 __all__ = ["detect", "on_scale_of_estimates"]
 

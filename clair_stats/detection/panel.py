@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
+from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import noise_edge
 from clair_stats.linalg import block_norms, symmetric_eigen
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 
 __all__ = ["Panel", "make_panel", "panel_of"]
 

@@ -3,25 +3,24 @@
 A client can be contaminated in two directions out of forty and tell the truth in the others.  Refinement (Theorem 5)
 ignores it altogether.  Here the mean of the flagged clients enters the common component with the weight that Stein's
 estimate of its error allows (Green and Strawderman, JASA 86(416), 1991: an unbiased and a possibly biased estimator),
-once along the directions that flagged clients have in common and once off them.  Whatever the flagged clients hold, the
-expected error is no larger than that of the average over the collaborative set (Proposition "combination" says under
-which conditions); the weight goes to 0 as they move away.
+once along the directions that flagged clients have in common and once off them.  With the subspace, the directions and
+the set given, and whatever flagged clients hold that do not know the errors of the set, the expected error of the
+common component is no larger than that of the average over the set (Proposition "combination").  Flagged clients never
+help to fit the subspace: that was an opening for attack (tests/refinement/test_attack_on_combination.py).
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
-from clair_stats.linalg import block_norms, project_off, project_on, stack
-from clair_stats.records import BoolArray, ClientEstimates, Combination, FloatArray, as_client_estimates
+from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.linalg import block_norms, project_off, project_on
+from clair_stats.records import BoolArray, Combination, FloatArray
 from clair_stats.refinement.refine import refine
 
 __all__ = ["combine"]
 
-# A flagged client informs the subspace only when its own part inside stands out of noise; pure noise would blur it.
-_STANDS_OUT = 1e-3
 # Directions are orthonormal; what is left of one inside the subspace is rounding.
 _ROUNDING = 1e-6
 
@@ -33,7 +32,6 @@ def combine(
     collaborative_set: ArrayLike,
     noise_scales: ArrayLike | None = None,
     directions: ArrayLike | None = None,
-    level: float = 0.05,
 ) -> Combination:
     """Refinement that also uses flagged clients, as far as Stein's estimate of their error allows.
 
@@ -48,9 +46,6 @@ def combine(
         σ_k, per entry; the record's own when not given.  Where all are 0 the result is that of ``refine``.
     directions : array_like, shape (p, s), optional
         Orthonormal directions that flagged clients have in common; their entries are weighted by themselves.
-    level : float
-        A flagged client informs the subspace when its residual off ``directions`` passes the χ² test at this
-        family-wise level and its part inside the subspace is more than noise.
 
     Returns
     -------
@@ -59,8 +54,7 @@ def combine(
     Raises
     ------
     ValueError
-        Wrong shapes, nobody in the set, no noise scales or some of them 0, directions that are not finite, a level
-        outside (0, 1).
+        Wrong shapes, nobody in the set, no noise scales or some of them 0, directions that are not finite.
 
     Notes
     -----
@@ -75,8 +69,6 @@ def combine(
     record = as_client_estimates(estimates)
     blocks = record.dense()
     n_clients, p, _ = blocks.shape
-    if not (np.isfinite(level) and 0 < level < 1):
-        raise ValueError(f"level: {level!r}; give a probability strictly between 0 and 1, for instance 0.05")
     sigma = record.noise_scales if noise_scales is None else np.asarray(noise_scales, dtype=np.float64)
     if sigma is None:
         raise ValueError("noise_scales: missing; the weight of a flagged client rests on σ_k, give one per client")
@@ -96,13 +88,8 @@ def combine(
     frame = _outside(refined.basis, frame)
     if exact or members.all():
         shares = np.stack([refined.weights, refined.weights])
-        return Combination(refined.estimates, refined.basis, refined.center, frame, shares, np.zeros_like(members))
-    subspace = refined.basis
-    informing, said = _informing(blocks - refined.center, subspace, members, sigma, frame, level)
-    if informing.any():
-        subspace = _refitted(blocks - refined.center, said, members, informing, weights, frame, subspace.shape[1])
-        frame = _outside(subspace, frame)
-    return _combined(blocks, refined.center, subspace, members, informing, sigma, frame)
+        return Combination(refined.estimates, refined.basis, refined.center, frame, shares)
+    return _combined(blocks, refined.center, refined.basis, members, sigma, frame)
 
 
 def _outside(basis: FloatArray, directions: FloatArray) -> FloatArray:
@@ -111,56 +98,9 @@ def _outside(basis: FloatArray, directions: FloatArray) -> FloatArray:
     return np.ascontiguousarray(left[:, sines > _ROUNDING])
 
 
-def _informing(
-    centered: FloatArray,
-    basis: FloatArray,
-    members: BoolArray,
-    sigma: FloatArray,
-    directions: FloatArray,
-    level: float,
-) -> tuple[BoolArray, FloatArray]:
-    """Flagged clients that are benign but for the directions and have something to say about the subspace; their say.
-
-    A direction that contamination takes is not quite orthogonal to the fitted subspace.  What moves inside it with the
-    entries along the directions, by least squares, is contamination and no word about the subspace.
-    """
-    _, p, q = centered.shape
-    rank, n_directions = basis.shape[1], directions.shape[1]
-    inside, along = basis.T @ centered, directions.T @ centered
-    left = centered - basis @ inside - directions @ along
-    scale = np.hypot(sigma, _mean_scale(sigma[members]))
-    alpha = -np.expm1(np.log1p(-level) / members.size)
-    critical = special.chdtri((p - rank - n_directions) * q, alpha)
-    quiet = np.asarray(~members & (block_norms(left) <= scale * np.sqrt(critical)))
-    if rank == 0 or n_directions == 0 or not quiet.any():
-        return np.zeros_like(members), centered
-    inside -= np.linalg.lstsq(stack(along[quiet]).T, stack(inside[quiet]).T)[0].T @ along
-    loud = block_norms(inside) > scale * np.sqrt(special.chdtri(rank * q, _STANDS_OUT))
-    return quiet & loud, left + basis @ inside
-
-
 def _mean_scale(sigma: FloatArray) -> float:
     """√v, standard deviation of one entry of the precision-weighted mean; ratios first, since σ² may underflow."""
     return float(sigma.min() / np.sqrt(np.sum((sigma.min() / sigma) ** 2)))
-
-
-def _refitted(
-    centered: FloatArray,
-    said: FloatArray,
-    members: BoolArray,
-    informing: BoolArray,
-    weights: FloatArray,
-    directions: FloatArray,
-    rank: int,
-) -> FloatArray:
-    """The subspace from members and, off the directions, informing clients, each part about its own mean."""
-    along = project_on(directions, centered)
-    everyone = members | informing
-    off = np.where(members[:, None, None], centered - along, said)
-    off -= np.average(off[everyone], axis=0, weights=weights[everyone])
-    fitted = np.where(members[:, None, None], off + along, off)[everyone]
-    tall = stack(np.sqrt(weights[everyone])[:, None, None] * fitted)
-    return np.ascontiguousarray(np.linalg.eigh(tall @ tall.T)[1][:, -rank:][:, ::-1])
 
 
 def _combined(
@@ -168,7 +108,6 @@ def _combined(
     mean: FloatArray,
     basis: FloatArray,
     members: BoolArray,
-    informing: BoolArray,
     sigma: FloatArray,
     directions: FloatArray,
 ) -> Combination:
@@ -202,7 +141,7 @@ def _combined(
         own -= _stein(max(0.0, own_free - 2.0), sigma[flagged], sizes)[:, None, None] * part[flagged]
     combined = blocks - project_off(basis, blocks - center)
     combined[flagged] = own
-    return Combination(combined, basis, center, directions, shares, informing)
+    return Combination(combined, basis, center, directions, shares)
 
 
 def _reach(dimension: int, n_flagged: int) -> float:

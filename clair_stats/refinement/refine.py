@@ -1,12 +1,23 @@
-"""Refinement: average over the collaborative set off the subspace, keep what is one's own inside it (Theorem 5)."""
+"""Refinement of the benign clients' estimates: averaged off the subspace (Theorem 5), or drawn towards the others.
+
+Averaging is best where clients differ inside the subspace only; shrinkage never loses against a client's own estimate,
+however much they differ off it, and costs at most two error variances where they do not
+(docs/derivations/shrinkage.md).
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import project_off
-from clair_stats.records import ClientEstimates, Refinement, as_client_estimates
+from clair_stats.records import FloatArray, Refinement
+from clair_stats.refinement.error_energy import error_energy
+from clair_stats.refinement.shrink import shrink
 
 __all__ = ["refine"]
 
@@ -14,21 +25,29 @@ __all__ = ["refine"]
 def refine(
     estimates: ClientEstimates | ArrayLike,
     *,
-    basis: ArrayLike,
+    basis: ArrayLike | None,
     collaborative_set: ArrayLike,
     weights: ArrayLike | None = None,
+    method: Literal["average", "shrinkage"] = "average",
+    noise_scales: ArrayLike | None = None,
 ) -> Refinement:
-    """Θ̃_k = X̄ + P_U(X_k − X̄) for benign clients; contaminated clients keep X_k (theory.md section 5).
+    """Refined estimates of the collaborative set; contaminated clients keep X_k (theory.md section 5).
 
     Parameters
     ----------
     estimates : ClientEstimates or array_like, shape (K, p, q)
-    basis : array_like, shape (p, r)
-        Orthonormal; r = 0 gives the plain average.
+    basis : array_like, shape (p, r), or None
+        Orthonormal; r = 0 gives the plain average.  None, with ``method="shrinkage"`` only: every client's subspace is
+        fitted on the other members, and the rank is that of the smallest estimated risk.
     collaborative_set : array_like of bool, shape (K,)
         True = benign; at least one client.
     weights : array_like, shape (K,), optional
-        w_k of the mean X̄, best w_k ∝ 1/σ_k²; from the record's ``noise_scales``, else its ``sample_sizes``, else equal.
+        w_k of the mean, best w_k ∝ 1/σ_k²; from the record's ``noise_scales``, else its ``sample_sizes``, else equal.
+    method : {"average", "shrinkage"}
+        "average": Θ̃_k = X̄ + P_U(X_k − X̄) (Theorem 5).  "shrinkage": X_k is drawn towards the mean of the *other*
+        members by Stein's weight, off the subspace and along every direction in it (docs/derivations/shrinkage.md).
+    noise_scales : array_like, shape (K,), optional
+        σ_k, on which Stein's weight rests; by default what the record holds: covariances, halves or noise scales.
 
     Returns
     -------
@@ -37,31 +56,51 @@ def refine(
     Raises
     ------
     ValueError
-        Wrong shapes, nobody in the set, weights that are not positive.
+        Wrong shapes, nobody in the set, weights that are not positive, shrinkage where nothing tells the error.
     """
     checked = as_client_estimates(estimates)
     blocks = checked.dense()
     n_clients, p, _ = blocks.shape
+    if method not in ("average", "shrinkage"):
+        raise ValueError(f"method: {method!r}; give 'average' or 'shrinkage'")
     members = np.asarray(collaborative_set)
     if members.dtype != np.bool_ or members.shape != (n_clients,):
         raise ValueError(f"collaborative_set: dtype {members.dtype}, shape {members.shape}; give {n_clients} booleans")
     if not members.any():
         raise ValueError("collaborative_set: nobody is in it; there is nothing to average, keep the local estimates")
-    frame = np.asarray(basis, dtype=np.float64)
-    if frame.ndim != 2 or frame.shape[0] != p:
+    frame = None if basis is None else np.asarray(basis, dtype=np.float64)
+    if frame is not None and (frame.ndim != 2 or frame.shape[0] != p):
         raise ValueError(f"basis: shape {frame.shape}; give p × r with p = {p}")
+    raw = _raw_weights(checked, weights)
+    shares = np.where(members, raw, 0.0)
+    shares = shares / shares.sum()
+    center = np.tensordot(shares, blocks, axes=1)
+    if method == "average":
+        if frame is None:
+            raise ValueError("basis: None; averaging needs a subspace, give p × r, or method='shrinkage' to fit it")
+        refined = np.where(members[:, None, None], blocks - project_off(frame, blocks - center), blocks)
+        return Refinement(refined, frame, center, shares, members=members)
+    energy = error_energy(_with_scales(checked, noise_scales))
+    found = shrink(blocks, members, raw, energy, basis=frame)
+    return Refinement(found.estimates, found.basis, center, shares, members, found.kept, found.risk, found.own_risk)
+
+
+def _raw_weights(checked: ClientEstimates, weights: ArrayLike | None) -> FloatArray:
+    n_clients = checked.n_clients
     if weights is not None:
         raw = np.asarray(weights, dtype=np.float64)
         if raw.shape != (n_clients,) or not (np.isfinite(raw).all() and (raw > 0).all()):
             raise ValueError(f"weights: give {n_clients} positive finite numbers")
-    elif checked.noise_scales is not None:
-        raw = (checked.noise_scales.min() / checked.noise_scales) ** 2  # ratios first: σ² may underflow
-    elif checked.sample_sizes is not None:
-        raw = checked.sample_sizes
-    else:
-        raw = np.ones(n_clients)
-    shares = np.where(members, raw, 0.0)
-    shares = shares / shares.sum()
-    center = np.tensordot(shares, blocks, axes=1)
-    refined = np.where(members[:, None, None], blocks - project_off(frame, blocks - center), blocks)
-    return Refinement(refined, frame, center, shares)
+        return raw
+    if checked.noise_scales is not None:
+        return np.asarray((checked.noise_scales.min() / checked.noise_scales) ** 2)  # ratios first: σ² may underflow
+    if checked.sample_sizes is not None:
+        return checked.sample_sizes
+    return np.ones(n_clients)
+
+
+def _with_scales(checked: ClientEstimates, noise_scales: ArrayLike | None) -> ClientEstimates:
+    if noise_scales is None:
+        return checked
+    plain = {"row_covariances": None, "column_covariances": None, "residual_degrees_of_freedom": None, "halves": None}
+    return replace(checked, noise_scales=noise_scales, **plain)  # type: ignore[arg-type]

@@ -1,8 +1,11 @@
-"""Theorems 1 to 5 of theory.md, evaluated on an instance: assumptions, promises and constants."""
+"""The theorems of docs/theory.md, evaluated on an instance: assumptions, promises and constants."""
 
+from clair_stats.theory.accepted import AcceptedSets, accepted_sets
+from clair_stats.theory.accepted_error import AcceptedSetError, accepted_set_error
 from clair_stats.theory.certificate import Certificate, instance_certificate
 from clair_stats.theory.consistency import ThresholdWindow, detection_scores, threshold_window
 from clair_stats.theory.gain import OracleGain, oracle_gain, refinement_error, refinement_heterogeneity, subspace_cost
+from clair_stats.theory.guarantee import SetGuarantee, chi_square_tolerances, set_guarantee
 from clair_stats.theory.leverage import block_leverages, incoherence, leverage, orthonormal_coefficients
 from clair_stats.theory.oracle import OracleSolution, solve_oracle
 from clair_stats.theory.recovery import (
@@ -13,16 +16,24 @@ from clair_stats.theory.recovery import (
     tolerable_share,
 )
 from clair_stats.theory.stability import StabilityTerms, posterior_error_bound, stability_constant, stability_terms
+from clair_stats.theory.subsets import SubsetMargin, subset_margin
 
 __all__ = [
+    "AcceptedSetError",
+    "AcceptedSets",
     "Certificate",
     "OracleGain",
     "OracleSolution",
     "RecoveryCondition",
+    "SetGuarantee",
     "StabilityTerms",
+    "SubsetMargin",
     "ThresholdWindow",
+    "accepted_set_error",
+    "accepted_sets",
     "block_leverages",
     "certificate_bounds",
+    "chi_square_tolerances",
     "detection_scores",
     "incoherence",
     "instance_certificate",
@@ -34,9 +45,11 @@ __all__ = [
     "recovery_condition",
     "refinement_error",
     "refinement_heterogeneity",
+    "set_guarantee",
     "solve_oracle",
     "stability_constant",
     "stability_terms",
+    "subset_margin",
     "subspace_cost",
     "threshold_window",
     "tolerable_share",

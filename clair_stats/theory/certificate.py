@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import block_norms, project_off, stack
-from clair_stats.records import BoolArray, ClientEstimates, FloatArray, as_client_estimates
+from clair_stats.records import BoolArray, FloatArray
 from clair_stats.theory.oracle import OracleSolution, solve_oracle
 
 __all__ = ["Certificate", "instance_certificate"]

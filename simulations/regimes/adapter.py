@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from simulations.instance import Instance
 from simulations.regimes.gaussian import GaussianRegime
+from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 
 __all__ = ["AdapterRegime"]

@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 from simulations.design import Method
-from simulations.instance import Instance
-from simulations.methods import Clair
 from simulations.regimes.gaussian import GaussianRegime
+from simulations.regimes.instance import Instance
 from simulations.regimes.structure import Truth
 from simulations.streams import Streams
 
@@ -58,7 +58,7 @@ class AdaptiveAttackRegime(GaussianRegime):
 
     name: ClassVar[str] = "adaptive attack"
 
-    defender: Method = field(default_factory=Clair)
+    defender: Method
     n_candidates: int = 10
     n_refinements: int = 6
     n_trials: int = 2

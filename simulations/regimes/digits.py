@@ -27,6 +27,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_off
 from clair_stats.local_fits import (
     LocalFit,
@@ -35,9 +36,9 @@ from clair_stats.local_fits import (
     fit_multinomial,
     multinomial_coefficients,
 )
-from clair_stats.records import BoolArray, ClientEstimates, FloatArray
-from simulations.contamination import coordinated_label_permutation, draw_members, n_contaminated
-from simulations.instance import Instance
+from clair_stats.records import BoolArray, FloatArray
+from simulations.regimes.contamination import coordinated_label_permutation, draw_members, n_contaminated
+from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 
 __all__ = ["DigitsRegime", "load_images", "smooth_patterns"]

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms
 from clair_stats.local_fits import LocalFit
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 from clair_stats.theory import leverage
-from simulations.instance import Instance, effective_contamination
+from simulations.regimes.instance import Instance, effective_contamination
 from simulations.regimes.structure import Truth
 
 __all__ = ["autoregressive_rows", "fitted_instance"]

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clair_stats.records import ClientEstimates
-from simulations.instance import Instance
+from clair_stats.estimates import ClientEstimates
+from simulations.regimes.instance import Instance
 from simulations.regimes.structure import SharedStructure, log_uniform
 from simulations.streams import Streams
 

@@ -12,7 +12,7 @@ import scipy.special
 
 from clair_stats.local_fits import LocalFit, SeparationError, class_contrasts, fit_glm, fit_mnlogit, fit_multinomial
 from clair_stats.records import FloatArray
-from simulations.attacks import (
+from simulations.regimes.attacks import (
     BACKDOOR_ROWS,
     DATA_ATTACKS,
     DataAttack,
@@ -21,8 +21,8 @@ from simulations.attacks import (
     backdoor,
     poison_labels,
 )
-from simulations.instance import Instance, benign_by_definition
 from simulations.regimes.fitted import autoregressive_rows, fitted_instance
+from simulations.regimes.instance import Instance, benign_by_definition
 from simulations.regimes.structure import SharedStructure, Truth
 from simulations.streams import Streams
 
@@ -51,7 +51,7 @@ class GlmRegime(SharedStructure):
         ``extras["separated"]``.
     data_attack : str
         Instead of ``contamination`` (which acts on targets): attack on the data of attacked clients, see
-        :mod:`simulations.attacks`.
+        :mod:`simulations.regimes.attacks`.
 
     Notes
     -----

@@ -10,8 +10,8 @@ import numpy as np
 
 from clair_stats.local_fits import LocalFit, fit_least_squares, select_ridge
 from clair_stats.records import FloatArray
-from simulations.instance import Instance
 from simulations.regimes.fitted import autoregressive_rows, fitted_instance
+from simulations.regimes.instance import Instance
 from simulations.regimes.structure import SharedStructure, log_uniform
 from simulations.streams import Streams
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from clair_stats.local_fits import Training, fit_hidden_layers
 from clair_stats.local_fits.neural import network
-from simulations.instance import Instance
 from simulations.regimes.fitted import fitted_instance
+from simulations.regimes.instance import Instance
 from simulations.regimes.structure import SharedStructure
 from simulations.streams import Streams
 

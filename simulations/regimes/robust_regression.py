@@ -10,8 +10,8 @@ import numpy as np
 
 from clair_stats.local_fits import fit_huber, fit_least_squares
 from clair_stats.records import FloatArray
-from simulations.instance import Instance
 from simulations.regimes.fitted import autoregressive_rows, fitted_instance
+from simulations.regimes.instance import Instance
 from simulations.regimes.structure import SharedStructure
 from simulations.streams import Streams
 

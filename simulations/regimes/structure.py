@@ -13,8 +13,8 @@ import numpy as np
 
 from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.records import BoolArray, FloatArray
-from simulations.contamination import Clean, check_contamination, contaminate, draw_members, n_contaminated
-from simulations.instance import benign_by_definition
+from simulations.regimes.contamination import Clean, check_contamination, contaminate, draw_members, n_contaminated
+from simulations.regimes.instance import benign_by_definition
 from simulations.streams import Streams
 
 __all__ = ["SharedStructure", "Truth", "log_uniform"]
@@ -50,7 +50,7 @@ class SharedStructure:
     share : float
         Share of attacked clients; round(share·K) of them, drawn at random.
     contamination, contamination_scale : str, float
-        Mode and scale, see :mod:`simulations.contamination`.
+        Mode and scale, see :mod:`simulations.regimes.contamination`.
     coefficient_scale, coefficient_spread, coefficient_law : float, float, str
         A_k has entries of root mean square ``coefficient_scale``.  Law "normal": i.i.d. normal entries.  "balanced":
         each A_k has orthonormal columns times √q (needs q ≥ r), so the block incoherence is exactly 1.

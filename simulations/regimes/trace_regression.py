@@ -10,8 +10,8 @@ import numpy as np
 import scipy.special
 
 from clair_stats.local_fits import fit_trace_regression
-from simulations.instance import Instance
 from simulations.regimes.fitted import fitted_instance
+from simulations.regimes.instance import Instance
 from simulations.regimes.structure import SharedStructure
 from simulations.streams import Streams
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from simulations.design import Cell, Method, Study
-from simulations.methods import Clair, ClairWithCovariance, OracleDetection
-from simulations.regime_methods import LocalLaw, OracleRefinement, OracleWithCovariance
+from simulations.methods.clients_and_oracles import Clair, ClairWithCovariance, OracleDetection
+from simulations.methods.error_laws import LocalLaw, OracleRefinement, OracleWithCovariance
 
 __all__ = ["RegimeDesign", "Section", "SectionKind"]
 

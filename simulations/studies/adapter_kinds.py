@@ -6,7 +6,7 @@ The seed was written down before the first run.
 from __future__ import annotations
 
 from simulations.design import Study, crossed
-from simulations.methods import Clair
+from simulations.methods.clients_and_oracles import Clair
 from simulations.studies.adapters import MEASURES, adapter_regime
 
 __all__ = ["STUDY"]

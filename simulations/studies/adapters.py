@@ -7,9 +7,9 @@ Building used other designs and seeds; this seed was written down before the fir
 from __future__ import annotations
 
 from simulations.design import Study, crossed
-from simulations.methods import Clair
+from simulations.measures.summaries import Mean, Proportion
+from simulations.methods.clients_and_oracles import Clair
 from simulations.regimes.adapter import AdapterRegime
-from simulations.summaries import Mean, Proportion
 
 __all__ = ["MEASURES", "STUDY", "adapter_regime"]
 

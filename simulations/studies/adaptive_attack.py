@@ -7,14 +7,14 @@ them, and they are the unit in which harm is measured.
 
 from __future__ import annotations
 
-from simulations.baseline_methods import all_baselines
-from simulations.combined import CombinedClair
 from simulations.design import Cell, Method, Study
-from simulations.methods import Clair, OracleClair
-from simulations.regime_methods import NoDetection
+from simulations.measures.summaries import Mean, Proportion, Ratio
+from simulations.methods.clients_and_oracles import Clair, OracleClair
+from simulations.methods.combined import CombinedClair
+from simulations.methods.error_laws import NoDetection
+from simulations.methods.robust_aggregators import all_baselines
 from simulations.regimes.adaptive_attack import AdaptiveAttackRegime
 from simulations.regimes.gaussian import GaussianRegime
-from simulations.summaries import Mean, Proportion, Ratio
 
 __all__ = ["HARM", "METHODS", "NORMS", "SHARES", "STUDY", "study"]
 

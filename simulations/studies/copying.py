@@ -13,9 +13,9 @@ t interval over the federations lies above zero, on own and on common tokens.
 
 from __future__ import annotations
 
+from simulations.copying.regime import CopyingMethod, CopyingRegime
 from simulations.design import Study, crossed
-from simulations.regimes.copying import CopyingMethod, CopyingRegime
-from simulations.summaries import Mean, Precision, Proportion, Recall
+from simulations.measures.summaries import Mean, Precision, Proportion, Recall
 
 __all__ = ["STUDY"]
 

@@ -6,13 +6,13 @@ with shared rows in place of shared columns; five federations each, fixed before
 
 from __future__ import annotations
 
+from simulations.copying.regime import CopyingMethod, CopyingRegime
 from simulations.design import Study, crossed, grid, levels
-from simulations.regimes.copying import CopyingMethod, CopyingRegime
-from simulations.summaries import Mean, Precision, Proportion, Recall
+from simulations.measures.summaries import Mean, Precision, Proportion, Recall
 
 __all__ = ["STUDY"]
 
-# Those of clair_stats.copying.federation, whose import needs PyTorch.
+# Those of simulations.copying.federation, whose import needs PyTorch.
 _KINDS = ("random_mapping", "coordinated_mapping", "label_noise", "reversed_copy", "backdoor", "sign_flip")
 _METHODS = (
     "local",

@@ -8,9 +8,9 @@ contamination holds 0.02 or lies below it.
 
 from __future__ import annotations
 
+from simulations.copying.regime import CopyingDetection, CopyingRegime
 from simulations.design import Study, crossed, grid, levels
-from simulations.regimes.copying import CopyingDetection, CopyingRegime
-from simulations.summaries import Precision, Proportion, Recall
+from simulations.measures.summaries import Precision, Proportion, Recall
 
 __all__ = ["STUDY"]
 

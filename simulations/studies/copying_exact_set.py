@@ -7,9 +7,9 @@ counts as shown when the lower end of the Wilson 95 % interval reaches 0.95.
 
 from __future__ import annotations
 
+from simulations.copying.regime import CopyingDetection, CopyingRegime
 from simulations.design import Study, crossed
-from simulations.regimes.copying import CopyingDetection, CopyingRegime
-from simulations.summaries import Precision, Proportion, Recall
+from simulations.measures.summaries import Precision, Proportion, Recall
 
 __all__ = ["STUDY"]
 

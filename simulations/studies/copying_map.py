@@ -6,9 +6,9 @@ each: a map to read tendencies from, not a test.  Fixed before its first run; no
 
 from __future__ import annotations
 
+from simulations.copying.regime import CopyingGain, CopyingRegime
 from simulations.design import Study, crossed, grid, levels
-from simulations.regimes.copying import CopyingGain, CopyingRegime
-from simulations.summaries import Mean
+from simulations.measures.summaries import Mean
 
 __all__ = ["STUDY"]
 

@@ -6,10 +6,10 @@ Settings, replications and seed were fixed before the first run.
 from __future__ import annotations
 
 from simulations.design import Study, crossed
-from simulations.methods import Clair, ClairWithCovariance, OracleDetection
-from simulations.regime_methods import OracleWithCovariance
+from simulations.measures.summaries import Mean, Proportion
+from simulations.methods.clients_and_oracles import Clair, ClairWithCovariance, OracleDetection
+from simulations.methods.error_laws import OracleWithCovariance
 from simulations.studies.linear_regression import regression_regime
-from simulations.summaries import Mean, Proportion
 
 __all__ = ["STUDY"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simulations.design import Study, crossed
-from simulations.methods import Clair, OracleDetection
+from simulations.measures.summaries import Proportion
+from simulations.methods.clients_and_oracles import Clair, OracleDetection
 from simulations.studies.robustness_grid import NOISE, grid_regime
-from simulations.summaries import Proportion
 
 __all__ = ["STUDY"]
 

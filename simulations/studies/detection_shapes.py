@@ -7,9 +7,9 @@ changed after they had been seen (CHANGELOG), on other designs and seeds.
 from __future__ import annotations
 
 from simulations.design import Study, crossed
-from simulations.methods import Clair
+from simulations.measures.summaries import Proportion
+from simulations.methods.clients_and_oracles import Clair
 from simulations.regimes.gaussian import GaussianRegime
-from simulations.summaries import Proportion
 
 __all__ = ["SHAPES", "STUDY"]
 

@@ -10,9 +10,9 @@ for a majority among clients that do not agree take minutes.
 from __future__ import annotations
 
 from simulations.design import Study, crossed, grid, levels
-from simulations.methods import Clair, FederatedAverage, Local, OracleClair
+from simulations.measures.summaries import Mean, PairedDifference, Proportion
+from simulations.methods.clients_and_oracles import Clair, FederatedAverage, Local, OracleClair
 from simulations.regimes.digits import DigitsRegime
-from simulations.summaries import Mean, PairedDifference, Proportion
 
 __all__ = ["METHODS", "NOTES", "STUDY"]
 

@@ -9,10 +9,17 @@ alarms show the level.
 from __future__ import annotations
 
 from simulations.design import Study, crossed
-from simulations.methods import Clair, ClairWithCovariance, FederatedAverage, Local, OracleClair, OracleDetection
-from simulations.regime_methods import OracleWithCovariance
+from simulations.measures.summaries import Mean, PairedDifference, Proportion
+from simulations.methods.clients_and_oracles import (
+    Clair,
+    ClairWithCovariance,
+    FederatedAverage,
+    Local,
+    OracleClair,
+    OracleDetection,
+)
+from simulations.methods.error_laws import OracleWithCovariance
 from simulations.regimes.linear_regression import LinearRegressionRegime
-from simulations.summaries import Mean, PairedDifference, Proportion
 
 __all__ = ["STUDY", "regression_regime"]
 

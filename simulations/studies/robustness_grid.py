@@ -8,16 +8,16 @@ whenever the search was (CHANGELOG).
 
 from __future__ import annotations
 
-from simulations.baseline_methods import all_baselines
-from simulations.combined import CombinedClair
 from simulations.design import Study, crossed
-from simulations.methods import Clair, OracleClair, OracleDetection, OracleSetTest
+from simulations.measures.summaries import Mean, PairedDifference, Proportion
+from simulations.methods.clients_and_oracles import Clair, OracleClair, OracleDetection, OracleSetTest
+from simulations.methods.combined import CombinedClair
+from simulations.methods.robust_aggregators import all_baselines
 from simulations.regimes.gaussian import GaussianRegime
-from simulations.summaries import Mean, PairedDifference, Proportion
 
 __all__ = ["KINDS", "MEASURES", "METHODS", "STUDY", "grid_regime"]
 
-# Contamination and its scale (simulations.contamination): scale 1 is as large as a benign client's own part.
+# Contamination and its scale (simulations.regimes.contamination): scale 1 is as large as a benign client's own part.
 KINDS: tuple[tuple[str, float], ...] = (
     ("random", 0.5),
     ("random", 1.0),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from simulations.baseline_methods import all_baselines
 from simulations.design import Study, crossed
+from simulations.methods.robust_aggregators import all_baselines
 from simulations.studies.robustness_grid import KINDS, MEASURES, METHODS, grid_regime
 
 __all__ = ["STUDY"]

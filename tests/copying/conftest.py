@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed; the copyi
 @pytest.fixture(scope="session")
 def tiny():
     """An untrained small base model: the mechanics do not need a good one."""
-    from clair_stats.copying.pretrain import BaseModel
-    from clair_stats.copying.transformer import TransformerConfig, initial_parameters
+    from simulations.copying.pretrain import BaseModel
+    from simulations.copying.transformer import TransformerConfig, initial_parameters
 
     config = TransformerConfig(vocabulary=28, length=4, width=16, layers=2, heads=2, feed_forward=32)
     return BaseModel(config, initial_parameters(config, 3))
@@ -23,10 +23,10 @@ def small_world(tiny):
 def make_world(base, **fields):
     import numpy as np
 
-    from clair_stats.copying.federated import draw_world
-    from clair_stats.copying.federation import FederationConfig
-    from clair_stats.copying.finetune import Training
-    from clair_stats.copying.lora import LoRA
+    from simulations.copying.federated import draw_world
+    from simulations.copying.federation import FederationConfig
+    from simulations.copying.finetune import Training
+    from simulations.copying.lora import LoRA
 
     config = FederationConfig(n_clients=12, contaminated_share=1 / 3, n_sequences=6, n_sequences_spread=2.0, **fields)
     streams = {

@@ -5,12 +5,12 @@ import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed; the copying tests need the extra 'llm'")
 
-from clair_stats.copying.collaborate import collaborate, leave_one_out_scores, split_scores
-from clair_stats.copying.diagnostics import gain_rule, leverages, off_subspace_share, plug_in_certificates, spectra
-from clair_stats.copying.evaluate import score
-from clair_stats.copying.federated import aggregate, run_rounds, train_round
 from clair_stats.linalg import orthonormal_basis, project_off, sin_theta, stack
 from clair_stats.theory import instance_certificate
+from simulations.copying.collaborate import collaborate, leave_one_out_scores, split_scores
+from simulations.copying.diagnostics import gain_rule, leverages, off_subspace_share, plug_in_certificates, spectra
+from simulations.copying.evaluate import score
+from simulations.copying.federated import aggregate, run_rounds, train_round
 from tests.copying.conftest import make_world
 
 

@@ -5,10 +5,10 @@ pytest.importorskip("torch", reason="PyTorch is not installed; the copying tests
 
 import torch
 
-from clair_stats.copying.finetune import Training, finetune, sequence_tokens
-from clair_stats.copying.lora import LoRA, merged
-from clair_stats.copying.pretrain import Pretraining, base_model, one_thread
-from clair_stats.copying.transformer import Factors, TransformerConfig, adapted_product, forward, initial_parameters
+from simulations.copying.finetune import Training, finetune, sequence_tokens
+from simulations.copying.lora import LoRA, merged
+from simulations.copying.pretrain import Pretraining, base_model, one_thread
+from simulations.copying.transformer import Factors, TransformerConfig, adapted_product, forward, initial_parameters
 
 ALL = ("query", "key", "value", "output", "up", "down", "head")
 

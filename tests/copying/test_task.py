@@ -3,9 +3,9 @@ import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed; the copying tests need the extra 'llm'")
 
-from clair_stats.copying.federation import CONTAMINATIONS, FederationConfig, draw_data, draw_federation
-from clair_stats.copying.task import Rule, draw_source, personal_variant, substitution
-from clair_stats.copying.text import ALPHABET, decode_text, write_text
+from simulations.copying.federation import CONTAMINATIONS, FederationConfig, draw_data, draw_federation
+from simulations.copying.task import Rule, draw_source, personal_variant, substitution
+from simulations.copying.text import ALPHABET, decode_text, write_text
 
 V = 32
 

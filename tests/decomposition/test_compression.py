@@ -6,7 +6,7 @@ import pytest
 from clair_stats.decomposition.compression import compress_dense, compress_factors
 from clair_stats.decomposition.decompose import decompose, decompose_factors
 from clair_stats.decomposition.verify import verify_solution
-from clair_stats.records import ClientEstimates
+from clair_stats.estimates import ClientEstimates
 from tests.decomposition.named_problems import instance
 
 LAM = 0.9

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from clair_stats.decomposition.decompose import decompose, decompose_factors
-from clair_stats.decomposition.penalties import default_block_penalty, guess_rank
-from clair_stats.decomposition.problem import penalty_window
+from clair_stats.decomposition.penalties import default_block_penalty, guess_rank, penalty_window
 from clair_stats.decomposition.verify import verify_solution
-from clair_stats.records import ClientEstimates
+from clair_stats.estimates import ClientEstimates
 from tests.decomposition.named_problems import instance, penalty
 
 PROGRAMS = [{}, {"noise_penalty": 0.5}, {"noise_radius": 0.5}]
@@ -105,7 +104,7 @@ def test_out_of_iterations_warns_and_still_certifies():
 
 def test_window_is_refused_with_an_explanation():
     blocks = instance(6, 4, 9, 1, seed=3)
-    low, high = penalty_window(9, 6, 4)
+    low, high = penalty_window(9, (6, 4))
     assert (low, high) == (pytest.approx(1 / 3), 2.0)
     with pytest.raises(ValueError, match="L = 0 is optimal"):
         decompose(blocks, block_penalty=low)

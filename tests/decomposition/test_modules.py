@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from clair_stats.decomposition.conic import conic_modules_program
 from clair_stats.decomposition.decompose import decompose
-from clair_stats.decomposition.joint import _splitting
-from clair_stats.decomposition.modules import decompose_modules
+from clair_stats.decomposition.modules.decompose_modules import decompose_modules
+from clair_stats.decomposition.modules.joint_solver import _splitting
 from clair_stats.decomposition.problem import Problem, to_tall
-from clair_stats.records import ClientEstimates
+from clair_stats.decomposition.solvers.conic import conic_modules_program
+from clair_stats.estimates import ClientEstimates
 from tests.decomposition.named_problems import instance
 
 
@@ -111,3 +111,22 @@ def test_out_of_iterations_warns_and_says_so():
         found = decompose_modules(_modules(0.3), block_penalty=1.1, tol=1e-12, max_iterations=3)
     assert found.status == "iteration_limit"
     assert found.duality_gap > 0
+
+
+@pytest.mark.parametrize("size", [1e155, 1e-163])
+def test_no_module_is_lost_to_its_scale(size):
+    modules = _modules(0.0)
+    base = decompose_modules(modules, block_penalty=1.1)
+    scaled = decompose_modules([modules[0] * size, *modules[1:]], block_penalty=1.1)
+    assert scaled.objective == pytest.approx(base.objective, rel=1e-6)
+    assert scaled.module_scales[0] == pytest.approx(base.module_scales[0] * size)
+    expected = base.module(0).core.low_rank
+    np.testing.assert_allclose(scaled.module(0).core.low_rank / size, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_unscaled_modules_of_extreme_size_are_refused():
+    modules = _modules(0.0)
+    with pytest.raises(ValueError, match=r"modules\[1\].*scale_modules='median'"):
+        decompose_modules([modules[0], modules[1] * 1e200], scale_modules="none")
+    with pytest.raises(ValueError, match="scale_modules: 'bogus'"):
+        decompose_modules(modules, scale_modules="bogus")

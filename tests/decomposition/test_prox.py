@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clair_stats.decomposition.noise_ball import ball_step
 from clair_stats.decomposition.problem import Problem, nuclear_norm, tall_norms
-from clair_stats.decomposition.prox import block_shrink, prox_centred_nuclear, singular_value_threshold
-from clair_stats.decomposition.spectrum import SpectrumTracker
+from clair_stats.decomposition.solvers.noise_ball import ball_step
+from clair_stats.decomposition.solvers.prox import block_shrink, prox_centred_nuclear, singular_value_threshold
+from clair_stats.decomposition.solvers.spectrum import SpectrumTracker
 
 
 def _stack(seed, n_clients=5, q=4, p=6):

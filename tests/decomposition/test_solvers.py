@@ -70,8 +70,8 @@ def test_exact_recovery_on_a_certified_instance(common):
 def test_fast_paths_against_their_plain_twins(common, noise):
     """Identification and the partial spectrum change the time, not the answer."""
     from clair_stats.decomposition.certificate import certify
-    from clair_stats.decomposition.exact import solve_exact
     from clair_stats.decomposition.problem import Problem, to_tall
+    from clair_stats.decomposition.solvers.exact_program import solve_exact
 
     blocks = instance(30, 8, 20, 2, seed=3, common=common, noise=noise)
     problem = Problem(to_tall(blocks), np.full(20, penalty(20, 2)), common_component=common)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from simulations.design import Study
-from simulations.export import export
+from simulations.storage.export import export
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from simulations.ademp import ademp_page
-from simulations.executor import run_study
-from simulations.export import export
-from simulations.planning import find_regime, plan, replay
-from simulations.provenance import header_lines
-from simulations.shards import merge
-from simulations.store import Store, StoreError, load_rows
+from simulations.engine.executor import run_study
+from simulations.engine.planning import find_regime, plan, replay
+from simulations.storage.export import export
+from simulations.storage.provenance import header_lines
+from simulations.storage.shards import merge
+from simulations.storage.store import Store, StoreError, load_rows
 from simulations.toml_design import read_toml
 from tests.engine.toys import small
 

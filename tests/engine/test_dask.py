@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from simulations.backends import BackendError
-from simulations.executor import run_study
-from simulations.store import load_rows
+from simulations.engine.executor import run_study
+from simulations.engine.workers import BackendError
+from simulations.storage.store import load_rows
 from tests.engine.test_executor import troubled
 from tests.engine.toys import small
 
@@ -48,7 +48,7 @@ def test_a_killed_dask_worker_costs_the_fatal_row_only(tmp_path: Path) -> None:
 
 
 def test_a_scheduler_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulations.dask_backend._CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("simulations.engine.dask_backend._CONNECT_SECONDS", 1.0)
     with pytest.raises(BackendError, match=r"tcp://127\.0\.0\.1:9: no answer"):
         run_study(small(), tmp_path / "a.sqlite", backend="dask", scheduler="tcp://127.0.0.1:9")
     assert not (tmp_path / "a.sqlite").exists()

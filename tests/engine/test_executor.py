@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from simulations.backends import BackendError
 from simulations.design import Cell, Study, crossed, grid, levels
-from simulations.executor import run_study
-from simulations.store import load_rows
+from simulations.engine.executor import run_study
+from simulations.engine.workers import BackendError
+from simulations.storage.store import load_rows
 from tests.engine.toys import Normal, SampleMean, TrimmedMean, Trouble, small
 
 Digest = Callable[[Path, Study], str]

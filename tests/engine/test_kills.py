@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from simulations.design import Study
-from simulations.executor import run_study
-from simulations.store import Store
+from simulations.engine.executor import run_study
+from simulations.storage.store import Store
 from simulations.toml_design import read_toml
 from tests.engine.conftest import ROOT, environment
 

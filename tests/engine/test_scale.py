@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from simulations.design import Study, crossed
-from simulations.executor import run_study
-from simulations.replicate import Row
-from simulations.store import Store
-from simulations.summaries import EmpiricalSE, Mean
-from simulations.summarise import summarise
+from simulations.engine.executor import run_study
+from simulations.measures.summaries import EmpiricalSE, Mean
+from simulations.measures.summarise import summarise
+from simulations.storage.rows import Row
+from simulations.storage.store import Store
 from tests.engine.toys import Normal, SampleMean, small
 
 

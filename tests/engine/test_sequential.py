@@ -11,10 +11,10 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from simulations.design import Study, crossed
-from simulations.estimates import Estimate
-from simulations.executor import run_study
-from simulations.sequential import PrecisionRule, repeated_critical_value, run_until
-from simulations.summaries import Mean, Proportion
+from simulations.engine.executor import run_study
+from simulations.engine.sequential import PrecisionRule, repeated_critical_value, run_until
+from simulations.measure import Estimate
+from simulations.measures.summaries import Mean, Proportion
 from tests.engine.toys import Normal, SampleMean, small
 
 

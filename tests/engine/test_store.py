@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulations.replicate import Row
-from simulations.store import SCHEMA_VERSION, Store, StoreError, load_rows
+from simulations.storage.database import SCHEMA_VERSION
+from simulations.storage.rows import Row
+from simulations.storage.store import Store, StoreError, load_rows
 from tests.engine.conftest import ROOT, environment
 from tests.engine.toys import small
 
@@ -149,7 +150,7 @@ def test_read_only_folder(tmp_path: Path) -> None:
             parent.chmod(0o755)
     code = (
         "import os, sys\n"
-        "from simulations.store import Store, StoreError\n"
+        "from simulations.storage.store import Store, StoreError\n"
         "from tests.engine.toys import small\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "with Store(sys.argv[1], small()) as store: print(store.status()[0].ok)\n"
@@ -187,7 +188,7 @@ def test_full_disk_keeps_what_was_committed(tmp_path: Path) -> None:
 
     code = (
         "import sys\n"
-        "from simulations.store import Store, StoreError\n"
+        "from simulations.storage.store import Store, StoreError\n"
         "from tests.engine.test_store import rows\n"
         "from tests.engine.toys import small\n"
         "study = small(replications=10_000)\n"

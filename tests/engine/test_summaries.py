@@ -12,11 +12,9 @@ from scipy import stats
 from scipy.stats.mstats import mjci
 
 from simulations.design import Study, crossed, grid, levels
-from simulations.estimates import Estimate, Measure
-from simulations.quantiles import maritz_jarrett
-from simulations.replicate import Row
-from simulations.store import Store
-from simulations.summaries import (
+from simulations.measure import Estimate, Measure
+from simulations.measures.quantiles import maritz_jarrett
+from simulations.measures.summaries import (
     RMSE,
     Bias,
     Coverage,
@@ -29,7 +27,9 @@ from simulations.summaries import (
     Quantile,
     Recall,
 )
-from simulations.summarise import summarise
+from simulations.measures.summarise import summarise
+from simulations.storage.rows import Row
+from simulations.storage.store import Store
 from tests.engine.toys import Normal, SampleMean, TrimmedMean
 
 N = 997

@@ -17,11 +17,12 @@ from reports.document import LATEX_HINT, build
 from reports.inputs import read_inputs
 from reports.tables import Column, Group, Table, to_html, to_latex
 from simulations.design import Study, crossed
-from simulations.executor import run_study
-from simulations.store import StoreError
-from simulations.summaries import Mean, PairedDifference
+from simulations.engine.executor import run_study
+from simulations.measures.summaries import Mean, PairedDifference
+from simulations.storage.store import StoreError
+from theory_checks.judge.verdict import Verdict, write_verdicts
 from theory_checks.registry import all_claims
-from theory_checks.verdict import Evidence, Verdict, write_verdicts
+from theory_checks.rules.evidence import Evidence
 
 
 @dataclass(frozen=True)

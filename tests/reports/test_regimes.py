@@ -6,9 +6,10 @@ import reports.inputs
 from reports.document import build
 from reports.inputs import read_inputs
 from reports.regimes import regime_summary_table, regime_table
-from theory_checks.regime_questions import DESIGNS, questions
-from theory_checks.regimes import VERDICT_FILE
-from theory_checks.verdict import Evidence, Verdict, write_verdicts
+from theory_checks.judge.verdict import Verdict, write_verdicts
+from theory_checks.regimes.questions import DESIGNS, questions
+from theory_checks.regimes.verdicts import VERDICT_FILE
+from theory_checks.rules.evidence import Evidence
 
 
 def verdicts(name="regime_glm"):
@@ -73,7 +74,7 @@ def test_report_shows_both_tables_and_names_the_regimes_that_are_not_there(resul
         assert (output / "tables" / f"{name}.tex").is_file()
         assert f"\\input{{tables/{name}.tex}}" in (output / "report.tex").read_text()
         assert f'<table id="{name}">' in (output / "index.html").read_text()
-    assert "regime trace: left out; run `python -m theory_checks.regimes regime_trace`" in built.messages
+    assert "regime trace: left out; run `python -m theory_checks.regimes.verdicts regime_trace`" in built.messages
     assert not [message for message in built.messages if "regime glm" in message]
 
 
@@ -81,7 +82,7 @@ def test_report_without_verdicts_on_regimes_says_how_to_get_them(results):
     (results / VERDICT_FILE).unlink()
     inputs = read_inputs(results)
     assert inputs.regimes == ()
-    assert sum("python -m theory_checks.regimes regime_" in line for line in inputs.missing) == len(DESIGNS)
+    assert sum("python -m theory_checks.regimes.verdicts regime_" in line for line in inputs.missing) == len(DESIGNS)
 
 
 def test_verdicts_on_unknown_regimes_are_named(results):

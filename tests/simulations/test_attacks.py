@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from clair_stats.local_fits import fit_glm, fit_mnlogit
-from simulations.attacks import attack_target, backdoor, poison_labels
+from simulations.regimes.attacks import attack_target, backdoor, poison_labels
 
 
 def binary(seed, n=30_000, p=3, q=3):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clair_stats.linalg import block_norms, project_off
-from simulations.contamination import (
+from simulations.regimes.contamination import (
     CONTAMINATIONS,
     Clean,
     contaminate,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simulations.design import content_hash
-from simulations.metrics import detection_metrics, estimation_metrics, evaluate
+from simulations.measures.metrics import detection_metrics, estimation_metrics, evaluate
 from simulations.regimes.gaussian import GaussianRegime
 from simulations.streams import Streams
 

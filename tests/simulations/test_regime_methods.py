@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from simulations.design import content_hash
-from simulations.methods import ClairWithCovariance, OracleDetection
-from simulations.regime_methods import OracleWithCovariance
+from simulations.methods.clients_and_oracles import ClairWithCovariance, OracleDetection
+from simulations.methods.error_laws import OracleWithCovariance
 from simulations.regimes.linear_regression import LinearRegressionRegime
 from simulations.streams import Streams
 

@@ -7,9 +7,9 @@ import pytest
 from clair_stats.theory import incoherence
 from simulations.design import content_hash
 from simulations.streams import Streams
-from theory_checks import maps
-from theory_checks.bulk import agreement, region
-from theory_checks.family import FamilyError, family_error, repetition_seed
+from theory_checks.judge.family import FamilyError, family_error, repetition_seed
+from theory_checks.maps import maps
+from theory_checks.maps.bulk import agreement, region
 from theory_checks.registry import find_claims
 
 ONE = {"backend": "sequential", "n_jobs": 1}

@@ -10,9 +10,9 @@ from simulations.design import content_hash
 from simulations.streams import Streams
 from theory_checks import claims as claims_package
 from theory_checks.claim import EFFORTS, Claim, Sabotage
-from theory_checks.instances import KINDS, AdversarialRegime
+from theory_checks.instances.recovery import KINDS, AdversarialRegime
+from theory_checks.judge.run import assess_rows, exit_status, run_claims
 from theory_checks.registry import all_claims, find_claims
-from theory_checks.run import assess_rows, exit_status, run_claims
 
 CLAIMS = list(all_claims().values())
 

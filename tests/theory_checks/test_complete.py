@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import theory_checks.complete
-from simulations.executor import RunReport
+import theory_checks.judge.complete
+from simulations.engine.executor import RunReport
 from theory_checks.cli import app
-from theory_checks.complete import UnfinishedError, run_to_the_end
+from theory_checks.judge.complete import UnfinishedError, run_to_the_end
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def interrupted(monkeypatch):
     def run(study, store, **options):
         return RunReport("a study", Path(store), 10, 4, 0, 6, 0.1, interrupted=signal.SIGINT)
 
-    monkeypatch.setattr(theory_checks.complete, "run_study", run)
+    monkeypatch.setattr(theory_checks.judge.complete, "run_study", run)
 
 
 def test_an_unfinished_run_is_an_error_that_counts_the_rows(interrupted):

@@ -3,12 +3,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from simulations.executor import RunReport, run_study
-from simulations.store import load_rows
-from theory_checks.means import MeanRule
-from theory_checks.regime_questions import CLAIM_TITLES, CONTROLS, DESIGNS, questions
-from theory_checks.regimes import VERDICT_FILE, app, assess_regime, merged, regime_summary, regime_tables
-from theory_checks.verdict import decide, read_verdicts, write_verdicts
+from simulations.engine.executor import RunReport, run_study
+from simulations.storage.store import load_rows
+from theory_checks.judge.verdict import decide, read_verdicts, write_verdicts
+from theory_checks.regimes.questions import CLAIM_TITLES, CONTROLS, DESIGNS, questions
+from theory_checks.regimes.verdicts import VERDICT_FILE, app, assess_regime, merged, regime_summary, regime_tables
+from theory_checks.rules.means import MeanRule
 
 
 def rows(values, column="coverage"):
@@ -168,7 +168,7 @@ def test_command_refuses_before_any_work(tmp_path):
 
 def test_an_interrupted_run_is_not_judged(tmp_path, monkeypatch):
     ended = RunReport("part", tmp_path, expected=8, written=1, failed=0, missing=7, seconds=1.0, interrupted=2)
-    monkeypatch.setattr("theory_checks.complete.run_study", lambda *_, **__: ended)
+    monkeypatch.setattr("theory_checks.judge.complete.run_study", lambda *_, **__: ended)
     done = CliRunner().invoke(app, ["regime_linear", "--folder", str(tmp_path)])
     assert done.exit_code == 130
     assert "7 rows are missing" in done.output

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from theory_checks import power
-from theory_checks.rates import SlopeRule
-from theory_checks.rules import AlwaysRule, FrequencyRule, LimitRule
-from theory_checks.verdict import Evidence, decide
+from theory_checks.judge.verdict import decide
+from theory_checks.rules.decision import AlwaysRule, FrequencyRule, LimitRule, power
+from theory_checks.rules.evidence import Evidence
+from theory_checks.rules.rates import SlopeRule
 
 
 def rows(**columns):

@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from theory_checks.verdict import Evidence, Verdict, read_verdicts, write_verdicts
+from theory_checks.judge.verdict import Verdict, read_verdicts, write_verdicts
+from theory_checks.rules.evidence import Evidence
 
 EVIDENCE = Evidence(12, 0.25, 0.1, 0.0, 0.5, 1.0, True, "3 of 12", failed=1, extra={"ratio": 2.5, "loss": math.inf})
 VERDICT = Verdict("a-claim", 3, "Title", "supported", "quick", "", EVIDENCE, 1.0, "rule", "violations of 0.2")

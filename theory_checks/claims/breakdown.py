@@ -12,15 +12,15 @@ from typing import ClassVar
 
 import numpy as np
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import orthonormal_basis, project_off
-from clair_stats.records import ClientEstimates
 from clair_stats.theory import leverage
 from simulations.design import crossed
-from simulations.instance import Instance
+from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.rules import AlwaysRule
-from theory_checks.solving import outcome, solve
+from theory_checks.instances.solving import outcome, solve
+from theory_checks.rules.decision import AlwaysRule
 
 __all__ = ["CLAIMS"]
 

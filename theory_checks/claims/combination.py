@@ -10,15 +10,16 @@ import numpy as np
 from scipy.stats import t as student
 
 from clair_stats.detection.directions import flagged_directions
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import orthonormal_basis, project_off
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 from clair_stats.refinement.combine import combine
 from simulations.design import crossed, grid, levels
-from simulations.instance import Instance
+from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.means import MeanRule
-from theory_checks.rules import FrequencyRule
+from theory_checks.rules.decision import FrequencyRule
+from theory_checks.rules.means import MeanRule
 
 __all__ = ["CLAIMS"]
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from clair_stats.clair import CLAIR
 from simulations.design import crossed, grid
-from simulations.instance import Instance
 from simulations.regimes.gaussian import GaussianRegime
+from simulations.regimes.instance import Instance
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.rules import LimitRule
+from theory_checks.rules.decision import LimitRule
 
 __all__ = ["CLAIMS"]
 

@@ -12,10 +12,10 @@ import numpy as np
 from clair_stats.clair import CLAIR
 from clair_stats.detection.detect import detect
 from simulations.design import crossed, grid, levels
-from simulations.instance import Instance
 from simulations.regimes.gaussian import GaussianRegime
+from simulations.regimes.instance import Instance
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.rules import FrequencyRule
+from theory_checks.rules.decision import FrequencyRule
 
 __all__ = ["CLAIMS"]
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from clair_stats.theory import instance_certificate, recovery_condition
 from simulations.design import crossed
-from simulations.instance import Instance
+from simulations.regimes.instance import Instance
 from theory_checks.claim import Assumption, Claim, Sabotage
-from theory_checks.instances import AdversarialRegime
-from theory_checks.rules import AlwaysRule
-from theory_checks.solving import outcome, solve
+from theory_checks.instances.recovery import AdversarialRegime
+from theory_checks.instances.solving import outcome, solve
+from theory_checks.rules.decision import AlwaysRule
 
 __all__ = ["CLAIMS", "RecoveryMethod"]
 

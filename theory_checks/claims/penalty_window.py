@@ -8,14 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, orthonormal_basis, stack
-from clair_stats.records import ClientEstimates
 from simulations.design import crossed
-from simulations.instance import Instance
+from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.rules import AlwaysRule
-from theory_checks.solving import solve
+from theory_checks.instances.solving import solve
+from theory_checks.rules.decision import AlwaysRule
 
 __all__ = ["CLAIM"]
 

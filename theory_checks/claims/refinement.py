@@ -9,16 +9,17 @@ from typing import ClassVar
 import numpy as np
 from scipy.stats import t as student
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, stack
-from clair_stats.records import ClientEstimates, FloatArray
+from clair_stats.records import FloatArray
 from clair_stats.refinement.refine import refine
 from clair_stats.theory import oracle_gain, refinement_error, refinement_heterogeneity, subspace_cost
 from simulations.design import crossed, grid, levels
-from simulations.instance import Instance
 from simulations.regimes.gaussian import GaussianRegime
+from simulations.regimes.instance import Instance
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.rates import SlopeRule
-from theory_checks.rules import AlwaysRule, FrequencyRule
+from theory_checks.rules.decision import AlwaysRule, FrequencyRule
+from theory_checks.rules.rates import SlopeRule
 
 __all__ = ["CLAIMS"]
 

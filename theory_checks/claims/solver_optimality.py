@@ -12,10 +12,10 @@ import numpy as np
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.linalg import block_norms, stack
 from simulations.design import crossed, grid, levels
-from simulations.instance import Instance
 from simulations.regimes.gaussian import GaussianRegime
+from simulations.regimes.instance import Instance
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.rules import AlwaysRule
+from theory_checks.rules.decision import AlwaysRule
 
 __all__ = ["CLAIM"]
 

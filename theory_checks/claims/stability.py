@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from simulations.design import crossed, grid, levels
 from theory_checks.claim import Assumption, Claim, Sabotage
-from theory_checks.noise import BallMethod, NoisyRegime
-from theory_checks.rates import SlopeRule
-from theory_checks.rules import AlwaysRule
+from theory_checks.instances.certified_noise import BallMethod, NoisyRegime
+from theory_checks.rules.decision import AlwaysRule
+from theory_checks.rules.rates import SlopeRule
 
 __all__ = ["CLAIMS"]
 

@@ -7,11 +7,11 @@ import pytest
 
 from clair_stats.linalg import block_norms
 from clair_stats.local_fits.neural import hidden_layer_jacobian
-from simulations.contamination import Clean, contaminate
 from simulations.design import content_hash
-from simulations.metrics import detection_metrics
-from simulations.regime_methods import LocalLaw, NoDetection, OracleRefinement
+from simulations.measures.metrics import detection_metrics
+from simulations.methods.error_laws import LocalLaw, NoDetection, OracleRefinement
 from simulations.regimes.adaptive_attack import AdaptiveAttackRegime
+from simulations.regimes.contamination import Clean, contaminate
 from simulations.regimes.gaussian import GaussianRegime
 from simulations.regimes.glm import GlmRegime
 from simulations.regimes.neural import NeuralRegime
@@ -160,7 +160,7 @@ def test_adaptive_attack_without_attackers_is_the_plain_regime():
         (lambda: RobustRegressionRegime(**SIZE, estimator="lasso"), "estimator"),
         (lambda: NeuralRegime(**SIZE, optimiser="rmsprop"), "optimiser"),
         (lambda: NeuralRegime(**SIZE, sample_size=2), "sample_size"),
-        (lambda: AdaptiveAttackRegime(**SIZE, noise_scale=0.0), "noise_scale"),
+        (lambda: AdaptiveAttackRegime(defender=NoDetection(), **SIZE, noise_scale=0.0), "noise_scale"),
     ],
 )
 def test_bad_fields_are_refused_by_name(make, message):

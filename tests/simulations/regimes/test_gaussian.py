@@ -6,8 +6,8 @@ from scipy import stats
 
 from clair_stats.linalg import project_off
 from clair_stats.theory import leverage
-from simulations.contamination import CONTAMINATIONS
 from simulations.design import content_hash
+from simulations.regimes.contamination import CONTAMINATIONS
 from simulations.regimes.gaussian import GaussianRegime
 from simulations.streams import Streams
 

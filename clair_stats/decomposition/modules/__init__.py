@@ -1,0 +1,1 @@
+"""The joint program of several modules of one network."""

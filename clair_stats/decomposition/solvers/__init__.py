@@ -1,0 +1,1 @@
+"""Solvers of the three programs, one algorithm per file, and what they share."""

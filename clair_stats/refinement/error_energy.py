@@ -1,0 +1,130 @@
+"""How much error a client's block holds along given directions: what Stein's weight needs to know of its law.
+
+For vec E_k ~ (0, Σ) the weight min(1, c/‖Z‖²) with 0 ≤ c ≤ 2(tr Σ − 2 λ_max(Σ)) never raises the risk
+(docs/derivations/shrinkage.md), so trace and largest eigenvalue of the error's covariance are all that is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from clair_stats.estimates import ClientEstimates
+from clair_stats.records import FloatArray
+
+__all__ = ["ErrorEnergy", "HalvesEnergy", "KroneckerEnergy", "WhiteEnergy", "error_energy", "pooled_share"]
+
+# Var((X¹ + X²)/2 − Θ) = Var(X¹ − X²)/4 for two independent fits of one law.
+_HALVES = 4.0
+
+
+class ErrorEnergy(Protocol):
+    """Trace and largest eigenvalue of the covariance of E_k, whole and along orthonormal directions."""
+
+    def whole(self, client: int) -> tuple[float, float]:
+        """Trace and largest eigenvalue of Cov(vec E_k), squared scale of the estimates."""
+        ...
+
+    def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The same of u_iᵀE_k for every column u_i of ``frame`` (p, m): two arrays (m,)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class WhiteEnergy:
+    """Independent entries of variance σ_k²; ``share``, where given, is λ_max over the trace of one client's errors."""
+
+    scales: FloatArray  # (K,), σ_k
+    shape: tuple[int, int]  # (p, q)
+    share: float | None = None
+
+    def whole(self, client: int) -> tuple[float, float]:
+        """σ²pq and σ², or the given share of the trace."""
+        variance, (p, q) = float(self.scales[client]) ** 2, self.shape
+        trace = variance * p * q
+        return trace, variance if self.share is None else max(variance, self.share * trace)
+
+    def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """σ²q and σ² in every direction."""
+        largest = self.whole(client)[1]
+        trace = float(self.scales[client]) ** 2 * self.shape[1]
+        return np.full(frame.shape[1], trace), np.full(frame.shape[1], min(largest, trace))
+
+
+@dataclass(frozen=True, eq=False)
+class KroneckerEnergy:
+    """Cov(vec E_k) = G_k ⊗ Σ_k, known or estimated apart from X_k, as for least squares."""
+
+    rows: FloatArray  # (K, p, p), G_k
+    columns: FloatArray  # (K, q, q), Σ_k
+
+    def whole(self, client: int) -> tuple[float, float]:
+        """tr G tr Σ and λ_max(G) λ_max(Σ)."""
+        rows, columns = self.rows[client], self.columns[client]
+        largest = float(np.linalg.eigvalsh(rows)[-1] * np.linalg.eigvalsh(columns)[-1])
+        return float(np.trace(rows) * np.trace(columns)), largest
+
+    def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """uᵀGu times trace and largest eigenvalue of Σ."""
+        columns = self.columns[client]
+        within = np.einsum("pi,pr,ri->i", frame, self.rows[client], frame, optimize=True)
+        return within * np.trace(columns), within * np.linalg.eigvalsh(columns)[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class HalvesEnergy:
+    """Two fits on half the data each: their difference is independent of their mean and has four times its covariance.
+
+    One difference gives a client's trace.  The largest eigenvalue is taken from the clients' pooled differences, as the
+    product of the shares of their row and column covariances (errors of Kronecker form, up to a scale of the client).
+    """
+
+    differences: FloatArray  # (K, p, q), X¹_k − X²_k
+
+    @cached_property
+    def share(self) -> float:
+        """λ_max over the trace, pooled over clients."""
+        return pooled_share(self.differences)
+
+    def whole(self, client: int) -> tuple[float, float]:
+        """‖X¹ − X²‖²/4 and its pooled share."""
+        trace = float(np.sum(self.differences[client] ** 2)) / _HALVES
+        return trace, trace * self.share
+
+    def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """‖uᵀ(X¹ − X²)‖²/4; within a direction the largest share of a column covariance."""
+        trace = np.sum((frame.T @ self.differences[client]) ** 2, axis=1) / _HALVES
+        return trace, np.minimum(trace, self.whole(client)[1])
+
+
+def pooled_share(errors: FloatArray) -> float:
+    """λ_max over the trace of a Kronecker covariance of which blocks (K, p, q) are draws, each up to a scale."""
+    rows = np.linalg.eigvalsh(np.einsum("kij,klj->il", errors, errors, optimize=True))
+    columns = np.linalg.eigvalsh(np.einsum("kij,kil->jl", errors, errors, optimize=True))
+    return float(rows[-1] * columns[-1] / max(rows.sum() * columns.sum(), np.finfo(float).tiny))
+
+
+def error_energy(record: ClientEstimates) -> ErrorEnergy:
+    """What the record knows of the errors: halves before covariances before noise scales.
+
+    Raises
+    ------
+    ValueError
+        None of them is there.
+    """
+    if record.halves is not None:
+        return HalvesEnergy(record.halves[:, 0] - record.halves[:, 1])
+    if record.row_covariances is not None:
+        columns = record.column_covariances
+        if columns is None:
+            columns = np.broadcast_to(np.eye(record.block_shape[1]), (record.n_clients, *2 * record.block_shape[1:]))
+        return KroneckerEnergy(record.row_covariances, columns)
+    if record.noise_scales is None:
+        raise ValueError(
+            "noise_scales: missing; shrinkage rests on the size of the error, give noise_scales, covariances or halves "
+            "(two fits of every client on half its data)"
+        )
+    return WhiteEnergy(record.noise_scales, record.block_shape)

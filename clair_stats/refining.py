@@ -1,0 +1,152 @@
+"""From a verdict to refined estimates: whom CLAIR refines, on which law of the errors, and what flagged clients add.
+
+Who refines each other is decided apart from who is called benign.  Where σ_k is known, a little honest difference off
+the subspace makes a client fail the test of the model, but no reason not to learn from the others: shrinkage never
+loses by it (docs/derivations/shrinkage.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from clair_stats.decomposition.compression import Compression
+from clair_stats.detection.decide import decide
+from clair_stats.detection.directions import flagged_directions
+from clair_stats.detection.panel import Panel
+from clair_stats.detection.step_5_verdict import Consensus
+from clair_stats.estimates import ClientEstimates
+from clair_stats.linalg import project_off
+from clair_stats.records import BoolArray, Combination, FloatArray, Refinement
+from clair_stats.refinement.combine import combine
+from clair_stats.refinement.error_energy import ErrorEnergy, HalvesEnergy, KroneckerEnergy, WhiteEnergy, pooled_share
+from clair_stats.refinement.refine import refine
+from clair_stats.refinement.shrink import shrink
+
+__all__ = ["Refining", "refine_by_verdict"]
+
+
+@dataclass(frozen=True, eq=False)
+class Refining:
+    """What a fit hands to refinement; blocks in the orientation and the coordinates of the fit."""
+
+    record: ClientEstimates
+    blocks: FloatArray  # (K, p, q)
+    frame: Compression | None
+    panel: Panel
+    consensus: Consensus
+    noise_scales: FloatArray  # (K,), given or learnt, 0 where estimates agree exactly
+    shared: Literal["columns", "rows"]
+    method: Literal["average", "shrinkage"]
+    flagged: Literal["ignore", "inform"]
+    level: float
+
+    @property
+    def weights(self) -> FloatArray:
+        """w_k ∝ 1/σ_k², largest 1."""
+        return np.asarray((self.panel.scales.min() / self.panel.scales) ** 2)
+
+    @property
+    def error_is_known(self) -> bool:
+        """Whether anything but the estimates themselves tells how large the errors are."""
+        return self.panel.noise is not None or self.record.halves is not None
+
+
+def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
+    """Refined estimates, and what flagged clients added to them where they may."""
+    consensus, blocks = told.consensus, told.blocks
+    fit, n_clients = consensus.fit, told.blocks.shape[0]
+    benign = consensus.collaborative_set if consensus.majority else np.zeros(n_clients, dtype=np.bool_)
+    members = benign if told.method == "average" else _members(told, benign)
+    if not members.any():
+        return Refinement(blocks, fit.basis, fit.common, np.zeros(n_clients), members), None
+    record = ClientEstimates(values=blocks, client_names=told.record.names)
+    averaged = refine(
+        record, basis=fit.basis, collaborative_set=benign if benign.any() else members, weights=told.weights
+    )
+    combined = None
+    if told.flagged == "inform" and benign.any() and not benign.all() and told.noise_scales.all():
+        directions = flagged_directions(project_off(fit.basis, blocks[~benign] - averaged.center), fit.basis.shape[1])
+        combined = _combination(told, benign, directions)
+    if told.method == "average":
+        if combined is None:
+            return averaged, None
+        return replace(averaged, estimates=combined.estimates, center=combined.center), combined
+    targets = None if combined is None else _informed_targets(told, benign, members, combined.directions)
+    found = shrink(blocks, members, told.weights, _energy(told, members), targets=targets)
+    estimates = found.estimates
+    if combined is not None:
+        estimates[~members] = combined.estimates[~members]
+    refinement = Refinement(
+        estimates, found.basis, averaged.center, averaged.weights, members, found.kept, found.risk, found.own_risk
+    )
+    return refinement, combined
+
+
+def _members(told: Refining, benign: BoolArray) -> BoolArray:
+    """Who is drawn towards whom: the set, and where the error is known those who agree up to honest differences too.
+
+    With the scale learnt again from the clients themselves, as if σ_k were known up to a factor, differences that all
+    have alike are taken for error.  Where not even that gives a majority everybody is drawn, which costs nobody
+    anything; where the error is not known and no set was found, nothing tells whether it would.
+    """
+    if not told.error_is_known or benign.all():
+        return benign
+    if told.panel.noise is not None:
+        alike = decide(told.panel.without_given_noise(), rank=None, level=told.level)
+        if alike.majority:
+            return benign | alike.collaborative_set
+    return benign if benign.any() else np.ones_like(benign)
+
+
+def _energy(told: Refining, members: BoolArray) -> ErrorEnergy:
+    """The law of the errors of ``blocks``: from halves, else covariances, else the scales given or learnt."""
+    record, shape = told.record, told.blocks.shape[1:]
+    if record.halves is not None:
+        differences = record.halves[:, 0] - record.halves[:, 1]
+        if told.shared == "rows":
+            differences = np.swapaxes(differences, 1, 2)
+        if told.frame is not None:
+            left, right = told.frame.left, told.frame.right
+            differences = differences if left is None else left.T @ differences
+            differences = differences if right is None else differences @ right
+        return HalvesEnergy(np.ascontiguousarray(differences))
+    if record.row_covariances is not None:
+        columns = record.column_covariances
+        if columns is None:
+            columns = np.broadcast_to(np.eye(record.block_shape[1]), (record.n_clients, *2 * record.block_shape[1:]))
+        pair = (record.row_covariances, columns)
+        return KroneckerEnergy(*(pair if told.shared == "columns" else pair[::-1]))
+    if told.consensus.law != "log scores":
+        return WhiteEnergy(told.noise_scales, (shape[0], shape[1]))
+    # Not white: the largest share of a direction is read off the members' residuals, true differences included.
+    fit = told.consensus.fit
+    residuals = project_off(fit.basis, told.blocks[members] - fit.common)
+    return WhiteEnergy(told.noise_scales, (shape[0], shape[1]), pooled_share(residuals))
+
+
+def _combination(told: Refining, benign: BoolArray, directions: FloatArray) -> Combination:
+    return combine(
+        ClientEstimates(values=told.blocks),
+        basis=told.consensus.fit.basis,
+        collaborative_set=benign,
+        noise_scales=told.noise_scales,
+        directions=directions,
+    )
+
+
+def _informed_targets(told: Refining, benign: BoolArray, members: BoolArray, directions: FloatArray) -> FloatArray:
+    """For every member the common component that flagged clients inform, without the member itself, (K, p, q)."""
+    targets = np.zeros_like(told.blocks)
+    for k in np.flatnonzero(members):
+        others = np.delete(np.arange(benign.size), k)
+        targets[k] = combine(
+            ClientEstimates(values=told.blocks[others]),
+            basis=told.consensus.fit.basis,
+            collaborative_set=benign[others],
+            noise_scales=told.noise_scales[others],
+            directions=directions,
+        ).center
+    return targets

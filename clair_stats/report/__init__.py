@@ -1,0 +1,1 @@
+"""What a fitted model says in words and pictures."""

@@ -1,0 +1,105 @@
+"""Pictures of a fitted CLAIR model; drawn off screen, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from clair_stats.laws import noise_edge
+from clair_stats.files import written_whole
+from clair_stats.report.fitted import FittedModel
+
+__all__ = ["draw_plane", "draw_scores", "draw_spectrum", "plot_model", "save_figure"]
+
+_BENIGN, _FLAGGED = "#4477aa", "#cc3311"
+_MOST_NAMES = 60
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write beside and rename; no date in the file, so that the same figure gives the same bytes."""
+    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix.lower(), {})
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=150, metadata=metadata)
+
+
+def draw_scores(model: FittedModel, axes: Axes) -> None:
+    """Scores ρ_k with their thresholds, largest ratio first."""
+    detection = model.detection_
+    scores, thresholds = detection.scores, detection.threshold
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(thresholds > 0, scores / thresholds, np.where(scores > 0, np.inf, 0.0))
+    order = np.argsort(-ratio, kind="stable")
+    positions = np.arange(order.size)
+    flagged = ~detection.collaborative_set[order]
+    for mask, colour, label in ((flagged, _FLAGGED, "flagged"), (~flagged, _BENIGN, "benign")):
+        if mask.any():
+            axes.plot(positions[mask], scores[order][mask], "o", color=colour, label=label, markersize=5)
+    axes.step(positions, thresholds[order], where="mid", color="black", linewidth=1, label="threshold")
+    positive = scores[scores > 0]
+    if positive.size and scores.max() > 20 * np.median(positive):
+        axes.set_yscale("log")
+    axes.set_ylabel("score: off-subspace residual norm")
+    axes.set_title(f"{int((~detection.collaborative_set).sum())} of {scores.size} clients flagged, rank {model.rank_}")
+    if scores.size <= _MOST_NAMES:
+        axes.set_xticks(positions, [model.client_names_[k] for k in order], rotation=90, fontsize=7)
+    else:
+        axes.set_xlabel("clients, most suspicious first")
+    axes.legend(frameon=False)
+
+
+def draw_spectrum(model: FittedModel, axes: Axes) -> None:
+    """Singular values of the benign stack about its centre, with the noise edge behind the shared rank."""
+    fit = model.consensus_.fit
+    values = np.sqrt(fit.eigenvalues)
+    shown = min(values.size, max(12, 3 * model.rank_))
+    positions = np.arange(1, shown + 1)
+    shared = positions <= model.rank_
+    axes.plot(positions[shared], values[:shown][shared], "o", color=_BENIGN, label="shared")
+    axes.plot(positions[~shared], values[:shown][~shared], "o", color="#bbbbbb", label="left over")
+    p, q = values.size, model.refinement_.estimates.shape[2]
+    columns = (int(fit.members.sum()) - int(model.common_component)) * q - model.rank_
+    if columns > 0 and p > model.rank_:
+        noise = model.consensus_.calibrated.noise
+        axes.axhline(
+            noise * np.sqrt(noise_edge(p - model.rank_, columns)), color="black", linewidth=1, label="noise edge"
+        )
+    axes.set_xlabel("dimension")
+    axes.set_ylabel("singular value, noise-whitened")
+    axes.set_title("spectrum of the collaborative set")
+    axes.legend(frameon=False)
+
+
+def draw_plane(model: FittedModel, axes: Axes) -> None:
+    """Clients in the two directions in which their off-subspace residuals differ most, each scaled by its noise."""
+    residual = model.residuals_.reshape(model.scores_.size, -1)
+    left, sizes, _ = np.linalg.svd(residual - residual[model.collaborative_set_].mean(axis=0), full_matrices=False)
+    plane = np.zeros((residual.shape[0], 2))
+    kept = min(2, sizes.size)
+    plane[:, :kept] = left[:, :kept] * sizes[:kept]
+    for mask, colour, label in (
+        (~model.collaborative_set_, _FLAGGED, "flagged"),
+        (model.collaborative_set_, _BENIGN, "benign"),
+    ):
+        if mask.any():
+            axes.plot(plane[mask, 0], plane[mask, 1], "o", color=colour, label=label, markersize=5)
+    axes.set_xlabel("first direction of the residuals")
+    axes.set_ylabel("second direction")
+    axes.set_title("clients off the shared subspace")
+    axes.legend(frameon=False)
+
+
+def plot_model(model: FittedModel, path: Path) -> None:
+    """Draw scores, spectrum and plane of a fitted model into a file (.png, .pdf or .svg)."""
+    n_clients = model.detection_.scores.size
+    figure = Figure(figsize=(min(max(9.0, 0.17 * n_clients + 2.0), 14.0), 8.0), layout="constrained")
+    axes = figure.subplot_mosaic([["scores", "scores"], ["spectrum", "plane"]])
+    draw_scores(model, axes["scores"])
+    draw_spectrum(model, axes["spectrum"])
+    if model.collaborative_set_.any():
+        draw_plane(model, axes["plane"])
+    else:
+        axes["plane"].set_axis_off()
+    save_figure(figure, path)

@@ -1,0 +1,101 @@
+"""What a fitted CLAIR model has to say for itself, in a few lines."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clair_stats.laws import per_client_level
+from clair_stats.report.fitted import FittedModel
+from clair_stats.report.refinement_line import refinement_line
+from clair_stats.theory import recovery_condition
+
+__all__ = ["summarise"]
+
+
+def summarise(model: FittedModel) -> str:
+    """Rank, set, level, noise, certificate status and what would change the answer."""
+    detection, solution = model.detection_, model.decomposition_
+    n_clients = detection.scores.size
+    n_benign = int(model.collaborative_set_.sum())
+    lines = []
+    if model.majority_:
+        flagged = n_clients - n_benign
+        lines.append(
+            f"{flagged} of {n_clients} clients flagged at family-wise level {detection.level:g}; "
+            f"shared rank {model.rank_}"
+        )
+        lines.append(_closest(model))
+    else:
+        lines.append(
+            f"no collaborative majority among {n_clients} clients at level {detection.level:g}: "
+            f"{model.consensus_.reason}; nobody is called benign or flagged"
+        )
+        lines.append(f"what would decide it: {model.consensus_.remedy}")
+    lines.append(_law(model))
+    if model.consensus_.law != "log scores":
+        lines.append(_ranks(model))
+    if model.majority_ and 0 < n_benign < n_clients and model.rank_ > 0:
+        lines.append(_condition(model))
+    lines.append(refinement_line(model))
+    sigma = model.noise_scales_
+    lines.append(f"noise scale per entry: median {np.median(sigma):.4g} (from {sigma.min():.4g} to {sigma.max():.4g})")
+    lines.append(
+        f"convex program ({solution.program}): {solution.status}, relative duality gap "
+        f"{solution.duality_gap / max(abs(solution.objective), np.finfo(float).tiny):.1e}"
+    )
+    return "\n".join(lines)
+
+
+def _ranks(model: FittedModel) -> str:
+    """How many clients each rank explains; the last one looked at is the accepted one."""
+    shown = [
+        f"rank {e.rank}: {e.n_consistent} agree"
+        + ("" if e.spike_ratio <= 1.0 else f", residual {min(e.spike_ratio, 1e6):.3g} × its noise edge")
+        for e in model.consensus_.evidence
+    ]
+    return "evidence: " + "; ".join(shown)
+
+
+def _law(model: FittedModel) -> str:
+    """Which law decided and why, and what proposed the set."""
+    consensus = model.consensus_
+    cut = consensus.cut_to
+    levelled = "" if cut is None else f"; estimates of higher rank were cut to rank {cut} before they were compared"
+    proposed = f", set proposed by {consensus.source}" if consensus.accepted else ""
+    return f"law of the scores: {consensus.law} ({consensus.why}{levelled}){proposed}"
+
+
+def _condition(model: FittedModel) -> str:
+    """Theorem 1 or 2 with the estimated coefficients: is the convex program alone proven to recover this split?"""
+    members, solution = model.collaborative_set_, model.decomposition_
+    coefficients = model.coefficients_[members]
+    try:
+        condition = recovery_condition(
+            coefficients,
+            n_contaminated=int((~members).sum()),
+            block_penalty=solution.block_penalty,
+            common_component=model.common_component,
+        )
+    except ValueError as reason:
+        return f"recovery theorem: not applicable ({reason})"
+    word = "holds" if condition.holds else "does not hold"
+    theorem = 2 if model.common_component else 1
+    return (
+        f"condition of Theorem {theorem} with estimated coefficients: {word} "
+        f"(η ≤ {condition.eta_bound:.2g}, κ ≤ {condition.kappa_bound:.2g}; both must be below 1)"
+    )
+
+
+def _closest(model: FittedModel) -> str:
+    """The client nearest to its threshold, on either side: the first to change when the level changes."""
+    p_values = model.p_values_
+    if not np.isfinite(p_values).any():
+        return "the benign clients agree exactly; no level is involved"
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(np.log(model.detection_.scores / model.detection_.threshold))
+    k = int(np.nanargmin(ratio))
+    side = "benign" if model.collaborative_set_[k] else "flagged"
+    return (
+        f"closest to its threshold: {model.client_names_[k]} ({side}, p-value {p_values[k]:.2g}, "
+        f"per-client level {per_client_level(model.level, p_values.size):.2g})"
+    )

@@ -1,0 +1,163 @@
+"""Local fine-tuning of all clients: batched in one forward pass, or client after client with the same numbers.
+
+The clients' losses are added, and a client's factors enter its own loss only, so the gradient of the sum is every
+client's own gradient; AdamW works entry by entry.  Batched and sequential training are therefore the same iteration, up
+to the order in which floating-point sums are taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clair_stats.records import FloatArray
+from simulations.copying.federation import ClientData
+from simulations.copying.lora import LoRA, LoRAUpdates, Updates, merged
+from simulations.copying.pretrain import BaseModel
+from simulations.copying.transformer import Factors, TransformerConfig, forward
+
+__all__ = ["Training", "finetune", "pick_device", "sequence_tokens"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """AdamW on minibatches drawn with replacement from the client's own sequences.
+
+    Parameters
+    ----------
+    steps, batch : int
+        Steps, and sequences of every client per step.
+    learning_rate, weight_decay : float
+        Constant over the steps.
+    """
+
+    steps: int = 150
+    batch: int = 8
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} must be at least 1")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate: {self.learning_rate} must be positive and finite")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ValueError(f"weight_decay: {self.weight_decay} must be finite and not negative")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """``"auto"``: the GPU when there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def sequence_tokens(config: TransformerConfig, x: Tensor, y: Tensor) -> Tensor:
+    """x_1 … x_L SEP y_1 … y_{L−1}, shape (K, n, 2L), from x and y of shape (K, n, L)."""
+    separator = torch.full_like(x[:, :, :1], config.vocabulary)
+    return torch.cat([x, separator, y[:, :, :-1]], dim=2)
+
+
+def finetune(
+    base: BaseModel,
+    data: ClientData,
+    lora: LoRA,
+    training: Training,
+    *,
+    initial_right: Mapping[str, FloatArray],
+    generator: np.random.Generator,
+    offsets: Updates | None = None,
+    batched: bool = True,
+    device: str = "auto",
+    dtype: torch.dtype = torch.float32,
+) -> LoRAUpdates:
+    """LoRA factors of every client after its own training.
+
+    Parameters
+    ----------
+    base : BaseModel
+    data : ClientData
+        Sequences of K clients.
+    lora, training : LoRA, Training
+    initial_right : mapping name -> array (s, in)
+        The A from which all clients start; B starts at zero.
+    generator : numpy.random.Generator
+        Draws the minibatches, for all clients and steps at once; so they do not depend on ``batched`` or ``device``.
+    offsets : mapping name -> array (K, out, in), optional
+        Fixed ΔW_k already added to the base weights, from earlier rounds.
+    batched : bool
+        False trains client after client: the slow twin.
+    device, dtype
+        Where and in which precision to compute; "auto" takes a GPU when present.
+
+    Returns
+    -------
+    LoRAUpdates
+        Without the offsets.
+    """
+    n_clients = data.n_clients
+    # (K, steps, batch): which of its own sequences a client sees at each step.
+    picks = (generator.random((n_clients, training.steps, training.batch)) * data.sample_sizes[:, None, None]).astype(
+        np.int64
+    )
+    groups = [slice(0, n_clients)] if batched else [slice(k, k + 1) for k in range(n_clients)]
+    parts = []
+    for group in groups:
+        own = None if offsets is None else {name: blocks[group] for name, blocks in offsets.items()}
+        parts.append(
+            _train(base, data.x[group], data.y[group], picks[group], lora, training, initial_right, own, device, dtype)
+        )
+    names = list(initial_right)
+    return LoRAUpdates(
+        left={name: np.concatenate([part[0][name] for part in parts]) for name in names},
+        right={name: np.concatenate([part[1][name] for part in parts]) for name in names},
+        scaling=lora.scaling,
+    )
+
+
+def _train(
+    base: BaseModel,
+    x: np.ndarray,
+    y: np.ndarray,
+    picks: np.ndarray,
+    lora: LoRA,
+    training: Training,
+    initial_right: Mapping[str, FloatArray],
+    offsets: Updates | None,
+    device: str,
+    dtype: torch.dtype,
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    where = pick_device(device)
+    n_clients = x.shape[0]
+    parameters = merged(base.to(where, dtype), offsets or {})
+    factors: dict[str, Factors] = {}
+    for name, right in initial_right.items():
+        start = torch.as_tensor(np.array(right), device=where, dtype=dtype).expand(n_clients, -1, -1).clone()
+        zero = torch.zeros(n_clients, right.shape[0], base.parameters[name].shape[0], device=where, dtype=dtype)
+        factors[name] = Factors(zero.requires_grad_(), start.requires_grad_(), lora.scaling)
+    trained = [tensor for pair in factors.values() for tensor in (pair.left, pair.right)]
+    optimiser = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+    sources, targets = (torch.as_tensor(np.array(a), device=where) for a in (x, y))
+    chosen = torch.as_tensor(picks, device=where)
+    clients = torch.arange(n_clients, device=where)[:, None]
+    for step in range(training.steps):
+        batch_x, batch_y = sources[clients, chosen[:, step]], targets[clients, chosen[:, step]]
+        logits = forward(base.config, parameters, sequence_tokens(base.config, batch_x, batch_y), factors)
+        # Mean over a client's own tokens, sum over clients: every client sees the gradient of its own mean loss.
+        loss = functional.cross_entropy(logits.flatten(0, 2), batch_y.flatten(), reduction="sum") / batch_y[0].numel()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    def found(tensor: Tensor) -> FloatArray:
+        return tensor.detach().cpu().numpy().astype(np.float64)
+
+    lefts = {name: np.ascontiguousarray(np.swapaxes(found(pair.left), 1, 2)) for name, pair in factors.items()}
+    return lefts, {name: found(pair.right) for name, pair in factors.items()}

@@ -1,0 +1,1 @@
+"""The Monte Carlo engine: replications to workers, rows back to one writer."""

@@ -1,0 +1,1 @@
+"""Metrics of one replication, and performance measures over replications."""

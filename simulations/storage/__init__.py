@@ -1,0 +1,1 @@
+"""Rows on disk: the store, its shards, its provenance, its exports."""

@@ -1,0 +1,255 @@
+"""The store: one SQLite file in WAL mode, rows keyed by configuration hash and replication.
+
+Metrics are kept as packed little-endian doubles beside one shared list of names (``signatures``): bit-exact, NaN
+included (SQLite columns turn NaN into NULL), and a million rows decode in a second.  ``simulations.storage.export``
+writes csv or parquet for other programs.
+
+A store belongs to one study name and one root seed.  Cells may be added, replications may be added; rows of cells that
+the study no longer has stay and are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulations.design import Cell, Study, canonical_json, describe
+from simulations.storage.database import Database, StoreError
+from simulations.storage.frames import frames
+from simulations.storage.rows import Block, CellStatus, Chunk, Row, decoded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Store", "StoreError", "load_rows"]
+
+# A row that is there is never drawn again; only a failed one gives way, and only to what a requested retry wrote.
+_INSERT = """
+INSERT INTO rows (cell, replication, status, signature, metrics, error, seconds) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (cell, replication) DO UPDATE SET status = excluded.status, signature = excluded.signature,
+    metrics = excluded.metrics, error = excluded.error, seconds = excluded.seconds
+WHERE rows.status = 'failed'
+"""
+
+
+class Store(Database):
+    """Rows of one study in one SQLite file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; its folder is made when missing.
+    study : Study
+        Its name and root seed must be the store's.
+    mode : {"append", "read"}
+        ``"append"`` makes the file when it is not there and takes the writer's lock; ``"read"`` never writes rows.
+
+    Raises
+    ------
+    StoreError
+        A missing, foreign, damaged or unwritable file, another schema version, another study or root seed, or a second
+        writer.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], study: Study, *, mode: str = "read") -> None:
+        self.study = study
+        self._signatures: dict[tuple[str, ...], int] = {}
+        super().__init__(path, study.name, study.root_seed, mode=mode)
+        try:
+            with self.errors():
+                self._ids = self._cell_ids(mode)
+        except BaseException:
+            self.close()
+            raise
+
+    def _cell_ids(self, mode: str) -> dict[str, int]:
+        execute = self.connection.execute
+        known = dict(execute("SELECT hash, id FROM cells"))
+        new = [cell for cell in self.study.cells if cell.hash not in known]
+        if new and mode == "append":
+            with self.transaction():
+                self.connection.executemany(
+                    "INSERT INTO cells (hash, regime_hash, regime, method) VALUES (?, ?, ?, ?)",
+                    [
+                        (c.hash, c.regime_hash, canonical_json(describe(c.regime)), canonical_json(describe(c.method)))
+                        for c in new
+                    ],
+                )
+            known = dict(execute("SELECT hash, id FROM cells"))
+        return known
+
+    def _signature(self, names: tuple[str, ...]) -> int:
+        if names not in self._signatures:
+            text = json.dumps(names, ensure_ascii=False)
+            self.connection.execute("INSERT OR IGNORE INTO signatures (names) VALUES (?)", (text,))
+            (number,) = self.connection.execute("SELECT id FROM signatures WHERE names = ?", (text,)).fetchone()
+            self._signatures[names] = number
+        return self._signatures[names]
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Write rows in one transaction: all of them or none."""
+        try:
+            with self.errors(), self.transaction():
+                self.connection.executemany(_INSERT, [self._record(row) for row in rows])
+        except BaseException:
+            self._signatures.clear()  # a rolled-back transaction took new signatures with it
+            raise
+
+    def _record(self, row: Row) -> tuple[int, int, str, int | None, bytes | None, str | None, float]:
+        cell = self._ids[row.cell]
+        if row.metrics is None:
+            return cell, row.replication, "failed", None, None, row.error, row.seconds
+        blob = np.array(list(row.metrics.values()), dtype="<f8").tobytes()
+        return cell, row.replication, "ok", self._signature(tuple(row.metrics)), blob, None, row.seconds
+
+    def add_provenance(self, record_hash: str, record: str) -> None:
+        """Remember the environment that wrote rows; the same environment is kept once."""
+        with self.errors(), self.transaction():
+            self.connection.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", (record_hash, record))
+
+    def provenance(self) -> list[str]:
+        """JSON records of all environments that wrote rows, in the order of their first use."""
+        with self.errors():
+            return [text for (text,) in self.connection.execute("SELECT record FROM provenance ORDER BY rowid")]
+
+    def missing(self, *, retry_failed: bool = False) -> dict[str, NDArray[np.int64]]:
+        """Replications of each cell (by hash) that have no row yet, without loading any data."""
+        wanted = " AND status = 'ok'" if retry_failed else ""
+        gaps: dict[str, NDArray[np.int64]] = {}
+        with self.errors():
+            for cell in self.study.cells:
+                absent = np.ones(self.study.replications, dtype=np.bool_)
+                cursor = self.connection.execute(
+                    f"SELECT replication FROM rows WHERE cell = ? AND replication < ?{wanted}",
+                    (self._ids.get(cell.hash, -1), self.study.replications),
+                )
+                while block := cursor.fetchmany(100_000):
+                    absent[np.array(block, dtype=np.int64).ravel()] = False
+                gaps[cell.hash] = np.flatnonzero(absent)
+        return gaps
+
+    def status(self) -> list[CellStatus]:
+        """Counts of every cell of the study, in the study's order."""
+        with self.errors():
+            counts = {
+                (cell, status): (count, seconds)
+                for cell, status, count, seconds in self.connection.execute(
+                    "SELECT cell, status, COUNT(*), SUM(seconds) FROM rows WHERE replication < ? GROUP BY cell, status",
+                    (self.study.replications,),
+                )
+            }
+        result = []
+        for cell in self.study.cells:
+            number = self._ids.get(cell.hash, -1)
+            ok, ok_seconds = counts.get((number, "ok"), (0, 0.0))
+            failed, failed_seconds = counts.get((number, "failed"), (0, 0.0))
+            missing = self.study.replications - ok - failed
+            result.append(CellStatus(cell, ok, failed, missing, ok_seconds + failed_seconds))
+        return result
+
+    def failures(self) -> Iterator[tuple[str, int, str]]:
+        """(cell hash, replication, traceback) of the failed rows, in the study's order."""
+        with self.errors():
+            for cell in self.study.cells:
+                for replication, error in self.connection.execute(
+                    "SELECT replication, error FROM rows WHERE cell = ? AND replication < ? AND status = 'failed'"
+                    " ORDER BY replication",
+                    (self._ids.get(cell.hash, -1), self.study.replications),
+                ):
+                    yield cell.hash, replication, error
+
+    def signatures(self, cell: Cell) -> list[tuple[str, ...]]:
+        """The lists of metric names that occur among the rows of a cell."""
+        with self.errors():
+            found = self.connection.execute(
+                "SELECT names FROM signatures WHERE id IN"
+                " (SELECT DISTINCT signature FROM rows WHERE cell = ? AND replication < ?) ORDER BY names",
+                (self._ids.get(cell.hash, -1), self.study.replications),
+            )
+            return [tuple(json.loads(names)) for (names,) in found]
+
+    def blocks(self, cell: Cell, *, size: int = 50_000) -> Iterator[Block]:
+        """All rows of one cell, failed ones too, in the order of replications, at most ``size`` at a time."""
+        with self.errors():
+            names = self._signature_names()
+            cursor = self._select(cell, "replication, signature, metrics, status, error, seconds")
+            while rows := cursor.fetchmany(size):
+                yield Block(
+                    replications=np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows)),
+                    status=[row[3] for row in rows],
+                    errors=[row[4] for row in rows],
+                    seconds=np.fromiter((row[5] for row in rows), dtype=np.float64, count=len(rows)),
+                    chunks=list(decoded([row for row in rows if row[1] is not None], names)),
+                )
+
+    def chunks(self, cell: Cell, *, size: int = 50_000) -> Iterator[Chunk]:
+        """Successful rows of one cell in the order of replications, at most ``size`` at a time."""
+        with self.errors():
+            names = self._signature_names()
+            cursor = self._select(cell, "replication, signature, metrics", "AND status = 'ok'")
+            while rows := cursor.fetchmany(size):
+                yield from decoded(rows, names)
+
+    def _signature_names(self) -> dict[int, tuple[str, ...]]:
+        stored = self.connection.execute("SELECT id, names FROM signatures")
+        return {number: tuple(json.loads(text)) for number, text in stored}
+
+    def _select(self, cell: Cell, columns: str, condition: str = "") -> sqlite3.Cursor:
+        """Rows of one cell among the study's replications, in their order."""
+        return self.connection.execute(
+            f"SELECT {columns} FROM rows WHERE cell = ? AND replication < ? {condition} ORDER BY replication",
+            (self._ids.get(cell.hash, -1), self.study.replications),
+        )
+
+    def row(self, cell: Cell, replication: int) -> Row | None:
+        """One row as it was written, or None."""
+        with self.errors():
+            found = self.connection.execute(
+                "SELECT metrics, names, error, seconds FROM rows LEFT JOIN signatures ON signature = signatures.id"
+                " WHERE cell = ? AND replication = ?",
+                (self._ids.get(cell.hash, -1), replication),
+            ).fetchone()
+        if found is None:
+            return None
+        blob, names, error, seconds = found
+        metrics = None
+        if blob is not None:
+            metrics = dict(zip(json.loads(names), np.frombuffer(blob, dtype="<f8").tolist(), strict=True))
+        return Row(cell.hash, replication, metrics, error, seconds)
+
+    def metric_names(self) -> list[str]:
+        """Every metric of the study's rows, sorted."""
+        return sorted({name for cell in self.study.cells for names in self.signatures(cell) for name in names})
+
+    def frames(self, *, seconds: bool = False) -> Iterator[pd.DataFrame]:
+        """All rows as data frames, block by block, with the same columns and types; the first one is empty."""
+        return frames(self.study.cells, self.metric_names(), self.blocks, seconds=seconds)
+
+
+def load_rows(store_path: str | os.PathLike[str], study: Study, *, seconds: bool = False) -> pd.DataFrame:
+    """All rows of a study, one line per cell and replication, in the study's order.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``cell`` (hash), ``replication``, ``status`` (``"ok"`` or ``"failed"``), ``error`` (traceback or None),
+        ``regime`` (name), ``regime.<field>``, ``method`` (name), ``method.<field>``, then one column per metric in
+        alphabetical order (NaN where failed or undefined).  With ``seconds`` also ``seconds``, which is a measurement
+        and therefore differs between runs; everything else is identical for any workers and order.
+
+    Raises
+    ------
+    StoreError
+        See :class:`Store`.
+    """
+    import pandas as pd
+
+    with Store(store_path, study) as store:
+        parts = list(store.frames(seconds=seconds))
+    return pd.concat(parts[1:], ignore_index=True) if len(parts) > 1 else parts[0]

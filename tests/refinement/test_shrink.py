@@ -1,0 +1,231 @@
+"""Shrinkage towards the other members: a naive twin, equivariances, bounds, risks at known points."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import poisson
+
+from clair_stats.refinement.error_energy import HalvesEnergy, KroneckerEnergy, WhiteEnergy
+from clair_stats.refinement.others import each_without_itself
+from clair_stats.refinement.shrink import shrink, stein_risk, stein_weight
+
+
+def _case(seed, *, n_clients=7, p=6, q=4, rank=2, spread=1.0):
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(rng.standard_normal((p, rank)))[0]
+    scales = np.exp(spread * rng.uniform(-0.5, 0.5, n_clients))
+    blocks = rng.standard_normal((p, q)) + 3 * basis @ rng.standard_normal((n_clients, rank, q))
+    blocks += scales[:, None, None] * rng.standard_normal(blocks.shape)
+    members = rng.permutation(n_clients) > 1
+    return blocks, members, scales, basis
+
+
+def _covariances(seed, n_clients, p, q):
+    rng = np.random.default_rng(seed + 1)
+    rows, columns = rng.standard_normal((n_clients, p, 3 * p)), rng.standard_normal((n_clients, q, 3 * q))
+    return rows @ rows.transpose(0, 2, 1) / (3 * p), columns @ columns.transpose(0, 2, 1) / (3 * q)
+
+
+def _naive(blocks, members, weights, covariances, basis=None):
+    """The formula, client by client, on vectors of length pq; every rank tried, the one with the least risk kept."""
+    _, p, q = blocks.shape
+    chosen = np.flatnonzero(members)
+
+    def parts(frame, rank):
+        inside = [np.kron(np.outer(frame[:, i], frame[:, i]), np.eye(q)) for i in range(rank)]
+        off = np.eye(p * q) - np.kron(frame[:, :rank] @ frame[:, :rank].T, np.eye(q))
+        return ([*inside, off], False) if q >= 3 else ([sum(inside, np.zeros((p * q, p * q))), off], True)
+
+    def client(k, rank):
+        others = [j for j in chosen if j != k]
+        shares = weights[others] / weights[others].sum()
+        mean = np.tensordot(shares, blocks[others], axes=1)
+        centred = np.concatenate([np.sqrt(weights[j]) * (blocks[j] - mean) for j in others], axis=1)
+        inside = np.eye(p) if basis is None else basis
+        frame = inside @ np.linalg.svd(inside.T @ centred)[0]
+        distance, whole = (blocks[k] - mean).ravel(), np.linalg.eigvalsh(covariances[k])[-1]
+        result, risk = mean.ravel().copy(), 0.0
+        projections, together = parts(frame, rank)
+        for place, projection in enumerate(projections):
+            trace = np.trace(projection @ covariances[k])
+            largest = np.linalg.eigvalsh(projection @ covariances[k] @ projection)[-1]
+            if place == len(projections) - 1 or together:  # a bound that needs no eigenvalues of its own
+                largest = min(whole, trace)
+            constant, energy = max(trace - 2 * largest, 0.0), distance @ projection @ distance
+            if constant > 0 and energy <= constant:
+                risk += energy - trace
+                continue
+            risk += trace - (constant**2 / energy if constant > 0 else 0.0)
+            result += (1 - (constant / energy if constant > 0 else 0.0)) * (projection @ distance)
+        return result.reshape(p, q), risk
+
+    if basis is None:
+        ranks = range(min(p, (len(chosen) - 2) * q, 32) + 1)
+        relative = [sum(client(k, r)[1] / np.trace(covariances[k]) for k in chosen) for r in ranks]
+        rank = next(r for r in ranks if relative[r] <= min(relative) + 1e-9 * len(chosen))
+    else:
+        rank = basis.shape[1]
+    estimates = blocks.copy()
+    for k in chosen:
+        estimates[k] = client(k, rank)[0]
+    return estimates, rank
+
+
+sizes = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 10_000),
+        "n_clients": st.integers(4, 8),
+        "p": st.integers(3, 6),
+        "q": st.integers(1, 4),
+        "rank": st.integers(0, 2),
+        "spread": st.sampled_from([0.0, 1.0]),
+    }
+)
+
+
+@settings(max_examples=60)
+@given(drawn=sizes, known=st.booleans(), white=st.booleans())
+def test_the_naive_twin_agrees(drawn, known, white):
+    blocks, members, scales, basis = _case(**drawn)
+    n_clients, p, q = blocks.shape
+    weights = scales**-2.0
+    if white:
+        energy = WhiteEnergy(scales, (p, q))
+        covariances = [variance * np.eye(p * q) for variance in scales**2]
+    else:
+        rows, columns = _covariances(drawn["seed"], n_clients, p, q)
+        energy = KroneckerEnergy(rows, columns)
+        covariances = [np.kron(row, column) for row, column in zip(rows, columns, strict=True)]
+    told = basis if known else None
+    found = shrink(blocks, members, weights, energy, basis=told)
+    estimates, rank = _naive(blocks, members, weights, covariances, told)
+    assert found.basis.shape[1] == rank
+    np.testing.assert_allclose(found.estimates, estimates, atol=1e-9)
+
+
+@settings(max_examples=60)
+@given(drawn=sizes, change=st.sampled_from(["left", "right", "order", "shift", "scale"]))
+def test_equivariances(drawn, change):
+    blocks, members, scales, _ = _case(**drawn)
+    rng = np.random.default_rng(drawn["seed"] + 1)
+    n_clients, p, q = blocks.shape
+    left, right = np.linalg.qr(rng.standard_normal((p, p)))[0], np.linalg.qr(rng.standard_normal((q, q)))[0]
+    order, shift, factor = rng.permutation(n_clients), rng.standard_normal((p, q)), 3.7
+    moves = {
+        "left": lambda x: left @ x,
+        "right": lambda x: x @ right,
+        "order": lambda x: x[order],
+        "shift": lambda x: x + shift,
+        "scale": lambda x: factor * x,
+    }
+    move = moves[change]
+    turned = (members[order], scales[order]) if change == "order" else (members, scales)
+    scale = factor if change == "scale" else 1.0
+    plain = shrink(blocks, members, scales**-2.0, WhiteEnergy(scales, (p, q)))
+    found = shrink(move(blocks), turned[0], turned[1] ** -2.0, WhiteEnergy(scale * turned[1], (p, q)))
+    assert found.basis.shape == plain.basis.shape
+    np.testing.assert_allclose(found.estimates, move(plain.estimates), atol=1e-9)
+
+
+@settings(max_examples=60)
+@given(drawn=sizes, size=st.floats(0.0, 30.0))
+def test_nobody_moves_further_than_the_norm_of_the_error(drawn, size):
+    """‖Θ̃_k − X_k‖² ≤ Σ c_g ≤ tr Σ, whatever the others hold: the bound behind "at most a factor of four"."""
+    blocks, members, scales, _ = _case(**drawn)
+    p, q = blocks.shape[1:]
+    others = blocks + size * np.random.default_rng(3).standard_normal(blocks.shape)
+    others[0] = blocks[0]
+    found = shrink(others, members, scales**-2.0, WhiteEnergy(scales, (p, q)))
+    moved = np.sum((found.estimates - others) ** 2, axis=(1, 2))
+    assert (moved <= scales**2 * p * q * (1 + 1e-12)).all()
+    np.testing.assert_array_equal(found.estimates[~members], others[~members])
+
+
+@pytest.mark.parametrize("p", [5, 40])
+def test_the_others_are_those_of_a_fresh_fit(p):
+    """Downdated mean and scatter, also in the joint space of fewer columns than rows, against a fit without k."""
+    rng = np.random.default_rng(4)
+    blocks, members, weights = rng.standard_normal((6, p, 3)), np.arange(6) != 2, rng.uniform(0.5, 2, 6)
+    for others in each_without_itself(blocks, members, weights, count=4):
+        rest = members.copy()
+        rest[others.client] = False
+        mean = np.average(blocks[rest], axis=0, weights=weights[rest])
+        np.testing.assert_allclose(others.mean, mean, atol=1e-12)
+        tall = np.concatenate([np.sqrt(weights[j]) * (blocks[j] - mean) for j in np.flatnonzero(rest)], axis=1)
+        left = np.linalg.svd(tall)[0][:, :4]
+        np.testing.assert_allclose(np.abs(np.sum(left * others.frame, axis=0)), 1.0, atol=1e-9)
+        assert others.share == pytest.approx(weights[others.client] / weights[rest].sum())
+
+
+def test_what_a_client_is_drawn_towards_does_not_know_the_client():
+    """The one fact that the theorem rests on: another X_k changes neither the mean nor the frame."""
+    rng = np.random.default_rng(5)
+    blocks, everybody = rng.standard_normal((6, 5, 3)), np.ones(6, dtype=bool)
+    other = blocks.copy()
+    other[2] = 100 * rng.standard_normal((5, 3))
+    before, after = (list(each_without_itself(x, everybody, np.ones(6), count=3))[2] for x in (blocks, other))
+    np.testing.assert_allclose(before.mean, after.mean, atol=1e-12)
+    np.testing.assert_allclose(before.frame @ before.frame.T, after.frame @ after.frame.T, atol=1e-10)
+
+
+def test_the_exact_risk_at_a_given_distance():
+    """E‖δ − θ‖² ≤ dσ² − (d − 2)²σ² E[1/(d − 2 + 2N)], N ~ Poisson(‖θ‖²/2σ²), equality far from the others."""
+    d, distance, rng = 20, 6.0, np.random.default_rng(6)
+    theta = np.zeros(d)
+    theta[0] = distance
+    draws = theta + rng.standard_normal((20_000, d))
+    energy = np.sum(draws**2, axis=1)
+    estimates = (1 - stein_weight(np.full(len(draws), d - 2.0), energy))[:, None] * draws
+    losses = np.sum((estimates - theta) ** 2, axis=1)
+    n = np.arange(400)
+    expected = d - (d - 2) ** 2 * np.sum(poisson.pmf(n, distance**2 / 2) / (d - 2 + 2 * n))
+    error = losses.std(ddof=1) / np.sqrt(losses.size)
+    assert losses.mean() == pytest.approx(expected, abs=4 * error)
+    assert error < 0.01 * (d - expected)
+    # And Stein's estimate of it is unbiased.
+    differences = stein_risk(np.full(len(draws), d - 2.0), energy, np.full(len(draws), float(d))) - losses
+    assert abs(differences.mean()) < 4 * differences.std(ddof=1) / np.sqrt(differences.size)
+
+
+def _ratio(estimate, *, seed, shape=(10, 8), n_members=12, heterogeneity=0.0, draws=200):
+    """Mean and standard error of refined minus own squared error over own risk, one client, truth with H_k ≠ 0."""
+    (p, q), rng = shape, np.random.default_rng(seed)
+    found = np.empty(draws)
+    for draw in range(draws):
+        targets = heterogeneity * rng.standard_normal((n_members, p, q))
+        blocks = targets + rng.standard_normal(targets.shape)
+        found[draw] = np.sum((estimate(blocks)[0] - targets[0]) ** 2) - np.sum((blocks[0] - targets[0]) ** 2)
+    return found.mean() / (p * q), found.std(ddof=1) / np.sqrt(draws) / (p * q)
+
+
+def _shrunk(blocks, reach=1.0):
+    everybody = np.ones(len(blocks), dtype=bool)
+    return shrink(blocks, everybody, np.ones(len(blocks)), WhiteEnergy(np.full(len(blocks), reach), blocks.shape[1:]))
+
+
+@pytest.mark.parametrize("heterogeneity", [0.0, 0.5, 1.0, 3.0, 10.0])
+def test_shrinkage_gains_at_every_heterogeneity(heterogeneity):
+    mean, error = _ratio(lambda x: _shrunk(x).estimates, seed=7, heterogeneity=heterogeneity)
+    # What a known heterogeneity would allow, 1/n + (1 − 1/n) h²/(1 + h²), and two error variances a part.
+    allowed = 1 / 12 + 11 / 12 * heterogeneity**2 / (1 + heterogeneity**2) - 1 + 0.06
+    assert mean <= min(0.0, allowed) + 3 * error
+
+
+def test_the_same_rule_rejects_averaging_and_a_doubled_scale():
+    average, error = _ratio(lambda x: np.broadcast_to(x.mean(axis=0), x.shape), seed=7, heterogeneity=3.0)
+    assert average > 3 * error
+    doubled, error = _ratio(lambda x: _shrunk(x, reach=2.0).estimates, seed=7, heterogeneity=3.0)
+    assert doubled > 3 * error
+
+
+def test_halves_give_trace_and_share_of_the_error():
+    rng = np.random.default_rng(8)
+    row, column = np.diag([4.0, 1.0, 1.0, 1.0, 1.0]), np.diag([2.0, 1.0, 1.0])
+    halves = np.sqrt(2) * np.sqrt(row) @ rng.standard_normal((2, 4000, 5, 3)) @ np.sqrt(column)
+    energy = HalvesEnergy(halves[0] - halves[1])
+    traces = np.array([energy.whole(k)[0] for k in range(400)])
+    assert traces.mean() == pytest.approx(32.0, abs=4 * traces.std(ddof=1) / np.sqrt(400))
+    assert energy.share == pytest.approx(8 / 32, rel=0.05)
+    along = np.array([energy.along(k, np.eye(5)[:, :2])[0] for k in range(400)])
+    np.testing.assert_allclose(along.mean(axis=0), [16.0, 4.0], rtol=0.15)

@@ -1,0 +1,34 @@
+"""Run a study to its end, or say that it is unfinished: nothing may be judged on some of its rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from simulations.design import Study
+from simulations.engine.executor import RunReport, run_study
+
+__all__ = ["UnfinishedError", "run_to_the_end"]
+
+
+class UnfinishedError(RuntimeError):
+    """Rows are missing after a run, because it was interrupted; nothing is judged."""
+
+    def __init__(self, report: RunReport) -> None:
+        super().__init__(
+            f"{report.study}: {report.missing} rows are missing; finished batches are stored, the same command goes on"
+        )
+        self.report = report
+
+
+def run_to_the_end(study: Study, store: Path, **options: Any) -> None:  # noqa: ANN401 - handed on to run_study
+    """Compute what is missing of a study; ``options`` go to ``run_study``.
+
+    Raises
+    ------
+    UnfinishedError
+        The run was interrupted.
+    """
+    report = run_study(study, store, **options)
+    if report.missing:
+        raise UnfinishedError(report)

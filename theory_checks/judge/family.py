@@ -1,0 +1,139 @@
+"""Does the family keep its level?  The whole quick family again and again, each time with a seed of its own.
+
+All claims are true, so a repetition with any claim called *violated* is a false alarm of the family.  The repetitions
+are kept in one file, one line each, so that the run can be ended and continued.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from statsmodels.stats.proportion import proportion_confint
+
+from theory_checks.claim import ROOT_SEED, Claim
+from theory_checks.judge.run import run_claims
+from theory_checks.judge.verdict import FAMILY_LEVEL
+from theory_checks.rules.decision import AlwaysRule
+from theory_checks.rules.power import frequency_critical
+
+__all__ = ["FamilyError", "family_error", "repetition_seed"]
+
+
+def repetition_seed(repetition: int) -> int:
+    """Root seed of one repetition, from the project's root seed and the number of the repetition."""
+    sequence = np.random.SeedSequence(ROOT_SEED, spawn_key=(repetition,))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@dataclass(frozen=True)
+class FamilyError:
+    """How often the family rejected something although everything is true."""
+
+    repetitions: int
+    false_alarms: int
+    open_repetitions: int  # some claim inconclusive: costs power, is no error
+    per_claim: dict[str, tuple[int, int]]  # claim -> (violated, inconclusive)
+
+    @property
+    def allowed(self) -> int:
+        """Largest number of false alarms that a family at its level stays below with probability 0.95."""
+        return frequency_critical(self.repetitions, FAMILY_LEVEL, 0.05) - 1
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether the exact test of "rate ≤ family level" does not reject."""
+        return self.false_alarms <= self.allowed
+
+    def lines(self) -> list[str]:
+        """The result in words."""
+        low, high = proportion_confint(self.false_alarms, self.repetitions, method="beta")
+        upper = proportion_confint(self.false_alarms, self.repetitions, alpha=0.10, method="beta")[1]
+        text = [
+            f"{self.false_alarms} of {self.repetitions} repetitions call a true claim violated; at family level "
+            f"{FAMILY_LEVEL:g} up to {self.allowed} are expected with probability 0.95",
+            f"95 % interval {0.0 if self.false_alarms == 0 else low:.4f} to {high:.4f}, "
+            f"one-sided upper bound {upper:.4f}",
+            f"{self.open_repetitions} repetitions leave some claim inconclusive",
+        ]
+        text += [
+            f"  {claim}: {violated} violated, {opened} inconclusive"
+            for claim, (violated, opened) in self.per_claim.items()
+            if violated or opened
+        ]
+        return text
+
+
+def family_error(
+    claims: Sequence[Claim],
+    repetitions: int,
+    folder: Path,
+    *,
+    only_chance: bool = False,
+    **options: Any,  # noqa: ANN401 - handed on to run_study
+) -> FamilyError:
+    """Repeat the quick family under the null.
+
+    Parameters
+    ----------
+    only_chance : bool
+        Run only the claims that chance can reject although they are true.  A claim of the kind "always" is rejected by
+        a counterexample alone, never by chance, so leaving it out changes no false alarm; Holm's correction keeps the
+        size of the whole family, such a claim enters with p-value 1.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = [claim for claim in claims if not (only_chance and isinstance(claim.rule, AlwaysRule))]
+    record = folder / ("chance.jsonl" if only_chance else "family.jsonl")
+    done = _read(record, [claim.identifier for claim in chosen])
+    for repetition in range(repetitions):
+        if repetition in done:
+            continue
+        scratch = folder / f"repetition-{repetition}"
+        verdicts = run_claims(
+            chosen, "quick", scratch, with_sabotages=False, root_seed=repetition_seed(repetition), **options
+        )
+        # Holm over the whole family: claims left out count as p = 1, which can only come last in its order.
+        ordered = sorted(verdicts, key=lambda verdict: verdict.evidence.p_value)
+        states: dict[str, str] = {}
+        rejecting = True
+        for rank, verdict in enumerate(ordered):
+            rejecting = rejecting and verdict.evidence.p_value <= FAMILY_LEVEL / (len(claims) - rank)
+            state = verdict.status if verdict.status != "violated" else "supported"
+            states[verdict.claim] = "violated" if rejecting else state
+        with record.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"repetition": repetition, "states": states}, sort_keys=True) + "\n")
+        done[repetition] = states
+        shutil.rmtree(scratch)
+    kept = [done[repetition] for repetition in range(repetitions)]
+    return FamilyError(
+        repetitions=repetitions,
+        false_alarms=sum("violated" in states.values() for states in kept),
+        open_repetitions=sum("inconclusive" in states.values() for states in kept),
+        per_claim={
+            claim.identifier: (
+                sum(states[claim.identifier] == "violated" for states in kept),
+                sum(states[claim.identifier] == "inconclusive" for states in kept),
+            )
+            for claim in chosen
+        },
+    )
+
+
+def _read(record: Path, identifiers: list[str]) -> dict[int, dict[str, str]]:
+    """Repetitions already there for exactly these claims; a line cut off by a kill is dropped and computed again."""
+    done: dict[int, dict[str, str]] = {}
+    if not record.is_file():
+        return done
+    for line in record.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if sorted(entry["states"]) == sorted(identifiers):
+            done[int(entry["repetition"])] = entry["states"]
+    return done

@@ -1,0 +1,1 @@
+"""Maps of the recovery region and runs over many instances."""

@@ -1,0 +1,1 @@
+"""Decision rules, their power, and the rates and means that they judge."""
