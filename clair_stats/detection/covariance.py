@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from clair_stats.laws import chi_square, fisher, hotelling_lawley, noise_edge
+from clair_stats.laws import TRACY_WIDOM, chi_square, fisher, hotelling_lawley, noise_edge
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["FULL_LEVERAGE", "ErrorCovariances", "covariance_edge", "pool_covariances"]
@@ -138,7 +138,14 @@ class ErrorCovariances:
         return np.linalg.eigvalsh(mean)[rank:], (p - rank + 1.0) / excess
 
 
-def covariance_edge(law: ErrorCovariances, basis: FloatArray, members: BoolArray, columns: float) -> float:
+def covariance_edge(
+    law: ErrorCovariances,
+    basis: FloatArray,
+    members: BoolArray,
+    columns: float,
+    *,
+    tracy_widom: float = TRACY_WIDOM,
+) -> float:
     """The edge off ``basis`` (p, r), r < p, when every member's errors have their own covariance.
 
     As many columns count as i.i.d. ones with the same variance; the members' mean covariance, which is I only on
@@ -159,7 +166,7 @@ def covariance_edge(law: ErrorCovariances, basis: FloatArray, members: BoolArray
         aspect = size / count
         widened = math.sqrt(aspect + pooled - aspect * pooled)
         lift *= ((1.0 + widened) / ((1.0 - pooled) * (1.0 + math.sqrt(aspect)))) ** 2
-    return lift / share * noise_edge(size, count)
+    return lift / share * noise_edge(size, count, tracy_widom=tracy_widom)
 
 
 def _roots(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:

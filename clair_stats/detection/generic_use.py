@@ -30,7 +30,9 @@ _STEPS = 3
 _SEED = 20_261_127
 
 
-def used_by_all(panel: Panel, fit: SharedFit, noise: float, *, rank: int, counts: tuple[int, ...], level: float) -> bool:
+def used_by_all(
+    panel: Panel, fit: SharedFit, noise: float, *, rank: int, counts: tuple[int, ...], level: float
+) -> bool:
     """Whether it is plausible that all members of the fit use all its directions.
 
     Against it stands that one of ``counts`` members lives at the smaller ``rank``.  ``level`` is the probability that
@@ -64,9 +66,7 @@ def used_by_all(panel: Panel, fit: SharedFit, noise: float, *, rank: int, counts
     return True
 
 
-def _log_shares(
-    blocks: FloatArray, design: FloatArray, rank: int, count: int, starts: BoolArray
-) -> FloatArray:
+def _log_shares(blocks: FloatArray, design: FloatArray, rank: int, count: int, starts: BoolArray) -> FloatArray:
     """log of the smallest share of the energy that ``count`` clients leave at ``rank``, for each of D data sets.
 
     ``blocks`` (D, K, R, q), ``starts`` (N, K).  Trimmed least squares by concentration steps, all at once.

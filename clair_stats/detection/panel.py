@@ -26,6 +26,8 @@ __all__ = ["Panel", "make_panel", "panel_of"]
 _ROUNDING = 1e-11
 # Beyond 2²⁶ ≈ 1/√ε times the typical norm, the square of a client wipes out all others in a common sum of squares.
 _LARGEST_EXPONENT = 26
+# Up to 2^±100 fourth powers and their sums stay in range, and blocks are left on their own scale.
+_SAFE_EXPONENT = 100
 _CENTRE_STEPS = 100
 _CENTRE_TOLERANCE = 1e-6  # of the largest weight; the centre is a starting point, refitted on every set
 
@@ -116,7 +118,7 @@ class Panel:
     @property
     def half(self) -> int:
         """The smallest majority, ⌊K/2⌋ + 1."""
-        return self.blocks.shape[0] // 2 + 1
+        return self.shape[0] // 2 + 1
 
     @property
     def common_component(self) -> bool:
@@ -180,7 +182,9 @@ def make_panel(
     energies = np.einsum("kij,kij->k", whitened, whitened)
     typical = float(np.sqrt(np.median(energies) / (p * q)))
     design = 1.0 / scales if common_component else np.zeros(n_clients)
-    return Panel(whitened, design, scales, noise, max(_ROUNDING * typical, np.finfo(float).tiny ** 0.5), energies, units)
+    return Panel(
+        whitened, design, scales, noise, max(_ROUNDING * typical, np.finfo(float).tiny ** 0.5), energies, units
+    )
 
 
 def _powers_of_two(blocks: FloatArray) -> FloatArray:
@@ -193,7 +197,9 @@ def _powers_of_two(blocks: FloatArray) -> FloatArray:
     if usual == 0.0:
         return np.ones(len(blocks))
     exponent = np.frexp(usual)[1] - 1
-    excess = np.maximum(np.frexp(norms)[1] - 1 - exponent - _LARGEST_EXPONENT, 0)
+    if abs(exponent) <= _SAFE_EXPONENT:
+        exponent = 0
+    excess = np.maximum(np.frexp(norms)[1] - np.frexp(usual)[1] - _LARGEST_EXPONENT, 0)
     return np.asarray(np.ldexp(1.0, exponent + excess))
 
 

@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 
-
 @dataclass(frozen=True, eq=False)
 class SharedFit:
     """A subspace, a common component and the clients they were fitted on."""

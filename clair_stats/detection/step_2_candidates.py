@@ -118,7 +118,7 @@ def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> 
         masks = unique_masks(nearest(residuals, half))
     n_clients, p, q = panel.shape
     cut = float(special.chdtri(max((p - rank) * q, 1), per_client_level(_LEVEL, n_clients)))
-    stages = [np.ones((1, n_clients), dtype=np.bool_), masks]
+    stages = [masks]
     for _ in range(_GROWTH_STEPS):
         residuals, _ = fits.residuals(masks)
         passed = residuals <= cut * fits.variance(masks, residuals)[:, None]

@@ -100,7 +100,11 @@ def noise_in_excess(panel: Panel, fit: SharedFit) -> float:
     if panel.covariances is not None:
         members = fit.members
         total, freedom = float(residuals.standardised[members].sum()), float(residuals.degrees[members].sum())
-        spread = 0.0 if panel.covariances.degrees is None else float(np.mean(residuals.degrees[members] / panel.covariances.degrees[members]))
+        spread = (
+            0.0
+            if panel.covariances.degrees is None
+            else float(np.mean(residuals.degrees[members] / panel.covariances.degrees[members]))
+        )
         total /= 1.0 + spread
     if freedom <= 0 or special.chdtrc(freedom, total) >= _EXCESS_LEVEL:
         return 1.0

@@ -21,7 +21,7 @@ from clair_stats.detection.covariance import covariance_edge
 from clair_stats.detection.directions import second_look, suspicious_directions
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import Residuals, SharedFit, fit_shared, standardised_residuals
-from clair_stats.laws import homogeneity_quantile, noise_edge, per_client_level
+from clair_stats.laws import TRACY_WIDOM, homogeneity_quantile, noise_edge, per_client_level
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["SHARES", "Tested", "Tester", "spike_ratio"]
@@ -107,7 +107,7 @@ class Tester:
         passed = self._passed(fit, calibrated)
         if passed.sum() >= panel.half:
             calibrated, passed = self._shared_directions(fit, residuals, calibrated, passed, ratio)
-        return Tested(fit, calibrated, passed, ratio, self._homogeneous(fit, residuals))
+        return Tested(fit, calibrated, passed, ratio, self._homogeneous(fit, residuals, calibrated.noise))
 
     def _split(self, calibrated: Calibrated) -> Calibrated:
         """p-values on the scale of the whole level: below α_K exactly when the score is above its threshold."""
@@ -146,9 +146,7 @@ class Tester:
         Dropped when it would leave no majority: then the directions belong to the shared subspace and the rank is too
         small.
         """
-        directions = suspicious_directions(
-            self.panel, fit, residuals.blocks, passed, calibrated.noise, ratio=ratio
-        )
+        directions = suspicious_directions(self.panel, fit, residuals.blocks, passed, calibrated.noise, ratio=ratio)
         if directions.shape[1] == 0:
             return calibrated, passed
         p_values, excess = second_look(
@@ -166,16 +164,16 @@ class Tester:
             return calibrated, passed
         return calibrated.tightened(np.where(p_values < self.alpha, p_values, 1.0), excess), both
 
-    def _homogeneous(self, fit: SharedFit, residuals: Residuals) -> bool:
+    def _homogeneous(self, fit: SharedFit, residuals: Residuals, noise: float) -> bool:
         """Bartlett's test of the members' energies when the noise is learnt from them.
 
         Many outliers inflate the variance that they are judged by: 13 of 30 at q = 1 pass it.
         """
-        if self.panel.noise is not None or self.heterogeneity > 0.0:
-            return True
+        if self.panel.noise is not None or self.heterogeneity > 0.0 or noise <= self.panel.floor:
+            return True  # the noise is known, or there is none: the law of rounding is not known
         statistics, degrees = residuals.standardised[fit.members], residuals.degrees[fit.members]
         if (statistics <= 0.0).any() or (degrees <= 0).any() or statistics.size < 2:
-            return True  # clients that agree exactly, or that no test reaches
+            return True  # no test reaches some of them
         if residual_variance(self.panel, fit, residuals.raw)[1] <= 0:
             return False
         scaled = statistics / degrees
@@ -184,7 +182,7 @@ class Tester:
         return spread <= homogeneity_quantile(statistics.size, int(degrees.min()), level)
 
 
-def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0) -> float:
+def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0, tracy_widom: float = TRACY_WIDOM) -> float:
     """Largest residual eigenvalue over its noise edge; above 1 the residual is not noise.
 
     Without a known φ the noise variance comes from the eigenvalues behind the one under test, so that a spike does not
@@ -199,9 +197,9 @@ def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0) -> 
     left: FloatArray = fit.eigenvalues[rank:]
     if panel.covariances is not None:
         variance = 1.0
-        edge = covariance_edge(panel.covariances, fit.basis, fit.members, columns)
+        edge = covariance_edge(panel.covariances, fit.basis, fit.members, columns, tracy_widom=tracy_widom)
     else:
-        edge = noise_edge(p - rank, columns)
+        edge = noise_edge(p - rank, columns, tracy_widom=tracy_widom)
         if panel.noise is not None:
             variance = panel.noise**2
         elif p - rank > 1 and columns > 1:

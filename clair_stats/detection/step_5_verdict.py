@@ -65,30 +65,31 @@ def accept(tested: Tested, source: str, evidence: tuple[RankEvidence, ...]) -> C
     return Consensus(tested.fit, tested.calibrated, tested.passed, (*evidence, line), True, source=source)
 
 
-def undecidable(best: Tested, evidence: tuple[RankEvidence, ...], *, everyone: Tested | None, rank: int | None) -> Consensus:
+def undecidable(
+    best: Tested, evidence: tuple[RankEvidence, ...], *, everyone: Tested | None, rank: int | None
+) -> Consensus:
     """No verdict, and why.
 
-    ``everyone`` is the fit at which all clients agree although not all of them use its directions.
+    ``everyone`` is the fit at which all clients agree although not all of them plausibly use its directions.
     """
-    n_clients = best.passed.size
+    n_clients, largest = best.passed.size, int(best.passed.sum())
     if everyone is not None and rank is None:
-        reason = (
-            f"all {n_clients} clients agree at rank {everyone.rank}, but a part of them alone uses some of these "
-            "directions, and no majority agrees without them: which part is contaminated cannot be told"
-        )
-        remedy = (
-            f"add clients, or fix the rank: rank={everyone.rank} if all of these directions may be shared, a smaller "
-            "one if not"
-        )
         best = everyone
+        reason = (
+            f"all {n_clients} clients agree at rank {everyone.rank}, but a part of them alone uses some of its "
+            "directions, and no majority agrees without them, so that it cannot be told which part is contaminated"
+        )
+        remedy = f"add clients, or say with rank={everyone.rank} that all of these directions may be shared"
     else:
-        largest = int(best.passed.sum())
-        at = "at the given rank" if rank is not None else f"at no rank up to {max(e.rank for e in evidence)}"
-        reason = f"{at} more than half of the {n_clients} clients agree up to noise (the largest group has {largest})"
-        if rank is not None:
-            reason = f"{at} no more than {largest} of the {n_clients} clients agree up to noise"
+        where = "at the given rank" if rank is not None else "at any rank"
+        reason = (
+            f"no more than half of the {n_clients} clients agree up to noise {where} that so many clients can identify "
+            f"(the largest group has {largest})"
+        )
         remedy = (
             "add clients, fix the rank, give noise_scales, or allow benign differences off the subspace with "
             "heterogeneity; if clients share a row space, use shared='rows'"
         )
-    return Consensus(best.fit, best.calibrated, best.passed, evidence, False, source="none", reason=reason, remedy=remedy)
+    return Consensus(
+        best.fit, best.calibrated, best.passed, evidence, False, source="none", reason=reason, remedy=remedy
+    )

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clair_stats.laws import noise_edge
 from clair_stats.files import written_whole
+from clair_stats.laws import noise_edge
 from clair_stats.report.fitted import FittedModel
 
 __all__ = ["draw_plane", "draw_scores", "draw_spectrum", "plot_model", "save_figure"]
