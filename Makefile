@@ -5,7 +5,7 @@ JOBS ?= 2
 EFFORT ?= quick
 BIN := .venv/bin
 STAMP := .venv/.installed
-SOURCES := clair_stats simulations theory_checks reports benchmarks tests
+SOURCES := clair_stats simulations theory_checks reports benchmarks tests docs
 
 # One BLAS thread per worker: results do not depend on the machine's thread count, and two workers do not fight.
 export OPENBLAS_NUM_THREADS := 1
@@ -13,7 +13,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export MPLBACKEND := Agg
 
-.PHONY: help setup verify test test-all lint format types bench clean
+.PHONY: help setup verify test test-all lint format types bench docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,llm]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,llm,docs]'
 	@touch $@
 
 verify: $(STAMP) ## check every theorem, run the studies, write the report (resumes when interrupted)
@@ -57,5 +57,8 @@ types: $(STAMP) ## mypy, strict
 bench: $(STAMP) ## speed and scale; writes docs/performance.md
 	$(BIN)/python -m benchmarks
 
+docs: $(STAMP) ## the documentation site, examples run, warnings are errors; docs/_build/html/index.html
+	cd docs && PYTHONPATH=.. ../$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html . _build/html
+
 clean: ## remove results, reports, caches and the environment
-	rm -rf .venv results reports/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv results reports/generated docs/_build docs/auto_examples docs/api/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -25,7 +25,7 @@ from clair_stats.records import FloatArray
 __all__ = ["against_cvxpy", "against_svd", "curves", "growth", "peers"]
 
 Row = dict[str, Any]
-SHAPES = ((40, 20, 60, 3), (128, 128, 50, 8), (256, 64, 100, 8))
+SHAPES = ((40, 20, 60, 3), (128, 128, 50, 8), (256, 64, 100, 8), (400, 200, 60, 8))
 SEEDS = range(2)
 
 

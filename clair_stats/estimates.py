@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clair_stats.containers import plain_blocks
 from clair_stats.records import FloatArray
 
 __all__ = ["ClientEstimates", "as_client_estimates"]
@@ -71,8 +72,9 @@ class ClientEstimates:
 
     Parameters
     ----------
-    values : array_like, shape (K, p, q), optional
-        ``values[k]`` is the preliminary local estimator X_k = Θ*_k + E_k (theory.md section 1).
+    values : array_like, shape (K, p, q), or mapping name → p × q matrix, optional
+        ``values[k]`` is the preliminary local estimator X_k = Θ*_k + E_k (theory.md section 1).  The keys of a mapping
+        are the clients' names; data frames are aligned by the labels of the first one, tensors are detached.
     factors : sequence of K pairs (B_k, A_k), optional
         LoRA factors: B_k is p × s_k, A_k is s_k × q and X_k = B_k A_k.  Ranks s_k may differ between clients.  The
         products are never formed by this record.
@@ -111,6 +113,11 @@ class ClientEstimates:
     halves: FloatArray | None = None  # (K, 2, p, q)
 
     def __post_init__(self) -> None:
+        if self.values is not None:
+            blocks, own_names = plain_blocks(self.values)
+            object.__setattr__(self, "values", blocks)
+            if self.client_names is None:
+                object.__setattr__(self, "client_names", own_names)
         halves = None if self.halves is None else _checked_halves(self.halves)
         if halves is not None and self.values is None and self.factors is None:
             object.__setattr__(self, "values", halves.mean(axis=1))
@@ -186,7 +193,9 @@ class ClientEstimates:
         for name, pair in zip(names, self.factors, strict=True):
             if not isinstance(pair, Sequence) or len(pair) != 2:
                 raise ValueError(f"{name}: factors must be a pair (B_k, A_k) with B_k p × s and A_k s × q")
-            left, right = (_real_matrix(m, f"factors[{i}]", name) for i, m in enumerate(pair))
+            plain, _ = plain_blocks(list(pair))
+            # Copies, as for values: a frozen record must not change when the caller writes into its own arrays.
+            left, right = (np.array(_real_matrix(m, f"factors[{i}]", name)) for i, m in enumerate(plain))
             if left.shape[1] != right.shape[0]:
                 raise ValueError(
                     f"{name}: factors have shapes {left.shape} and {right.shape}; the inner dimensions must agree"
@@ -280,7 +289,13 @@ class ClientEstimates:
         return int(self.factors[0][0].shape[0]), int(self.factors[0][1].shape[1])
 
     def dense(self) -> FloatArray:
-        """Blocks (K, p, q); multiplies factors out, so only for sizes where K·p·q numbers fit in memory."""
+        """Blocks (K, p, q); multiplies factors out, so only for sizes where K·p·q numbers fit in memory.
+
+        Returns
+        -------
+        ndarray, shape (K, p, q)
+            The record's own read-only array when the estimates were given as values.
+        """
         if self.values is not None:
             return self.values
         assert self.factors is not None
@@ -288,7 +303,21 @@ class ClientEstimates:
 
 
 def as_client_estimates(estimates: ClientEstimates | ArrayLike) -> ClientEstimates:
-    """Check an array (K, p, q), or pass a checked record through unchanged."""
+    """Check an array (K, p, q) or a mapping name → matrix, or pass a checked record through unchanged.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates, array_like of shape (K, p, q), or mapping of str to array_like of shape (p, q)
+
+    Returns
+    -------
+    ClientEstimates
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`ClientEstimates`.
+    """
     if isinstance(estimates, ClientEstimates):
         return estimates
     return ClientEstimates(values=estimates)  # type: ignore[arg-type]

@@ -1,73 +1,37 @@
-"""Client estimates in .npz files: read with every refusal explained, written whole or not at all."""
+"""Files written whole or not at all, and outputs refused before any work."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clair_stats.estimates import ClientEstimates
-
-__all__ = ["check_output", "read_estimates", "write_arrays", "written_whole"]
-
-_OPTIONAL = ("client_names", "noise_scales", "sample_sizes")
+__all__ = ["check_output", "write_arrays", "written_whole"]
 
 
-def read_estimates(path: Path) -> ClientEstimates:
-    """Read array ``estimates`` (K, p, q) and the optional ``client_names``, ``noise_scales``, ``sample_sizes``.
-
-    Raises
-    ------
-    ValueError
-        The file is missing, truncated, not an .npz, lacks the array, or its content is refused by
-        :class:`~clair_stats.estimates.ClientEstimates`; the message begins with the file's name.
-    """
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; give an .npz file with an array 'estimates' (K × p × q)")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError(f"{path}: a single array; save it with np.savez(file, estimates=array)")
-        with loaded as archive:
-            if "estimates" not in archive.files:
-                found = ", ".join(archive.files) or "nothing"
-                raise ValueError(
-                    f"{path}: holds {found} but no array 'estimates'; save it with np.savez(file, estimates=array)"
-                )
-            arrays = {name: archive[name] for name in ("estimates", *_OPTIONAL) if name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise ValueError(f"{path}: not a readable .npz file ({error}); it may be truncated, copy it again") from error
-    except ValueError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise ValueError(f"{path}: not a readable .npz file ({error}); save plain arrays with np.savez") from error
-    names = arrays.get("client_names")
-    try:
-        return ClientEstimates(
-            values=arrays["estimates"],
-            client_names=None if names is None else tuple(str(name) for name in np.atleast_1d(names)),
-            noise_scales=arrays.get("noise_scales"),
-            sample_sizes=arrays.get("sample_sizes"),
-        )
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
+def check_output(path: Path, suffixes: tuple[str, ...], *, inputs: Iterable[Path] = ()) -> None:
     """Refuse an output that cannot be written, before any work is done.
 
+    Parameters
+    ----------
+    path : Path
+    suffixes : tuple of str
+        Permitted suffixes in lower case, with their dot.
+    inputs : iterable of Path, optional
+        What was read; it is never overwritten.
+
     Raises
     ------
     ValueError
-        Wrong suffix, missing or read-only folder, or a folder in the file's place.
+        Wrong suffix, missing or read-only folder, a folder in the file's place, or one of the inputs.
     """
+    if any(given.exists() and path.exists() and path.samefile(given) for given in inputs):
+        raise ValueError(f"{path}: is an input of this command and would be overwritten; give another name")
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"{path}: unknown kind of output; end the name in {' or '.join(suffixes)}")
     if path.is_dir():
@@ -88,6 +52,16 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; renamed into place at the end, removed when anything goes wrong.
 
     No half-written file can be mistaken for a result, and an old result survives a failed write.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file is to stand; its folder must exist.
+
+    Yields
+    ------
+    Path
+        A temporary file in the same folder, with the same suffix.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
@@ -104,6 +78,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write an .npz whole or not at all."""
+    """Write an .npz whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        An .npz file.
+    arrays : mapping of str to array_like
+        Arrays by name.
+    """
     with written_whole(path) as beside, beside.open("wb") as stream:
         np.savez_compressed(stream, **arrays)

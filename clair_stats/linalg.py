@@ -25,13 +25,35 @@ __all__ = [
 
 
 def stack(blocks: FloatArray) -> FloatArray:
-    """Blocks (K, p, q) to the side-by-side matrix X = [X_1, …, X_K], shape (p, qK)."""
+    """Blocks (K, p, q) to the side-by-side matrix X = [X_1, …, X_K], shape (p, qK).
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+
+    Returns
+    -------
+    ndarray, shape (p, qK)
+        Contiguous; a copy.
+    """
     n_clients, p, q = blocks.shape
     return np.ascontiguousarray(blocks.transpose(1, 0, 2)).reshape(p, n_clients * q)
 
 
 def unstack(matrix: FloatArray, n_clients: int) -> FloatArray:
-    """Inverse of :func:`stack`: (p, qK) to (K, p, q)."""
+    """Inverse of :func:`stack`: (p, qK) to (K, p, q).
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (p, qK)
+    n_clients : int
+        K.
+
+    Returns
+    -------
+    ndarray, shape (K, p, q)
+        Contiguous; a copy.
+    """
     p, width = matrix.shape
     return np.ascontiguousarray(matrix.reshape(p, n_clients, width // n_clients).transpose(1, 0, 2))
 
@@ -40,6 +62,15 @@ def block_norms(blocks: FloatArray) -> FloatArray:
     """Frobenius norm of every block, shape (K,).
 
     Scaled by the largest entry first, so that norms near 1e-160 or 1e160 neither underflow nor overflow when squared.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        ‖X_k‖_F, scale of the blocks.
     """
     largest = float(np.abs(blocks).max()) if blocks.size else 0.0
     if largest == 0.0:
@@ -52,6 +83,15 @@ def entrywise_median(blocks: FloatArray) -> FloatArray:
     """Median over clients of every entry of a stack (K, p, q).
 
     A sort along the first axis runs in vector registers: five times faster than ``np.median`` at 60 × 40 × 20.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+
+    Returns
+    -------
+    ndarray, shape (p, q)
+        Scale of the blocks.
     """
     half, odd = divmod(blocks.shape[0], 2)
     ordered = np.sort(blocks, axis=0)
@@ -60,18 +100,56 @@ def entrywise_median(blocks: FloatArray) -> FloatArray:
 
 
 def project_on(basis: FloatArray, blocks: FloatArray) -> FloatArray:
-    """P_U applied to a matrix (p, q) or to every block of a stack (K, p, q); ``basis`` is p × r, orthonormal."""
+    """P_U applied to a matrix (p, q) or to every block of a stack (K, p, q); ``basis`` is p × r, orthonormal.
+
+    Parameters
+    ----------
+    basis : ndarray, shape (p, r)
+        Orthonormal columns.
+    blocks : ndarray, shape (p, q) or (K, p, q)
+
+    Returns
+    -------
+    ndarray
+        P_U times the blocks, of their shape and scale.
+    """
     projected: FloatArray = basis @ (basis.T @ blocks)
     return projected
 
 
 def project_off(basis: FloatArray, blocks: FloatArray) -> FloatArray:
-    """(I − P_U) applied to a matrix (p, q) or to every block of a stack (K, p, q)."""
+    """(I − P_U) applied to a matrix (p, q) or to every block of a stack (K, p, q).
+
+    Parameters
+    ----------
+    basis : ndarray, shape (p, r)
+        Orthonormal columns.
+    blocks : ndarray, shape (p, q) or (K, p, q)
+
+    Returns
+    -------
+    ndarray
+        (I − P_U) times the blocks, of their shape and scale.
+    """
     return blocks - project_on(basis, blocks)
 
 
 def orthonormal_basis(matrix: FloatArray, rank: int | None = None, *, relative_tolerance: float = 1e-10) -> FloatArray:
-    """Leading left singular vectors, p × rank; all above ``relative_tolerance`` times the largest when rank is None."""
+    """Leading left singular vectors, p × rank; all above ``relative_tolerance`` times the largest when rank is None.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (p, m)
+    rank : int, optional
+        Number of vectors; when None, as many as there are singular values above the tolerance.
+    relative_tolerance : float
+        Multiple of the largest singular value.
+
+    Returns
+    -------
+    ndarray, shape (p, rank)
+        Orthonormal columns.
+    """
     left, singular_values, _ = np.linalg.svd(matrix, full_matrices=False)
     if rank is None:
         top = singular_values[0] if singular_values.size else 0.0
@@ -100,6 +178,16 @@ def sin_theta(first: FloatArray, second: FloatArray) -> float:
 
     It is max(‖(I − P_1)U_2‖_op, ‖(I − P_2)U_1‖_op): 1 when the dimensions differ, 0 only for equal subspaces.  Computed
     from residuals, not from √(1 − cos²), which loses every angle below 1e-8.
+
+    Parameters
+    ----------
+    first, second : ndarray, shapes (p, r) and (p, s)
+        Orthonormal columns.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
     """
     if first.shape[1] != second.shape[1]:
         return 1.0

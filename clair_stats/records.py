@@ -69,7 +69,18 @@ class FactoredDecomposition:
     block_shape: tuple[int, int]  # (p, q)
 
     def basis(self, rank: int) -> FloatArray:
-        """Leading left singular vectors of the low-rank part, p × rank (right ones, q × rank, for shared rows)."""
+        """Leading left singular vectors of the low-rank part, p × rank (right ones, q × rank, for shared rows).
+
+        Parameters
+        ----------
+        rank : int
+            r, at most the number of compressed coordinates.
+
+        Returns
+        -------
+        ndarray, shape (p, r) or (q, r)
+            Orthonormal columns.
+        """
         low_rank = self.core.low_rank
         if self.core.shared == "rows":
             low_rank = np.swapaxes(low_rank, 1, 2)
@@ -79,22 +90,61 @@ class FactoredDecomposition:
         return leading if frame is None else frame @ leading
 
     def common_factors(self) -> tuple[FloatArray, FloatArray]:
-        """M as a pair (p × m, m × q)."""
+        """M as a pair (p × m, m × q).
+
+        Returns
+        -------
+        tuple of ndarray, shapes (p, m) and (m, q)
+            Scale of the estimates; m = 0 without common component.
+        """
         if any(frame is not None and frame.ndim == 3 for frame in (self.left, self.right)):
             p, q = self.block_shape  # frames of its own for each client: only with M = 0
             return np.zeros((p, 0)), np.zeros((0, q))
         return self._pair(self.core.common, self.left, self.right)
 
     def low_rank_factors(self, client: int) -> tuple[FloatArray, FloatArray]:
-        """L_k as a pair (p × m, m × q)."""
+        """L_k as a pair (p × m, m × q).
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (p, m) and (m, q)
+            Scale of the estimates.
+        """
         return self._client_pair(self.core.low_rank, client)
 
     def block_sparse_factors(self, client: int) -> tuple[FloatArray, FloatArray]:
-        """S_k as a pair (p × m, m × q)."""
+        """S_k as a pair (p × m, m × q).
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (p, m) and (m, q)
+            Scale of the estimates.
+        """
         return self._client_pair(self.core.block_sparse, client)
 
     def dual_factors(self, client: int) -> tuple[FloatArray, FloatArray]:
-        """Q_k as a pair (p × m, m × q)."""
+        """Q_k as a pair (p × m, m × q).
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (p, m) and (m, q)
+            Scale of the dual point, see :class:`Decomposition`.
+        """
         return self._client_pair(self.core.dual, client)
 
     def _client_pair(self, part: FloatArray, client: int) -> tuple[FloatArray, FloatArray]:

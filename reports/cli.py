@@ -1,4 +1,4 @@
-"""Command: build.  Exit status 0 written, 2 nothing to report, broken input or an output that cannot be written."""
+"""Commands: build, gallery.  Exit status 0 written; 2 nothing to report, broken input or unwritable output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from reports.contents import verdict_table
+from reports.claims import verdict_table
 from reports.inputs import Inputs
 
 __all__ = ["app", "main"]
@@ -49,7 +49,7 @@ def build(
     The same results give the same files, byte for byte.
     """
     from reports.document import build as build_all
-    from reports.inputs import read_inputs
+    from reports.reading import read_inputs
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     inputs = read_inputs(results)
@@ -62,6 +62,19 @@ def build(
         typer.echo(message)
     last = next((path for path in built.files if path.name == "report.pdf"), output / "report.tex")
     typer.echo(f"{len(built.files)} files in {output}; read {last} or {output / 'index.html'}")
+
+
+@app.command()
+def gallery(
+    results: Annotated[Path, typer.Option("--results", help="Folder of the stores.")] = Path("results"),
+    output: Annotated[Path, typer.Option("--output", help="Folder to write.")] = Path("docs/gallery"),
+) -> None:
+    """Write the page on the copying task with its pictures; needs its five studies' stores and PyTorch."""
+    from reports.reading import read_studies
+    from reports.renderers.copying.page import write_page
+
+    files = write_page(read_studies(results, []), output)
+    typer.echo(f"{len(files)} files in {output}; read {files[0]}")
 
 
 def main() -> None:

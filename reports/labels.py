@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["labels", "settings"]
+from simulations.methods.robust_aggregators import RobustBaseline
+
+__all__ = ["by_setting", "labels", "method_names", "settings"]
 
 
 def _missing(value: object) -> bool:
@@ -68,3 +70,17 @@ def settings(rows: Iterable[Mapping[Any, Any]], prefix: str = "regime") -> list[
                 parts.append(f"{_words(field)} {_plain(value)}")
         found.append(", ".join(parts) or "otherwise as stated")
     return found
+
+
+def by_setting(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary with the columns ``setting`` and ``label``."""
+    records = summary.to_dict("records")
+    return summary.assign(setting=settings(records), label=labels(records, "method"))
+
+
+def method_names(summary: pd.DataFrame) -> pd.Series:
+    """Per line the method's name, for a robust baseline the name of the rule that it runs."""
+    baseline = summary["method"] == RobustBaseline.name
+    if not baseline.any():
+        return summary["method"].astype(str)
+    return summary["method"].where(~baseline, summary["method.method"]).astype(str)

@@ -1,106 +1,13 @@
-"""Text to LaTeX: escaping, the project's Greek and mathematical characters, and the small Markdown of ADEMP pages."""
+"""Text to LaTeX: escaping, and the project's Greek and mathematical characters."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from reports.characters import COMBINING, ESCAPES, GREEK, SYMBOLS, TEXT, UPRIGHT
 
-__all__ = ["latex", "markdown_to_latex"]
-
-_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "%": r"\%",
-    "#": r"\#",
-    "_": r"\_\allowbreak{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\ensuremath{<}",
-    ">": r"\ensuremath{>}",
-    "|": r"\ensuremath{|}",
-}
-
-_GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "pi",
-        "rho",
-        "sigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "chi",
-        "psi",
-        "omega",
-    ]
-)
-
-_SYMBOLS = {
-    "≤": r"\le",
-    "≥": r"\ge",
-    "≠": r"\neq",
-    "≈": r"\approx",
-    "∝": r"\propto",
-    "±": r"\pm",
-    "×": r"\times",
-    "·": r"\cdot",
-    "−": "-",
-    "∞": r"\infty",
-    "∑": r"\sum",
-    "√": r"\surd",
-    "∈": r"\in",
-    "⊂": r"\subset",
-    "⊥": r"\perp",
-    "⊗": r"\otimes",
-    "→": r"\to",
-    "←": r"\leftarrow",
-    "‖": r"\Vert{}",
-    "∪": r"\cup",
-    "∩": r"\cap",
-    "½": r"\tfrac12",
-    "ᵀ": r"^{\top}",
-    "ᶜ": r"^{c}",
-    "²": "^{2}",
-    "³": "^{3}",
-    "¹": "^{1}",
-    "⁰": "^{0}",
-    "⁴": "^{4}",
-    "⁵": "^{5}",
-    "⁶": "^{6}",
-    "⁷": "^{7}",
-    "⁸": "^{8}",
-    "⁹": "^{9}",
-    "⁻": "^{-}",
-    "₁": "_{1}",
-    "₂": "_{2}",
-    "₊": "_{+}",
-    "ₖ": "_{k}",
-    "′": "'",
-    "∗": "*",
-    "★": r"\star",
-    "✓": r"\checkmark",
-}
-_TEXT = {"–": "--", "—": "---", "“": "``", "”": "''", "‘": "`", "’": "'", "…": r"\dots{}", "\u00a0": "~", "§": r"\S{}"}
-_COMBINING = {"\u0302": r"\hat", "\u0303": r"\tilde", "\u0304": r"\bar", "\u0305": r"\bar", "\u0307": r"\dot"}
+__all__ = ["escaped", "latex"]
 
 
 def _greek(character: str) -> str | None:
@@ -109,20 +16,19 @@ def _greek(character: str) -> str | None:
     if not match or match[2] in ("FINAL", "OMICRON"):
         return None
     word = {"LAMDA": "LAMBDA"}.get(match[2], match[2]).lower()
-    if word not in _GREEK:
+    if word not in GREEK:
         return None
     if match[1] == "SMALL":
         return rf"\{word}"
-    upright = {"gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega"}
-    return rf"\{word.capitalize()}" if word in upright else word[0].upper()
+    return rf"\{word.capitalize()}" if word in UPRIGHT else word[0].upper()
 
 
 def _character(character: str, *, in_math: bool) -> str:
     if character.isascii():
-        return character if in_math else _ESCAPES.get(character, character)
-    if character in _TEXT:
-        return _TEXT[character]
-    command = _SYMBOLS.get(character) or _greek(character)
+        return character if in_math else ESCAPES.get(character, character)
+    if character in TEXT:
+        return TEXT[character]
+    command = SYMBOLS.get(character) or _greek(character)
     if command is None and unicodedata.category(character).startswith("L"):
         return character  # accented letters: the input encoding knows them
     if command is None:
@@ -130,20 +36,21 @@ def _character(character: str, *, in_math: bool) -> str:
     return f"\\ensuremath{{{command}}}"
 
 
-def _convert(text: str, *, in_math: bool) -> str:
+def escaped(text: str, *, in_math: bool) -> str:
+    """Text without formulas to LaTeX; ``in_math`` leaves commands as they are."""
     # Letters and their accents apart (Ĉ is C and a circumflex), except the accents that ordinary words carry.
     pieces: list[str] = []
     characters = list(text)
     for i, character in enumerate(characters):
-        if character in _COMBINING:
+        if character in COMBINING:
             continue
-        if i + 1 < len(characters) and characters[i + 1] in _COMBINING:
-            accent = _COMBINING[characters[i + 1]]
+        if i + 1 < len(characters) and characters[i + 1] in COMBINING:
+            accent = COMBINING[characters[i + 1]]
             pieces.append(f"\\ensuremath{{{accent}{{{_character(character, in_math=True)}}}}}")
             continue
         parts = unicodedata.normalize("NFD", character)
-        if len(parts) == 2 and parts[1] in _COMBINING:
-            pieces.append(f"\\ensuremath{{{_COMBINING[parts[1]]}{{{_character(parts[0], in_math=True)}}}}}")
+        if len(parts) == 2 and parts[1] in COMBINING:
+            pieces.append(f"\\ensuremath{{{COMBINING[parts[1]]}{{{_character(parts[0], in_math=True)}}}}}")
             continue
         pieces.append(_character(character, in_math=in_math))
     return "".join(pieces)
@@ -164,7 +71,7 @@ def _formulas(text: str) -> str:
 
     parts = _SYMBOL.sub(formula, text).split("\0")
     return "".join(
-        f"${_convert(part, in_math=True)}$" if i % 2 else _convert(part, in_math=False) for i, part in enumerate(parts)
+        f"${escaped(part, in_math=True)}$" if i % 2 else escaped(part, in_math=False) for i, part in enumerate(parts)
     )
 
 
@@ -174,7 +81,7 @@ def _plain(text: str) -> str:
     if len(parts) % 2 == 0:
         return _formulas(text)
     return "".join(
-        f"\\texttt{{{_convert(part, in_math=False)}}}" if i % 2 else _formulas(part) for i, part in enumerate(parts)
+        f"\\texttt{{{escaped(part, in_math=False)}}}" if i % 2 else _formulas(part) for i, part in enumerate(parts)
     )
 
 
@@ -186,67 +93,5 @@ def latex(text: str) -> str:
     """
     parts = text.split("$")
     if len(parts) % 2 == 0:
-        return _convert(text, in_math=False)
-    return "".join(f"${_convert(part, in_math=True)}$" if i % 2 else _plain(part) for i, part in enumerate(parts))
-
-
-def markdown_to_latex(text: str, *, top: int = 0) -> str:
-    """Headings, paragraphs, bold, code and tables of an ADEMP page; headings start ``top`` levels below a section."""
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
-    commands = ("section*", "subsection*", "subsubsection*", "paragraph", "subparagraph")
-    out: list[str] = []
-    row: list[str] = []
-    header = False
-    position = 0
-    while position < len(tokens):
-        token = tokens[position]
-        if token.type == "heading_open":
-            level = min(int(token.tag[1]) - 1 + top, len(commands) - 1)
-            out.append(f"\\{commands[level]}{{{_inline(tokens[position + 1])}}}\n")
-            position += 2
-        elif token.type == "paragraph_open":
-            out.append(_inline(tokens[position + 1]) + "\n")
-            position += 2
-        elif token.type == "table_open":
-            columns = _table_width(tokens, position)
-            width = f"{0.94 / columns:.3f}\\linewidth"
-            size = "scriptsize" if columns > 6 else "footnotesize"
-            specification = f">{{\\raggedright\\arraybackslash}}p{{{width}}}" * columns
-            out.append(
-                f"{{\\{size}\\setlength{{\\tabcolsep}}{{2pt}}\n\\begin{{longtable}}{{@{{}}{specification}@{{}}}}\n\\toprule"
-            )
-        elif token.type == "thead_open":
-            header = True
-        elif token.type in ("th_open", "td_open"):
-            row.append("\\hspace{0pt}" + _inline(tokens[position + 1]))  # a first word may then be hyphenated
-            position += 2
-        elif token.type == "tr_close":
-            out.append(" & ".join(row) + r" \\" + (r"\midrule\endhead" if header else ""))
-            row, header = [], False
-        elif token.type == "table_close":
-            out.append("\\bottomrule\n\\end{longtable}}\n")
-        position += 1
-    return "\n".join(out)
-
-
-def _table_width(tokens: list[Token], start: int) -> int:
-    width = 0
-    for token in tokens[start:]:
-        if token.type == "tr_close":
-            break
-        width += token.type in ("th_open", "td_open")
-    return width
-
-
-def _inline(token: Token) -> str:
-    pieces: list[str] = []
-    for child in token.children or ():
-        if child.type in ("text", "softbreak"):
-            pieces.append(latex(child.content) if child.type == "text" else " ")
-        elif child.type == "code_inline":
-            pieces.append(f"\\texttt{{{_convert(child.content, in_math=False)}}}")
-        elif child.type in ("strong_open", "em_open"):
-            pieces.append("\\textbf{" if child.type == "strong_open" else "\\emph{")
-        elif child.type in ("strong_close", "em_close"):
-            pieces.append("}")
-    return "".join(pieces)
+        return escaped(text, in_math=False)
+    return "".join(f"${escaped(part, in_math=True)}$" if i % 2 else _plain(part) for i, part in enumerate(parts))

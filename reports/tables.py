@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ import jinja2
 from reports.latex import latex
 from reports.numbers import table_format
 
-__all__ = ["Column", "Group", "Table", "environment", "to_html", "to_latex"]
+__all__ = ["Column", "Group", "Table", "environment", "plain_table", "to_html", "to_latex", "to_markdown"]
 
 _WIDEST_HEADING = 10
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -52,6 +53,12 @@ class Table:
             for row in group.rows:
                 if len(row) != len(self.columns):
                     raise ValueError(f"table {self.name}: a row of {len(row)} cells for {len(self.columns)} columns")
+
+
+def plain_table(name: str, headings: Sequence[str], rows: Sequence[tuple[str, ...]], caption: str = "") -> Table:
+    """A table of text in one group."""
+    columns = tuple(Column(heading, is_number=False) for heading in headings)
+    return Table(name, caption, columns, (Group("", tuple(rows)),))
 
 
 @lru_cache(maxsize=1)
@@ -133,3 +140,13 @@ def to_latex(table: Table) -> str:
 def to_html(table: Table) -> str:
     """An HTML table with the same cells."""
     return environment().get_template("table.html.jinja").render(table=table, width=len(table.columns))
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
+
+
+def to_markdown(table: Table) -> str:
+    """A Markdown table with the same cells; headings of groups, caption and notes are left to the page."""
+    rows = [_markdown_line(row) for group in table.groups for row in group.rows]
+    return "\n".join([_markdown_line([c.heading for c in table.columns]), "|" + "---|" * len(table.columns), *rows])

@@ -6,7 +6,7 @@ A *regime* is a frozen dataclass with JSON-serialisable fields, a class attribut
 raise it when the code changes its results, and the engine will no longer take old rows for new ones.
 
 The instance is shared by the methods of a regime, so the engine makes its arrays read-only: a method that wants to work
-in place copies first.
+in place copies first. ::
 
     study = Study(
         name="shares",
@@ -35,6 +35,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from simulations.measure import Measure
+from simulations.presentation import PLAIN, Presentation
 from simulations.streams import Streams
 
 __all__ = ["Cell", "Levels", "Method", "Regime", "Study", "content_hash", "crossed", "describe", "grid", "levels"]
@@ -233,6 +234,8 @@ class Study:
         For the ADEMP page.
     measures : sequence of Measure
         Performance measures (:mod:`simulations.measures.summaries`); empty: the mean of every metric.
+    presentation : Presentation
+        How the report shows the study (:mod:`simulations.presentation`); outside the configuration hash.
 
     Raises
     ------
@@ -249,12 +252,18 @@ class Study:
     estimands: str = ""
     measures: tuple[Measure, ...] = ()
     notes: str = ""
+    presentation: Presentation = PLAIN
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"study name {self.name!r}: use letters, digits, '_', '-' and '.', starting with a letter")
         object.__setattr__(self, "cells", tuple(self.cells))
         object.__setattr__(self, "measures", tuple(self.measures))
+        if not isinstance(self.presentation, Presentation):
+            raise TypeError(
+                f"study {self.name}: presentation is a {type(self.presentation).__name__}; give one of "
+                "simulations.presentation"
+            )
         if not self.cells:
             raise ValueError(f"study {self.name}: no cells; give at least one regime and one method")
         for field, least in (("replications", 1), ("root_seed", 0)):

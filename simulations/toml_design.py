@@ -147,15 +147,16 @@ def read_toml(path: Path) -> Study:
                 _parts(design.get("regimes"), "grid.regimes"), _parts(design.get("methods"), "grid.methods")
             )
         measures = tuple(_measure(m, f"measures[{i}]") for i, m in enumerate(table.get("measures", ())))
-        words = {key: str(table[key]) for key in ("aims", "estimands", "notes") if key in table}
         return Study(
             name=str(table["name"]),
             title=str(table["title"]),
             cells=cells,
             replications=table["replications"],
             root_seed=table["root_seed"],
+            aims=str(table.get("aims", "")),
+            estimands=str(table.get("estimands", "")),
             measures=measures,
-            **words,
+            notes=str(table.get("notes", "")),
         )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error

@@ -1,13 +1,22 @@
 """The ``clair`` command on real processes' terms: exit statuses, one-line refusals, nothing half-written."""
 
+import csv
+import io
+import json
 import os
 import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from clair_stats.cli import _with_default_plot, app
+from clair_stats import CLAIR, read_estimates
+from clair_stats.cli.app import app, with_default_plot
+from clair_stats.cli.clients import as_table, client_rows
+from clair_stats.report.printable import printable
 
 RUNNER = CliRunner()
 
@@ -65,15 +74,13 @@ def test_plot_is_written_whole(tmp_path, suffix):
 
 
 def test_plot_without_a_name_goes_beside_the_file():
-    assert _with_default_plot(["inspect", "a/b.npz", "--plot"])[-1].endswith("b-scores.png")
-    assert _with_default_plot(["inspect", "--plot", "a/b.npz"])[2].endswith("b-scores.png")
-    assert _with_default_plot(["inspect", "b.npz", "--plot", "--rank", "2"])[3] == "b-scores.png"
-    assert _with_default_plot(["inspect", "b.npz", "--plot", "c.pdf"]) == ["inspect", "b.npz", "--plot", "c.pdf"]
+    assert with_default_plot(["inspect", "a/b.npz", "--plot"])[-1].endswith("b-scores.png")
+    assert with_default_plot(["inspect", "--plot", "a/b.npz"])[2].endswith("b-scores.png")
+    assert with_default_plot(["inspect", "b.npz", "--plot", "--rank", "2"])[3] == "b-scores.png"
+    assert with_default_plot(["inspect", "b.npz", "--plot", "c.pdf"]) == ["inspect", "b.npz", "--plot", "c.pdf"]
 
 
 def test_refine_writes_what_the_library_computes(tmp_path):
-    from clair_stats import CLAIR
-
     path, output = clients(tmp_path), tmp_path / "out.npz"
     assert run("refine", path, "--output", output).exit_code == 0
     estimates = np.load(path)["estimates"]
@@ -96,6 +103,22 @@ def test_certify_recomputes_the_gap_and_judges_the_instance(tmp_path):
     assert done.exit_code == (0 if "exact recovery certified" in done.stdout else 3)
 
 
+def changes(kind, good):
+    """Arrays that a good file has instead, or beside its own."""
+    with_nan = good.copy()
+    with_nan[4, 0, 0] = np.nan
+    return {
+        "nan": {"estimates": with_nan, "client_names": [f"bank {k}" for k in range(20)]},
+        "two clients": {"estimates": good[:2]},
+        "flat": {"estimates": good[:, :, 0]},
+        "empty": {"estimates": good[:, :0]},
+        "names": {"client_names": ["a", "b"]},
+        "noise": {"noise_scales": np.r_[np.ones(19), -1.0]},
+        "misspelt": {"noise_scale": np.ones(20)},
+        "covariances alone": {"column_covariances": np.stack([np.eye(6)] * 20)},
+    }[kind]
+
+
 def broken(folder, kind):
     """Files that must be refused, with the words the refusal must contain."""
     path = folder / "broken.npz"
@@ -114,21 +137,7 @@ def broken(folder, kind):
         with path.open("wb") as stream:
             np.save(stream, good)
     else:
-        changed = {"estimates": good.copy()}
-        if kind == "nan":
-            changed["estimates"][4, 0, 0] = np.nan
-            changed["client_names"] = [f"bank {k}" for k in range(20)]
-        elif kind == "two clients":
-            changed["estimates"] = good[:2]
-        elif kind == "flat":
-            changed["estimates"] = good[:, :, 0]
-        elif kind == "empty":
-            changed["estimates"] = good[:, :0]
-        elif kind == "names":
-            changed["client_names"] = ["a", "b"]
-        elif kind == "noise":
-            changed["noise_scales"] = np.r_[np.ones(19), -1.0]
-        np.savez(path, **changed)
+        np.savez(path, **{"estimates": good, **changes(kind, good)})
     return path
 
 
@@ -139,7 +148,7 @@ def broken(folder, kind):
         ("truncated", "truncated"),
         ("text", "not a readable .npz"),
         ("no array", "no array 'estimates'"),
-        ("pickled", "not a readable .npz"),
+        ("pickled", "holds Python objects"),
         ("single array", "np.savez"),
         ("nan", "bank 4: values has 1 entries that are NaN or infinite"),
         ("two clients", "at least 3"),
@@ -147,6 +156,8 @@ def broken(folder, kind):
         ("empty", "at least 1"),
         ("names", "2 names for 20 clients"),
         ("noise", "client 19: noise_scales is -1.0"),
+        ("misspelt", "unknown array 'noise_scale'; did you mean 'noise_scales'?"),
+        ("covariances alone", "row_covariances: missing"),
     ],
 )
 @pytest.mark.parametrize("command", ["inspect", "refine", "certify"])
@@ -194,3 +205,66 @@ def test_a_failed_write_leaves_nothing_and_keeps_the_old_file(tmp_path, monkeypa
     assert "No space left" in done.stderr
     assert output.read_bytes() == b"old result"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clients.npz", "out.npz"]
+
+
+def test_json_says_what_the_table_says(tmp_path):
+    path = clients(tmp_path, client_names=[f"bank {k}" for k in range(20)])
+    done = run("inspect", path, "--json")
+    assert done.exit_code == 3
+    document = json.loads(done.stdout)
+    assert document["verdict"] == "somebody flagged"
+    flagged = {client["name"] for client in document["clients"] if client["verdict"] == "flagged"}
+    assert flagged == {"bank 0", "bank 1", "bank 2"}
+    assert all(set(client) >= {"name", "verdict", "score", "p_value", "reason"} for client in document["clients"])
+
+
+def test_csv_and_top(tmp_path):
+    done = run("inspect", clients(tmp_path), "--csv", "--top", "3")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["verdict"] for row in rows] == ["flagged"] * 3
+    assert run("inspect", clients(tmp_path), "--csv", "--json").exit_code == 2
+
+
+def test_a_spreadsheet_does_not_run_a_name(tmp_path):
+    names = ["=cmd|' /C calc'!A0", *(f"bank {k}" for k in range(19))]
+    rows = list(csv.DictReader(io.StringIO(run("inspect", clients(tmp_path, client_names=names), "--csv").stdout)))
+    assert any(row["name"].startswith("'=cmd") for row in rows)
+
+
+@pytest.mark.parametrize("name", ["[/8]", "[link=http://x]y[/link]", "\x1b[31mred", "a" * 20_000, "line\nbreak"])
+def test_hostile_names_are_printed_as_text(tmp_path, name):
+    done = run("inspect", clients(tmp_path, client_names=[name, *(f"bank {k}" for k in range(19))]))
+    assert done.exit_code == 3, done.output
+    assert "\x1b" not in done.stdout
+    assert printable(name)[:5] in done.stdout
+    assert max(map(len, done.stdout.splitlines())) < 1000
+
+
+def test_standard_input(tmp_path):
+    content = clients(tmp_path).read_bytes()
+    done = RUNNER.invoke(app, ["inspect", "-"], input=content)
+    assert done.exit_code == 3, done.output
+
+
+def test_an_input_is_never_overwritten(tmp_path):
+    path = clients(tmp_path)
+    before = path.read_bytes()
+    done = run("refine", path, "--output", path)
+    assert done.exit_code == 2
+    assert "would be overwritten" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_version_and_names_at_sixty_columns(tmp_path):
+    assert run("--version").stdout.startswith("clair-stats ")
+    path = clients(tmp_path, client_names=[f"hospital of the county {k}" for k in range(20)])
+    console = Console(width=60, file=io.StringIO())
+    estimates = read_estimates(path)
+    console.print(as_table(client_rows(estimates, CLAIR().fit(estimates)), 60))
+    assert "hospital of the county 0" in console.file.getvalue()
+
+
+def test_help_needs_no_numerical_library():
+    code = "import sys, clair_stats.cli.app; print(sorted({'numpy', 'scipy', 'pandas', 'cvxpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -23,26 +23,47 @@ _TOLERANCE = 1e-6
 def armul_low_rank(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
-    """Huber-type low-rank multitask learning with a free common component."""
+    """Huber-type low-rank multitask learning with a free common component.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r.
+    n_contaminated : int
+        f.
+    level : float
+        Family-wise level of the test of clients whose noise scales are known.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     record = checked_input(estimates, rank, n_contaminated)
     blocks = record.dense()
     p = blocks.shape[1]
-    center = entrywise_median(blocks)
+    centre = entrywise_median(blocks)
     basis = np.zeros((p, rank))
     for _ in range(_ITERATIONS):
-        norms = block_norms(project_off(basis, blocks - center))
+        norms = block_norms(project_off(basis, blocks - centre))
         radius = typical_noise_norm(record, norms)
         weights = np.minimum(1.0, radius / np.maximum(norms, np.finfo(float).tiny))
-        center = np.tensordot(weights / weights.sum(), blocks, axes=1)
-        centered = blocks - center
-        scatter = np.einsum("k,kiq,kjq->ij", weights, centered, centered, optimize=True)
+        centre = np.tensordot(weights / weights.sum(), blocks, axes=1)
+        centred = blocks - centre
+        scatter = np.einsum("k,kiq,kjq->ij", weights, centred, centred, optimize=True)
         following = np.linalg.eigh(scatter)[1][:, p - rank :]
         moved = float(np.linalg.norm(project_off(basis, following)))
         basis = np.ascontiguousarray(following)
         if moved <= _TOLERANCE:
             break
-    off = project_off(basis, blocks - center)
+    off = project_off(basis, blocks - centre)
     radius = typical_noise_norm(record, block_norms(off))
     refined = pull_towards(blocks - off, blocks, radius)
-    benign = flag(record, basis, center, n_contaminated=n_contaminated, level=level)
-    return BaselineFit(refined, center, basis, benign)
+    benign = flag(record, basis, centre, n_contaminated=n_contaminated, level=level)
+    return BaselineFit(refined, centre, basis, benign)

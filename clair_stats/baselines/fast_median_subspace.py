@@ -22,19 +22,32 @@ _TOLERANCE = 1e-6
 _DELTA = 1e-10
 
 
-def reweighted_subspace(centered: FloatArray, rank: int) -> FloatArray:
-    """The FMS iteration on blocks (K, p, q), from the plain principal subspace."""
-    scatters = centered @ centered.transpose(0, 2, 1)
-    p = centered.shape[1]
-    floor = _DELTA * max(float(block_norms(centered).max()), np.finfo(float).tiny)
-    weights = np.ones(len(centered))
+def reweighted_subspace(centred: FloatArray, rank: int) -> FloatArray:
+    """The FMS iteration on blocks (K, p, q), from the plain principal subspace.
+
+    Parameters
+    ----------
+    centred : ndarray, shape (K, p, q)
+        X_k − M.
+    rank : int
+        r.
+
+    Returns
+    -------
+    ndarray, shape (p, r)
+        Orthonormal columns.
+    """
+    scatters = centred @ centred.transpose(0, 2, 1)
+    p = centred.shape[1]
+    floor = _DELTA * max(float(block_norms(centred).max()), np.finfo(float).tiny)
+    weights = np.ones(len(centred))
     basis = np.zeros((p, rank))
     for _ in range(_ITERATIONS):
         vectors = np.linalg.eigh(np.tensordot(weights, scatters, axes=1))[1]
         following = vectors[:, p - rank :]
         moved = float(np.linalg.norm(project_off(basis, following)))
         basis = following
-        weights = 1.0 / np.maximum(block_norms(project_off(basis, centered)), floor)
+        weights = 1.0 / np.maximum(block_norms(project_off(basis, centred)), floor)
         if moved <= _TOLERANCE:
             break
     return np.ascontiguousarray(basis)
@@ -43,7 +56,28 @@ def reweighted_subspace(centered: FloatArray, rank: int) -> FloatArray:
 def fast_median_subspace(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
-    """FMS on median-centred blocks."""
+    """FMS on median-centred blocks.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r.
+    n_contaminated : int
+        f.
+    level : float
+        Family-wise level of the test of clients whose noise scales are known.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     record = checked_input(estimates, rank, n_contaminated)
-    basis, center = centred_subspace(record.dense(), lambda centred: reweighted_subspace(centred, rank))
-    return subspace_result(record, basis, center, n_contaminated=n_contaminated, level=level)
+    basis, centre = centred_subspace(record.dense(), lambda centred: reweighted_subspace(centred, rank))
+    return subspace_result(record, basis, centre, n_contaminated=n_contaminated, level=level)

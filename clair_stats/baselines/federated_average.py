@@ -14,7 +14,28 @@ __all__ = ["federated_average"]
 def federated_average(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
-    """Hand the weighted mean to every client."""
+    """Hand the weighted mean to every client.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r; checked, not used.
+    n_contaminated : int
+        f; checked, not used.
+    level : float
+        Not used.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     record = checked_input(estimates, rank, n_contaminated)
-    center = np.average(record.dense(), axis=0, weights=record.sample_sizes)
-    return everyone_gets(np.asarray(center, dtype=np.float64), record.n_clients)
+    centre = np.average(record.dense(), axis=0, weights=record.sample_sizes)
+    return everyone_gets(np.asarray(centre, dtype=np.float64), record.n_clients)

@@ -42,6 +42,18 @@ class Baseline(Protocol):
 def checked_input(estimates: ClientEstimates | ArrayLike, rank: int, n_contaminated: int) -> ClientEstimates:
     """Check the arguments that every baseline has.
 
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r.
+    n_contaminated : int
+        f.
+
+    Returns
+    -------
+    ClientEstimates
+
     Raises
     ------
     ValueError
@@ -56,9 +68,21 @@ def checked_input(estimates: ClientEstimates | ArrayLike, rank: int, n_contamina
     return record
 
 
-def everyone_gets(center: FloatArray, n_clients: int) -> BaselineFit:
-    """The same block for every client."""
-    return BaselineFit(np.repeat(center[None], n_clients, axis=0), center)
+def everyone_gets(centre: FloatArray, n_clients: int) -> BaselineFit:
+    """The same block for every client.
+
+    Parameters
+    ----------
+    centre : ndarray, shape (p, q)
+    n_clients : int
+        K.
+
+    Returns
+    -------
+    BaselineFit
+        Without basis and set.
+    """
+    return BaselineFit(np.repeat(centre[None], n_clients, axis=0), centre)
 
 
 def centred_subspace(blocks: FloatArray, subspace: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
@@ -66,13 +90,24 @@ def centred_subspace(blocks: FloatArray, subspace: Callable[[FloatArray], FloatA
 
     The entrywise median of all of X_k is off by the spread of the benign clients inside the subspace; that of its
     off-subspace part only by noise.  Without this every χ² flag at small noise would be a false alarm.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+    subspace : callable
+        Centred blocks, shape (K, p, q), to an orthonormal basis, shape (p, r).
+
+    Returns
+    -------
+    tuple of ndarray, shapes (p, r) and (p, q)
+        Basis and centre.
     """
-    center = entrywise_median(blocks)
-    basis = subspace(blocks - center)
+    centre = entrywise_median(blocks)
+    basis = subspace(blocks - centre)
     for _ in range(_RECENTRINGS):
         off = project_off(basis, blocks)
-        center = entrywise_median(off) + entrywise_median(blocks - off)
-        basis = subspace(blocks - center)
+        centre = entrywise_median(off) + entrywise_median(blocks - off)
+        basis = subspace(blocks - centre)
     off = project_off(basis, blocks)
     return basis, entrywise_median(off) + entrywise_median(blocks - off)
 
@@ -80,7 +115,23 @@ def centred_subspace(blocks: FloatArray, subspace: Callable[[FloatArray], FloatA
 def flag(
     record: ClientEstimates, basis: FloatArray, common: FloatArray, *, n_contaminated: int, level: float
 ) -> BoolArray:
-    """Collaborative set (K,): the χ² test of theory.md section 5 when σ_k are known, else the smallest residuals."""
+    """Collaborative set (K,): the χ² test of theory.md section 5 when σ_k are known, else the smallest residuals.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+    basis : ndarray, shape (p, r)
+    common : ndarray, shape (p, q)
+    n_contaminated : int
+        f; used where no noise scales are known.
+    level : float
+        Family-wise level of the test; used where noise scales are known.
+
+    Returns
+    -------
+    bool ndarray, shape (K,)
+        True = benign.
+    """
     blocks = record.dense()
     n_clients, p, q = blocks.shape
     residual = block_norms(project_off(basis, blocks - common))
@@ -96,11 +147,26 @@ def flag(
 def subspace_result(
     record: ClientEstimates, basis: FloatArray, common: FloatArray, *, n_contaminated: int, level: float
 ) -> BaselineFit:
-    """Flag against the subspace, average the rest off it; flagged clients keep their own estimate."""
+    """Flag against the subspace, average the rest off it; flagged clients keep their own estimate.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+    basis : ndarray, shape (p, r)
+    common : ndarray, shape (p, q)
+    n_contaminated : int
+        f; used where no noise scales are known.
+    level : float
+        Family-wise level of the test; used where noise scales are known.
+
+    Returns
+    -------
+    BaselineFit
+    """
     blocks = record.dense()
     benign = flag(record, basis, common, n_contaminated=n_contaminated, level=level)
     if not benign.any():
         return BaselineFit(blocks, common, basis, benign)
-    center = blocks[benign].mean(axis=0)
-    refined = blocks - project_off(basis, blocks - center)
-    return BaselineFit(np.where(benign[:, None, None], refined, blocks), center, basis, benign)
+    centre = blocks[benign].mean(axis=0)
+    refined = blocks - project_off(basis, blocks - centre)
+    return BaselineFit(np.where(benign[:, None, None], refined, blocks), centre, basis, benign)

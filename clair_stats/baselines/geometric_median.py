@@ -17,23 +17,54 @@ _TOLERANCE = 1e-8
 
 
 def weiszfeld(blocks: FloatArray) -> FloatArray:
-    """Minimise Σ_k ‖X_k − M‖_F over M; distances are floored at 1e-8 of their median, which smooths the kinks."""
-    center = entrywise_median(blocks)
+    """Minimise Σ_k ‖X_k − M‖_F over M; distances are floored at 1e-8 of their median, which smooths the kinks.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+
+    Returns
+    -------
+    ndarray, shape (p, q)
+        Scale of the blocks.
+    """
+    centre = entrywise_median(blocks)
     for _ in range(_ITERATIONS):
-        distances = block_norms(blocks - center)
+        distances = block_norms(blocks - centre)
         floor = max(1e-8 * float(np.median(distances)), np.finfo(float).tiny)
         weights = 1.0 / np.maximum(distances, floor)
         following = np.tensordot(weights / weights.sum(), blocks, axes=1)
-        step = float(np.linalg.norm(following - center))
-        center = following
-        if step <= _TOLERANCE * float(np.linalg.norm(center)):
+        step = float(np.linalg.norm(following - centre))
+        centre = following
+        if step <= _TOLERANCE * float(np.linalg.norm(centre)):
             break
-    return center
+    return centre
 
 
 def geometric_median(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
-    """Hand the geometric median to every client."""
+    """Hand the geometric median to every client.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r; checked, not used.
+    n_contaminated : int
+        f; checked, not used.
+    level : float
+        Not used.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     record = checked_input(estimates, rank, n_contaminated)
     return everyone_gets(weiszfeld(record.dense()), record.n_clients)

@@ -13,7 +13,19 @@ __all__ = ["krum", "krum_scores", "multi_krum"]
 
 
 def krum_scores(blocks: FloatArray, n_contaminated: int) -> FloatArray:
-    """Sum of squared distances to the K − f − 2 nearest other clients (at least one), shape (K,)."""
+    """Sum of squared distances to the K − f − 2 nearest other clients (at least one), shape (K,).
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+    n_contaminated : int
+        f.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        Squared scale of the blocks.
+    """
     n_clients = len(blocks)
     flat = blocks.reshape(n_clients, -1)
     gram = flat @ flat.T
@@ -25,7 +37,28 @@ def krum_scores(blocks: FloatArray, n_contaminated: int) -> FloatArray:
 
 
 def krum(estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05) -> BaselineFit:
-    """Hand the block of the best client to everyone."""
+    """Hand the block of the best client to everyone.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r; checked, not used.
+    n_contaminated : int
+        f.
+    level : float
+        Not used.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     record = checked_input(estimates, rank, n_contaminated)
     blocks = record.dense()
     return everyone_gets(blocks[int(np.argmin(krum_scores(blocks, n_contaminated)))], record.n_clients)
@@ -34,7 +67,28 @@ def krum(estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: i
 def multi_krum(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
-    """Hand the mean of the K − f best clients to everyone; these clients are its collaborative set."""
+    """Hand the mean of the K − f best clients to everyone; these clients are its collaborative set.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r; checked, not used.
+    n_contaminated : int
+        f.
+    level : float
+        Not used.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     record = checked_input(estimates, rank, n_contaminated)
     blocks = record.dense()
     chosen = np.zeros(record.n_clients, dtype=np.bool_)

@@ -14,6 +14,27 @@ __all__ = ["local_only"]
 def local_only(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
-    """Return the local estimates."""
+    """Return the local estimates.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r; checked, not used.
+    n_contaminated : int
+        f; checked, not used.
+    level : float
+        Not used.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     blocks = checked_input(estimates, rank, n_contaminated).dense()
     return BaselineFit(blocks, np.zeros(blocks.shape[1:]))

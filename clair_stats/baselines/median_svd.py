@@ -14,7 +14,28 @@ __all__ = ["median_svd"]
 def median_svd(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
-    """Leading left singular vectors of [X_k − median]."""
+    """Leading left singular vectors of [X_k − median].
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r.
+    n_contaminated : int
+        f.
+    level : float
+        Family-wise level of the test of clients whose noise scales are known.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     record = checked_input(estimates, rank, n_contaminated)
-    basis, center = centred_subspace(record.dense(), lambda centred: orthonormal_basis(stack(centred), rank))
-    return subspace_result(record, basis, center, n_contaminated=n_contaminated, level=level)
+    basis, centre = centred_subspace(record.dense(), lambda centred: orthonormal_basis(stack(centred), rank))
+    return subspace_result(record, basis, centre, n_contaminated=n_contaminated, level=level)

@@ -22,10 +22,23 @@ _SHRINK = 1.0 / 3.0
 _FLOOR = 1e-12  # relative; keeps Σ invertible for exact data
 
 
-def constrained_tyler(centered: FloatArray, rank: int) -> FloatArray:
-    """The STE iteration on blocks (K, p, q), from the identity."""
-    n_clients, p, _ = centered.shape
-    scatters = (centered @ centered.transpose(0, 2, 1)).reshape(n_clients, -1)
+def constrained_tyler(centred: FloatArray, rank: int) -> FloatArray:
+    """The STE iteration on blocks (K, p, q), from the identity.
+
+    Parameters
+    ----------
+    centred : ndarray, shape (K, p, q)
+        X_k − M.
+    rank : int
+        r.
+
+    Returns
+    -------
+    ndarray, shape (p, r)
+        Orthonormal columns.
+    """
+    n_clients, p, _ = centred.shape
+    scatters = (centred @ centred.transpose(0, 2, 1)).reshape(n_clients, -1)
     inverse = np.eye(p)
     basis = np.zeros((p, rank))
     for _ in range(_ITERATIONS):
@@ -48,7 +61,28 @@ def constrained_tyler(centered: FloatArray, rank: int) -> FloatArray:
 def subspace_tyler(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
-    """STE on median-centred blocks."""
+    """STE on median-centred blocks.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r.
+    n_contaminated : int
+        f.
+    level : float
+        Family-wise level of the test of clients whose noise scales are known.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     record = checked_input(estimates, rank, n_contaminated)
-    basis, center = centred_subspace(record.dense(), lambda centred: constrained_tyler(centred, rank))
-    return subspace_result(record, basis, center, n_contaminated=n_contaminated, level=level)
+    basis, centre = centred_subspace(record.dense(), lambda centred: constrained_tyler(centred, rank))
+    return subspace_result(record, basis, centre, n_contaminated=n_contaminated, level=level)

@@ -14,7 +14,28 @@ __all__ = ["trimmed_mean"]
 def trimmed_mean(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
-    """Hand the trimmed mean to every client; f = ``n_contaminated``, at most what leaves one value."""
+    """Hand the trimmed mean to every client; f = ``n_contaminated``, at most what leaves one value.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    rank : int
+        r; checked, not used.
+    n_contaminated : int
+        f.
+    level : float
+        Not used.
+
+    Returns
+    -------
+    BaselineFit
+        Scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
+    """
     record = checked_input(estimates, rank, n_contaminated)
     cut = min(n_contaminated, (record.n_clients - 1) // 2)
     ordered = np.sort(record.dense(), axis=0)

@@ -50,6 +50,15 @@ def operator_norm(tall: FloatArray) -> float:
     """‖[Q_1, …, Q_K]‖_op of a stack (K, q, p).
 
     The largest eigenvalue of the smaller Gram matrix; squaring costs no accuracy for the largest singular value.
+
+    Parameters
+    ----------
+    tall : ndarray, shape (K, q, p)
+
+    Returns
+    -------
+    float
+        Scale of the stack.
     """
     matrix = tall.reshape(-1, tall.shape[2])
     gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
@@ -57,7 +66,19 @@ def operator_norm(tall: FloatArray) -> float:
 
 
 def dual_objective(problem: Problem, dual: FloatArray) -> float:
-    """⟨Q, X⟩, minus ε‖Q‖_F for (B), minus ½‖Q‖_F² for (N)."""
+    """⟨Q, X⟩, minus ε‖Q‖_F for (B), minus ½‖Q‖_F² for (N).
+
+    Parameters
+    ----------
+    problem : Problem
+    dual : ndarray, shape (K, q, p)
+        Q.
+
+    Returns
+    -------
+    float
+        Value of the dual objective; feasibility is not looked at.
+    """
     value = float(np.vdot(dual, problem.tall))
     if problem.program == "B":
         assert problem.noise_radius is not None
@@ -67,13 +88,27 @@ def dual_objective(problem: Problem, dual: FloatArray) -> float:
     return value
 
 
-def feasible_dual(problem: Problem, candidate: FloatArray) -> tuple[FloatArray, float]:
+def feasible_dual(problem: Problem, candidate: FloatArray, *, overwrite: bool = False) -> tuple[FloatArray, float]:
     """The best exactly feasible multiple of a candidate, after taking its mean block out when M is free, and its value.
 
     For (E) and (B) the dual objective is positively homogeneous, so the best multiple lies on the boundary or is 0; for
     (N) it is quadratic in the multiple, ⟨Q, X⟩/‖Q‖_F² cut at the boundary.
+
+    Parameters
+    ----------
+    problem : Problem
+    candidate : ndarray, shape (K, q, p)
+    overwrite : bool
+        Whether the dual point may take the memory of ``candidate``.
+
+    Returns
+    -------
+    tuple of ndarray, shape (K, q, p), and float
+        The dual point and its objective.
     """
-    dual = candidate - candidate.mean(axis=0) if problem.common_component else candidate.copy()
+    dual = candidate if overwrite else candidate.copy()
+    if problem.common_component:
+        dual -= dual.mean(axis=0)
     size = max(float(dual.max()), -float(dual.min()))
     if size == 0.0:
         return dual, 0.0
@@ -97,7 +132,13 @@ def feasible_dual(problem: Problem, candidate: FloatArray) -> tuple[FloatArray, 
 
 
 def certify(
-    problem: Problem, common: FloatArray, low_rank: FloatArray, block_sparse: FloatArray, candidate: FloatArray
+    problem: Problem,
+    common: FloatArray,
+    low_rank: FloatArray,
+    block_sparse: FloatArray,
+    candidate: FloatArray,
+    *,
+    overwrite: bool = False,
 ) -> Certificate:
     """Gap at the point (M, L, S), with the dual point obtained from ``candidate``.
 
@@ -109,8 +150,15 @@ def certify(
     candidate : ndarray, shape (K, q, p)
         Any stack; it is centred (M free) and scaled to feasibility first, so a bad one costs a large gap, never a
         wrong one.
+    overwrite : bool
+        Whether the dual point may take the memory of ``candidate``: a fresh stack costs more than its arithmetic.
+
+    Returns
+    -------
+    Certificate
+        Primal and dual value, their difference, the dual point and the violation of the constraint of (E) or (B).
     """
-    dual, dual_value = feasible_dual(problem, candidate)
+    dual, dual_value = feasible_dual(problem, candidate, overwrite=overwrite)
     left_over = residual(problem, common, low_rank, block_sparse)
     size = float(np.linalg.norm(left_over))
     primal_value = objective(problem, low_rank, block_sparse, size, work=left_over)
@@ -149,6 +197,11 @@ def certify_modules(
         The modules; penalties, noise penalty and radius are those of the joint program, the same in each.
     point_of : callable
         Module number -> (M, L, S, dual candidate), as for :func:`certify`.
+
+    Returns
+    -------
+    JointCertificate
+        As :func:`certify`; the dual point is the candidates, centred where M is free, times one common multiple.
     """
     first = problems[0]
     values = np.zeros(4)  # Σ ‖L‖_*, Σ ‖R‖_F², Σ ⟨Q, X⟩, Σ ‖Q‖_F²

@@ -32,7 +32,17 @@ class Compression:
     right: FloatArray | None  # (q, q') shared or (K, q, q') per client, orthonormal columns; None: no change
 
     def expand(self, tall: FloatArray) -> FloatArray:
-        """A core stack (K, q', p') or core common block (q', p') in the original coordinates, (K, q, p) or (q, p)."""
+        """A core stack (K, q', p') or core common block (q', p') in the original coordinates, (K, q, p) or (q, p).
+
+        Parameters
+        ----------
+        tall : ndarray, shape (K, q', p') or (q', p')
+
+        Returns
+        -------
+        ndarray, shape (K, q, p) or (q, p)
+            Of the same scale.
+        """
         if self.left is not None:
             tall = tall @ self.left.T
         if self.right is None:
@@ -85,7 +95,19 @@ def compress(
 
 
 def compress_dense(tall: FloatArray, *, common_component: bool) -> Compression:
-    """Shrink a stack (K, q, p) to its row and column spaces where that pays off."""
+    """Shrink a stack (K, q, p) to its row and column spaces where that pays off.
+
+    Parameters
+    ----------
+    tall : ndarray, shape (K, q, p)
+    common_component : bool
+        Whether M is free, so that all clients need the same frame of columns.
+
+    Returns
+    -------
+    Compression
+        With the identity in the place of frames that would not pay off.
+    """
     n_clients, q, p = tall.shape
     right: FloatArray | None = None
     if not common_component and q >= _WORTHWHILE * p:

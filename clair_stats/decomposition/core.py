@@ -10,9 +10,9 @@ from clair_stats.decomposition.certificate import Certificate, certify
 from clair_stats.decomposition.options import Options
 from clair_stats.decomposition.penalties import check_block_penalty, default_block_penalty
 from clair_stats.decomposition.problem import Problem, from_tall
-from clair_stats.decomposition.solvers.accelerated import solve_accelerated
 from clair_stats.decomposition.solvers.exact_program import solve_exact
 from clair_stats.decomposition.solvers.noise_ball import solve_noise_ball
+from clair_stats.decomposition.solvers.noisy_program import solve_noisy
 from clair_stats.decomposition.solvers.points import SolverPoint, WarmStart
 from clair_stats.decomposition.status import status_of
 from clair_stats.estimates import ClientEstimates
@@ -20,7 +20,7 @@ from clair_stats.records import Decomposition, FloatArray
 
 __all__ = ["solve_core"]
 
-_METHODS = {"E": solve_exact, "B": solve_noise_ball, "N": solve_accelerated}
+_METHODS = {"E": solve_exact, "B": solve_noise_ball, "N": solve_noisy}
 
 
 def solve_core(
@@ -106,7 +106,8 @@ def _solve(problem: Problem, options: Options, start: WarmStart | None) -> tuple
     verdicts: list[Certificate] = []
 
     def accept(point: SolverPoint) -> float:
-        verdicts[:] = [certify(problem, point.common, point.low_rank, point.block_sparse, point.dual_candidate)]
+        parts = (point.common, point.low_rank, point.block_sparse, point.dual_candidate)
+        verdicts[:] = [certify(problem, *parts, overwrite=True)]  # no solver looks at its candidate again
         return verdicts[-1].relative_gap
 
     size = float(np.linalg.norm(problem.tall))

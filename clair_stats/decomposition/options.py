@@ -47,7 +47,36 @@ def check_options(
     client_weights: ArrayLike | None,
     allow_degenerate: bool,
 ) -> Options:
-    """Check everything but the block penalty, whose default depends on the data."""
+    """Check everything but the block penalty, whose default depends on the data.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+    program : Exact, Ball, Noisy or None
+    noise_penalty : float
+        τ; the old spelling of ``Noisy(τ)``.
+    noise_radius : float, optional
+        ε; the old spelling of ``Ball(ε)``.
+    common_component : bool
+    solver : str
+    tol : float
+        Relative duality gap.
+    max_iterations : int
+    shared : {"columns", "rows"}
+    client_weights : array_like, shape (K,), optional
+        ω_k.
+    allow_degenerate : bool
+        Whether a block penalty outside its window is permitted.
+
+    Returns
+    -------
+    Options
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the field and the remedy.
+    """
     _check_choices(solver, shared, tol, max_iterations)
     chosen = chosen_program(program, noise_penalty, noise_radius)
     weights = _check_weights(client_weights, record)

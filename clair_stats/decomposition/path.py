@@ -68,6 +68,22 @@ def critical_block_penalty(estimates: ClientEstimates | ArrayLike, *, common_com
 
     S = 0 is optimal when a dual point with ⟨Q, X⟩ = ‖X(I − Π)‖_* keeps ‖Q_k‖_F ≤ λ.  The polar factor is the only one
     when X(I − Π) has rank p (or rank q(K − 1), qK with M = 0); below that rank the value is an upper bound.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    common_component : bool
+        Whether M is free.
+
+    Returns
+    -------
+    float
+        λ; it does not depend on the scale of the estimates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Refused estimates, as :class:`~clair_stats.ClientEstimates`.
     """
     tall = _centred(estimates, common_component)
     matrix = tall.reshape(-1, tall.shape[2])
@@ -82,6 +98,24 @@ def vanishing_noise_penalty(
     """Smallest τ at which (N) fits the common component alone (L = 0 and S = 0): the dual norm of X(I − Π).
 
     It is max(‖X(I − Π)‖_op, max_k ‖(X(I − Π))_k‖_F/λ).
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    block_penalty : float
+        λ.
+    common_component : bool
+        Whether M is free.
+
+    Returns
+    -------
+    float
+        τ, scale of the estimates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Refused estimates, as :class:`~clair_stats.ClientEstimates`.
     """
     tall = _centred(estimates, common_component)
     return max(operator_norm(tall), float(tall_norms(tall).max()) / block_penalty)
@@ -92,6 +126,22 @@ def critical_noise_penalty(estimates: ClientEstimates | ArrayLike, *, block_pena
 
     With L = 0 the residual is X with its blocks cut to norm τλ, so L = 0 is optimal when the operator norm of that
     stack is at most τ.  Divided by τ it decreases in τ, and the equation is solved by bisection.
+
+    Parameters
+    ----------
+    estimates : ClientEstimates or array_like, shape (K, p, q)
+    block_penalty : float
+        λ.
+
+    Returns
+    -------
+    float
+        τ, scale of the estimates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Refused estimates, as :class:`~clair_stats.ClientEstimates`.
     """
     tall = to_tall(as_client_estimates(estimates).dense())
     norms = tall_norms(tall)

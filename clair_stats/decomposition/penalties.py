@@ -34,6 +34,17 @@ def guess_rank(blocks: FloatArray, *, common_component: bool) -> int:
     Y is X, or X minus its entrywise median over clients when the common component is free.  Scaling every block to
     norm one bounds the influence of each client; the ratio is damped by a tenth of the mean eigenvalue, so that the
     noise-free tail cannot produce a large ratio of two rounding errors.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+    common_component : bool
+        Whether M is free.
+
+    Returns
+    -------
+    int
+        At least 1.
     """
     n_clients, p, q = blocks.shape
     deviations = blocks - entrywise_median(blocks) if common_component else blocks
@@ -54,7 +65,20 @@ def guess_rank(blocks: FloatArray, *, common_component: bool) -> int:
 
 
 def penalty_at_rank(rank: int, n_clients: int) -> float:
-    """λ = 1.8 √(r/K), wherever that lies; for several modules r is the sum of their ranks."""
+    """λ = 1.8 √(r/K), wherever that lies; for several modules r is the sum of their ranks.
+
+    Parameters
+    ----------
+    rank : int
+        r.
+    n_clients : int
+        K.
+
+    Returns
+    -------
+    float
+        λ.
+    """
     return _FACTOR * float(np.sqrt(rank / n_clients))
 
 
@@ -83,7 +107,20 @@ def penalty_window(n_clients: int, *shapes: tuple[int, int], weights: FloatArray
 
 
 def inside_window(wanted: float, window: tuple[float, float]) -> float:
-    """``wanted``, moved 5 % inside the open window where it is outside or nearer to an end; the lower end of none."""
+    """``wanted``, moved 5 % inside the open window where it is outside or nearer to an end; the lower end of none.
+
+    Parameters
+    ----------
+    wanted : float
+        λ.
+    window : tuple of float
+        Its open ends.
+
+    Returns
+    -------
+    float
+        λ.
+    """
     low, high = window
     if not low < high:
         return low
@@ -91,7 +128,19 @@ def inside_window(wanted: float, window: tuple[float, float]) -> float:
 
 
 def default_block_penalty(blocks: FloatArray, *, common_component: bool) -> float:
-    """λ = 1.8 √(r̃/K) for a stack (K, p, q), cut to 5 % inside the open window (1/√K, √min(p, q))."""
+    """λ = 1.8 √(r̃/K) for a stack (K, p, q), cut to 5 % inside the open window (1/√K, √min(p, q)).
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+    common_component : bool
+        Whether M is free.
+
+    Returns
+    -------
+    float
+        λ; it does not depend on the scale of the blocks.
+    """
     n_clients, p, q = blocks.shape
     wanted = penalty_at_rank(guess_rank(blocks, common_component=common_component), n_clients)
     return inside_window(wanted, penalty_window(n_clients, (p, q)))

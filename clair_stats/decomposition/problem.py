@@ -32,17 +32,47 @@ _NEGLIGIBLE = 1e-12
 
 
 def to_tall(blocks: FloatArray) -> FloatArray:
-    """(K, p, q) to the contiguous array (K, q, p)."""
+    """(K, p, q) to the contiguous array (K, q, p).
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+
+    Returns
+    -------
+    ndarray, shape (K, q, p)
+        A copy.
+    """
     return np.ascontiguousarray(blocks.transpose(0, 2, 1))
 
 
 def from_tall(tall: FloatArray) -> FloatArray:
-    """(K, q, p) to (K, p, q), or (q, p) to (p, q): a view, nothing is copied."""
+    """(K, q, p) to (K, p, q), or (q, p) to (p, q): a view, nothing is copied.
+
+    Parameters
+    ----------
+    tall : ndarray, shape (K, q, p) or (q, p)
+
+    Returns
+    -------
+    ndarray, shape (K, p, q) or (p, q)
+        A view.
+    """
     return np.swapaxes(tall, -1, -2)
 
 
 def tall_norms(tall: FloatArray) -> FloatArray:
-    """Frobenius norm of every block of a stack whose entries are of moderate size, shape (K,)."""
+    """Frobenius norm of every block of a stack whose entries are of moderate size, shape (K,).
+
+    Parameters
+    ----------
+    tall : ndarray, shape (K, q, p)
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        Scale of the stack.
+    """
     flat = tall.reshape(tall.shape[0], tall.shape[1] * tall.shape[2])
     return np.asarray(np.sqrt(np.einsum("ki,ki->k", flat, flat)), dtype=np.float64)
 
@@ -99,6 +129,17 @@ def nuclear_norm(tall: FloatArray, work: FloatArray | None = None) -> float:
     only; the values come from triangular factors.  When what lies off those directions is negligible it is bounded by
     √(p − r)‖·‖_F instead of factorised, on the safe side of a duality gap.  ``work``, of the shape of ``tall``, may be
     given to be overwritten.
+
+    Parameters
+    ----------
+    tall : ndarray, shape (K, q, p)
+    work : ndarray, shape (K, q, p), optional
+        Overwritten.
+
+    Returns
+    -------
+    float
+        Scale of the stack.
     """
     matrix = tall.reshape(-1, tall.shape[-1])
     work = np.empty_like(matrix) if work is None else work.reshape(matrix.shape)
@@ -118,7 +159,21 @@ def nuclear_norm(tall: FloatArray, work: FloatArray | None = None) -> float:
 
 
 def residual(problem: Problem, common: FloatArray, low_rank: FloatArray, block_sparse: FloatArray) -> FloatArray:
-    """R = X − 1ᵀ⊗M − L − S, shape (K, q, p)."""
+    """R = X − 1ᵀ⊗M − L − S, shape (K, q, p).
+
+    Parameters
+    ----------
+    problem : Problem
+    common : ndarray, shape (q, p)
+        M.
+    low_rank, block_sparse : ndarray, shape (K, q, p)
+        L and S.
+
+    Returns
+    -------
+    ndarray, shape (K, q, p)
+        Scale of the estimates.
+    """
     left_over = problem.tall - low_rank
     left_over -= common
     left_over -= block_sparse
@@ -133,7 +188,22 @@ def objective(
     *,
     work: FloatArray | None = None,
 ) -> float:
-    """Primal objective at a point with residual norm ‖R‖_F; the constraint of (E) and (B) is not looked at here."""
+    """Primal objective at a point with residual norm ‖R‖_F; the constraint of (E) and (B) is not looked at here.
+
+    Parameters
+    ----------
+    problem : Problem
+    low_rank, block_sparse : ndarray, shape (K, q, p)
+        L and S.
+    residual_norm : float
+        ‖R‖_F, scale of the estimates.
+    work : ndarray, shape (K, q, p), optional
+        Overwritten.
+
+    Returns
+    -------
+    float
+    """
     value = nuclear_norm(low_rank, work) + float(problem.penalties @ tall_norms(block_sparse))
     if problem.program != "N":
         return value

@@ -20,7 +20,17 @@ class Exact:
     noise_radius: ClassVar[float | None] = None
 
     def on_scale(self, scale: float) -> Exact:
-        """The same program for estimates divided by ``scale``."""
+        """The same program for estimates divided by ``scale``.
+
+        Parameters
+        ----------
+        scale : float
+            Positive.
+
+        Returns
+        -------
+        Exact
+        """
         return self
 
 
@@ -55,7 +65,18 @@ class Ball:
         return self.radius
 
     def on_scale(self, scale: float) -> Ball:
-        """The same program for estimates divided by ``scale``."""
+        """The same program for estimates divided by ``scale``.
+
+        Parameters
+        ----------
+        scale : float
+            Positive.
+
+        Returns
+        -------
+        Ball
+            With its radius divided by the scale.
+        """
         return Ball(self.radius / scale)
 
 
@@ -90,7 +111,18 @@ class Noisy:
         return self.penalty
 
     def on_scale(self, scale: float) -> Noisy:
-        """The same program for estimates divided by ``scale``."""
+        """The same program for estimates divided by ``scale``.
+
+        Parameters
+        ----------
+        scale : float
+            Positive.
+
+        Returns
+        -------
+        Noisy
+            With its penalty divided by the scale.
+        """
         return Noisy(self.penalty / scale)
 
 

@@ -17,7 +17,17 @@ _LARGEST_EXPONENT = 1000
 
 
 def largest_entry(record: ClientEstimates) -> float:
-    """A bound on the largest entry, for factors the product of the largest entries of B_k and A_k; 0 for zeros."""
+    """A bound on the largest entry, for factors the product of the largest entries of B_k and A_k; 0 for zeros.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+
+    Returns
+    -------
+    float
+        Scale of the estimates.
+    """
     if record.factors is not None:
         with np.errstate(over="ignore"):  # factors of 1e200 each: any very large number serves
             largest = max(float(np.abs(left).max()) * float(np.abs(right).max()) for left, right in record.factors)
@@ -27,7 +37,18 @@ def largest_entry(record: ClientEstimates) -> float:
 
 
 def binary_scale(largest: float) -> float:
-    """A power of two near the largest entry; 1 when that entry is moderate already."""
+    """A power of two near the largest entry; 1 when that entry is moderate already.
+
+    Parameters
+    ----------
+    largest : float
+        Not negative.
+
+    Returns
+    -------
+    float
+        An exact power of two.
+    """
     if largest == 0.0 or _MODERATE[0] <= largest <= _MODERATE[1]:
         return 1.0
     return float(2.0 ** min(max(math.frexp(largest)[1], -_LARGEST_EXPONENT), _LARGEST_EXPONENT))

@@ -52,7 +52,20 @@ class LocalFit:
     def from_full_covariance(
         cls, estimate: FloatArray, covariance: FloatArray, **fields: float | bool | str
     ) -> LocalFit:
-        """Build a fit from Cov(vec E), shape (p, q, p, q): both marginals and every entry's own variance are kept."""
+        """Build a fit from Cov(vec E), shape (p, q, p, q): both marginals and every entry's own variance are kept.
+
+        Parameters
+        ----------
+        estimate : ndarray, shape (p, q)
+        covariance : ndarray, shape (p, q, p, q)
+            Cov(E_ij, E_kl), squared scale of the estimate.
+        **fields : float, bool or str
+            The remaining fields of the record.
+
+        Returns
+        -------
+        LocalFit
+        """
         p, q = estimate.shape
         row = np.einsum("ijkj->ik", covariance) / q
         column = np.einsum("ijil->jl", covariance)
@@ -69,7 +82,20 @@ class LocalFit:
     def from_covariances(
         cls, estimate: FloatArray, row: FloatArray, column: FloatArray, **fields: float | bool | str | FloatArray
     ) -> LocalFit:
-        """Build a fit, moving the scale of ``column`` into ``row`` so that tr(S) = q."""
+        """Build a fit, moving the scale of ``column`` into ``row`` so that tr(S) = q.
+
+        Parameters
+        ----------
+        estimate : ndarray, shape (p, q)
+        row, column : ndarray, shapes (p, p) and (q, q)
+            R and S up to a common factor that may stand in either; their product has the squared scale of the estimate.
+        **fields : float, bool, str or ndarray
+            The remaining fields of the record.
+
+        Returns
+        -------
+        LocalFit
+        """
         average = float(np.trace(column)) / column.shape[0]
         if average > 0.0:
             row, column = row * average, column / average
@@ -77,7 +103,25 @@ class LocalFit:
 
 
 def checked_data(design: ArrayLike, responses: ArrayLike, client: str) -> tuple[FloatArray, FloatArray]:
-    """Design (n, p) and responses (n, q) as finite float64, or an error that names client, field and remedy."""
+    """Design (n, p) and responses (n, q) as finite float64, or an error that names client, field and remedy.
+
+    Parameters
+    ----------
+    design : array_like, shape (n, p)
+    responses : array_like, shape (n, q)
+    client : str
+        Name used in messages.
+
+    Returns
+    -------
+    tuple of ndarray, shapes (n, p) and (n, q)
+        float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming client, field and remedy.
+    """
     checked: list[FloatArray] = []
     for field, raw in (("design", np.asarray(design)), ("responses", np.asarray(responses))):
         if raw.dtype.kind not in "fiub":

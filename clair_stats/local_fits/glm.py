@@ -52,6 +52,16 @@ def is_separated(design: FloatArray, response: FloatArray, family: Family) -> bo
     design : ndarray, shape (n, p)
     response : ndarray, shape (n,)
     family : {"logistic", "poisson"}
+
+    Returns
+    -------
+    bool
+        True when the maximum-likelihood estimate does not exist (Albert and Anderson, Biometrika 71(1), 1984).
+
+    Raises
+    ------
+    RuntimeError
+        The linear program did not end.
     """
     if family == "logistic":
         signed, equal = np.where(response > 0.5, 1.0, -1.0)[:, None] * design, None

@@ -132,6 +132,11 @@ def select_ridge(
     candidates : sequence of float
         Positive penalties; the first of equals wins.
 
+    Returns
+    -------
+    float
+        One of the candidates.
+
     Raises
     ------
     ValueError

@@ -30,6 +30,16 @@ def is_separated_multinomial(design: FloatArray, labels: FloatArray, n_classes: 
     design : ndarray, shape (n, p)
     labels : ndarray of int, shape (n,)
     n_classes : int
+
+    Returns
+    -------
+    bool
+        True when the maximum-likelihood estimate does not exist.
+
+    Raises
+    ------
+    RuntimeError
+        The linear program did not end.
     """
     n, p = design.shape
     margins = np.zeros((n, n_classes, n_classes, p))  # (i, c): z_i in column y_i, −z_i in column c

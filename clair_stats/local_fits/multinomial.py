@@ -22,7 +22,23 @@ __all__ = ["class_contrasts", "fit_multinomial", "multinomial_coefficients"]
 
 
 def class_contrasts(n_classes: int) -> FloatArray:
-    """Orthonormal basis (n_classes, n_classes − 1) of the contrasts between classes; its columns sum to 0 (Helmert)."""
+    """Orthonormal basis (n_classes, n_classes − 1) of the contrasts between classes; its columns sum to 0 (Helmert).
+
+    Parameters
+    ----------
+    n_classes : int
+        At least 2.
+
+    Returns
+    -------
+    ndarray, shape (n_classes, n_classes − 1)
+        Orthonormal columns.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two classes.
+    """
     if n_classes < 2:
         raise ValueError(f"n_classes: {n_classes}; a classifier needs at least 2")
     return np.ascontiguousarray(scipy.linalg.helmert(n_classes).T)
@@ -49,6 +65,21 @@ def multinomial_coefficients(
     client: str = "client",
 ) -> tuple[FloatArray, bool]:
     """Minimise −Σ_i w_i log P(y_i | z_i) + ½ ridge ‖B‖_F² over class coefficients B (p, n_classes).
+
+    Parameters
+    ----------
+    design : array_like, shape (n, p)
+    labels : array_like of int, shape (n,)
+        From 0 to n_classes − 1.
+    n_classes : int
+    ridge : float
+        Positive, on the scale of the log-likelihood summed over observations.
+    weights : array_like, shape (n,), optional
+        w_i, not negative; 1 when not given.
+    max_iterations : int
+        When they run out ``converged`` is False.
+    client : str
+        Name used in messages.
 
     Returns
     -------

@@ -82,14 +82,42 @@ def _activate(scores: FloatArray, activation: Activation) -> tuple[FloatArray, F
 
 
 def network(inputs: FloatArray, weights: FloatArray, output: FloatArray, activation: Activation) -> FloatArray:
-    """φ(x W) A for inputs (n, p), hidden weights W (p, q) and output layer A (q, o); shape (n, o)."""
+    """φ(x W) A for inputs (n, p), hidden weights W (p, q) and output layer A (q, o); shape (n, o).
+
+    Parameters
+    ----------
+    inputs : ndarray, shape (n, p)
+    weights : ndarray, shape (p, q)
+        Hidden weights.
+    output : ndarray, shape (q, o)
+        Output layer.
+    activation : {"tanh", "softplus"}
+
+    Returns
+    -------
+    ndarray, shape (n, o)
+    """
     return np.asarray(_activate(inputs @ weights, activation)[0] @ output, dtype=np.float64)
 
 
 def hidden_layer_jacobian(
     inputs: FloatArray, weights: FloatArray, output: FloatArray, activation: Activation
 ) -> FloatArray:
-    """∂f_o(x_n)/∂W_ij, shape (n, o, p, q)."""
+    """∂f_o(x_n)/∂W_ij, shape (n, o, p, q).
+
+    Parameters
+    ----------
+    inputs : ndarray, shape (n, p)
+    weights : ndarray, shape (p, q)
+        Hidden weights.
+    output : ndarray, shape (q, o)
+        Output layer.
+    activation : {"tanh", "softplus"}
+
+    Returns
+    -------
+    ndarray, shape (n, o, p, q)
+    """
     slopes = _activate(inputs @ weights, activation)[1]
     return np.asarray(np.einsum("ni,nj,jo->noij", inputs, slopes, output), dtype=np.float64)
 

@@ -44,6 +44,20 @@ def trace_penalty(n: int, shape: tuple[int, int], noise_scale: float) -> float:
     """λ = 1.1 σ(√p + √q)/√n, just above the operator norm of the noise term (1/n)Σ ε_i Z_i for Z with N(0, 1) entries.
 
     For one-bit measurements σ = ½ bounds the standard deviation of y given Z.
+
+    Parameters
+    ----------
+    n : int
+        Number of measurements.
+    shape : tuple of int
+        (p, q).
+    noise_scale : float
+        σ, scale of the responses.
+
+    Returns
+    -------
+    float
+        λ.
     """
     p, q = shape
     return 1.1 * noise_scale * (math.sqrt(p) + math.sqrt(q)) / math.sqrt(n)
@@ -52,7 +66,26 @@ def trace_penalty(n: int, shape: tuple[int, int], noise_scale: float) -> float:
 def checked_measurements(
     measurements: ArrayLike, responses: ArrayLike, link: str, client: str
 ) -> tuple[FloatArray, FloatArray]:
-    """Measurements (n, p, q) and responses (n,), or an error naming client, field and remedy."""
+    """Measurements (n, p, q) and responses (n,), or an error naming client, field and remedy.
+
+    Parameters
+    ----------
+    measurements : array_like, shape (n, p, q)
+    responses : array_like, shape (n,)
+    link : {"gaussian", "one_bit"}
+    client : str
+        Name used in messages.
+
+    Returns
+    -------
+    tuple of ndarray, shapes (n, p, q) and (n,)
+        float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming client, field and remedy.
+    """
     z, y = np.asarray(measurements), np.asarray(responses)
     if link not in ("gaussian", "one_bit"):
         raise ValueError(f"{client}: link {link!r}; use 'gaussian' or 'one_bit'")
@@ -71,7 +104,19 @@ def checked_measurements(
 
 
 def mean_response(scores: FloatArray, link: Measurement) -> FloatArray:
-    """E[y | η]."""
+    """E[y | η].
+
+    Parameters
+    ----------
+    scores : ndarray
+        η, of any shape.
+    link : {"gaussian", "one_bit"}
+
+    Returns
+    -------
+    ndarray
+        Of the shape of the scores.
+    """
     return scores if link == "gaussian" else np.asarray(scipy.special.expit(scores), dtype=np.float64)
 
 
@@ -116,6 +161,11 @@ def minimise_nuclear_norm(
         When they run out ``converged`` is False.
     client : str
         Name used in messages.
+
+    Returns
+    -------
+    NuclearNormFit
+        Estimate with the duality gap at it.
 
     Raises
     ------

@@ -30,12 +30,35 @@ class Whitening:
     noise_scales: FloatArray  # (K,), σ_k of the whitened estimates
 
     def apply(self, blocks: FloatArray) -> FloatArray:
-        """Whitened blocks W_R X_k W_S, shape (K, p', q')."""
+        """Whitened blocks W_R X_k W_S, shape (K, p', q').
+
+        Parameters
+        ----------
+        blocks : ndarray, shape (K, p, q)
+            Scale of the local fits.
+
+        Returns
+        -------
+        ndarray, shape (K, p', q')
+            Scale on which errors have the variances of ``noise_scales``.
+        """
         whitened: FloatArray = self.left @ blocks @ self.right
         return whitened
 
     def undo(self, whitened: FloatArray, *, blocks: FloatArray) -> FloatArray:
-        """Blocks (K, p, q) whose whitened form is ``whitened``; what whitening left out is taken from ``blocks``."""
+        """Blocks (K, p, q) whose whitened form is ``whitened``; what whitening left out is taken from ``blocks``.
+
+        Parameters
+        ----------
+        whitened : ndarray, shape (K, p', q')
+        blocks : ndarray, shape (K, p, q)
+            Scale of the local fits.
+
+        Returns
+        -------
+        ndarray, shape (K, p, q)
+            Scale of the local fits.
+        """
         change: FloatArray = self.left_inverse @ (whitened - self.apply(blocks)) @ self.right_inverse
         return blocks + change
 
@@ -58,6 +81,10 @@ def pooled_whitening(fits: Sequence[LocalFit], *, relative_tolerance: float = 1e
     relative_tolerance : float
         Directions with pooled variance below this multiple of the largest are left out (a pixel that is 0 for everybody
         has a coefficient without error).
+
+    Returns
+    -------
+    Whitening
 
     Raises
     ------

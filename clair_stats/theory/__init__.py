@@ -15,7 +15,14 @@ from clair_stats.theory.recovery import (
     recovery_condition,
     tolerable_share,
 )
-from clair_stats.theory.stability import StabilityTerms, posterior_error_bound, stability_constant, stability_terms
+from clair_stats.theory.span import SpanWindow, span_window
+from clair_stats.theory.stability import (
+    StabilityTerms,
+    posterior_error_bound,
+    solution_error_bound,
+    stability_constant,
+    stability_terms,
+)
 from clair_stats.theory.subsets import SubsetMargin, subset_margin
 
 __all__ = [
@@ -26,6 +33,7 @@ __all__ = [
     "OracleSolution",
     "RecoveryCondition",
     "SetGuarantee",
+    "SpanWindow",
     "StabilityTerms",
     "SubsetMargin",
     "ThresholdWindow",
@@ -46,7 +54,9 @@ __all__ = [
     "refinement_error",
     "refinement_heterogeneity",
     "set_guarantee",
+    "solution_error_bound",
     "solve_oracle",
+    "span_window",
     "stability_constant",
     "stability_terms",
     "subset_margin",

@@ -16,13 +16,18 @@ __all__ = ["Certificate", "instance_certificate"]
 
 # How far benign blocks may stick out of M + span(U), relative to the largest block: rounding of p × q products.
 _EXACTNESS = 1e-8
+# Largest violation of an equality of Q that is rounding (operator norms; Q has norm about 1).
+_EQUALITY = 1e-8
+# Distance of ‖Ṽ_O‖_op² from 1 below which P_C counts as not injective.
+_TRANSVERSALITY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
     """The dual matrix Q of the instance and the two numbers that decide.
 
-    ``certified`` proves that every solution of (E) has column space span(U*) and support O; ``False`` proves nothing.
+    ``certified`` proves that every solution of (E) has column space span(U*) and support O; ``refuted`` proves that
+    none has both; when both are False nothing is proved.
     """
 
     eta: float  # η = ‖P_{U⊥}Q‖_op, must be below 1
@@ -37,6 +42,23 @@ class Certificate:
     block_penalty: float  # λ
     common_component: bool
     oracle: OracleSolution
+
+    @property
+    def polar_ratio(self) -> float:
+        """max_{k∈C} ‖V'_k‖_F/λ; above 1 no solution of (E) recovers span and support."""
+        return float(block_norms(self.oracle.polar[self.collaborative_set]).max() / self.block_penalty)
+
+    @property
+    def mean_ratio(self) -> float:
+        """Root mean square of ‖Q_k‖_F/λ over C; above 1 no solution of (E) recovers span and support."""
+        norms = block_norms(self.dual[self.collaborative_set])
+        return float(np.sqrt(np.mean(norms**2)) / self.block_penalty)
+
+    @property
+    def refuted(self) -> bool:
+        """Whether recovery of span and support is proved impossible (docs/derivations/recovery.md, section 2)."""
+        exact = self.equality_residual < _EQUALITY and self.transversality < 1 - _TRANSVERSALITY
+        return bool(exact and max(self.eta, self.polar_ratio, self.mean_ratio) > 1 + _EQUALITY)
 
 
 def _checked_inputs(
@@ -178,7 +200,7 @@ def _assemble(
     return Certificate(
         eta=eta,
         kappa=kappa,
-        certified=bool(eta < 1 and kappa < 1 and transversality < 1 - 1e-12 and residual < 1e-8),
+        certified=bool(eta < 1 and kappa < 1 and transversality < 1 - _TRANSVERSALITY and residual < _EQUALITY),
         dual=dual,
         equality_residual=residual,
         transversality=transversality,

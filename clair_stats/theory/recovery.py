@@ -6,10 +6,13 @@ clients.  With t = λ‖H‖_op ≤ λ√|O|, γ = |O|/K, ρ = |O|/|C|:
 * stated  (theory.md): g = t² (+ γ with common component);  η ≤ t + t√g/(1−g)  and
   κλ ≤ √ν + t√g/(1−g)·√ν   or, with common component,   κλ ≤ √ν_c + λ‖H‖_F √g/(1−g)·√(ν_c + 1/K).
 * sharp   (docs/derivations/recovery.md): η ≤ t and κλ ≤ √ν   or, with common component,
-  η ≤ t/√(1−γ) and κλ ≤ √ν^c + λ‖Σ_O H_k‖_F/|C|, where ν^c carries no min(r, q)/|C|.
+  η ≤ t/√(1−γ) and κλ ≤ min{√ν^c + λ‖Σ_O H_k‖_F/|C|, √(ν^c + sρ/((1+ρ)|C|))}, where ν^c carries no min(r, q)/|C| and
+  s = rank Σ_O H_k ≤ q.
 
-The sharp Theorem 1 reads √ν < λ < 1/√|O|: recovery whenever |O|/|C| · μr < 1, which identical rank-one contamination
-shows to be the exact limit.  The sharp Theorem 2 reads √ν^c/(1 − ρ) < λ < 1/√(|O|(1 + ρ)).
+The sharp Theorem 1 reads √ν < λ < 1/√|O|: recovery of span and support whenever |O|/|C| · μr < 1, which identical
+rank-one contamination shows to be the exact limit.  The sharp Theorem 2 reads
+min{√ν^c/(1 − ρ), √(ν^c + sρ/((1+ρ)|C|))} < λ < 1/√(|O|(1 + ρ)); for s = 1 that is possible iff ρ(1 + μr) < 1, which
+identical rank-one contamination with coefficients at the benign mean shows to be the exact limit.
 """
 
 from __future__ import annotations
@@ -59,6 +62,7 @@ def certificate_bounds(
     mean_leverage: float = 0.0,
     operator_norm: float | None = None,
     sum_norm: float | None = None,
+    sum_rank: int | None = None,
     form: Form = "sharp",
 ) -> RecoveryCondition:
     """Bounds on (η, κ) from numbers alone (theory.md section 3, Theorems 1 and 2).
@@ -79,11 +83,18 @@ def certificate_bounds(
         ‖H‖_op of the instance; √|O|, its largest value, when not given.
     sum_norm : float, optional
         ‖Σ_O H_k‖_F of the instance; |O| when not given.
+    sum_rank : int, optional
+        s ≥ rank Σ_O H_k, at most min(p, q).  Not given: the second bound of κ in the sharp Theorem 2 is not used.
     form : {"sharp", "stated"}
 
     Returns
     -------
     RecoveryCondition
+
+    Raises
+    ------
+    ValueError
+        Numbers that no instance can have, or an unknown form.
 
     Notes
     -----
@@ -114,9 +125,17 @@ def certificate_bounds(
     if not common_component:
         return RecoveryCondition(float(t), float(np.sqrt(block_leverage) / block_penalty), form)
     total = n_contaminated if sum_norm is None else float(sum_norm)
-    return RecoveryCondition(
-        float(t / np.sqrt(1 - share)), float(np.sqrt(block_leverage) / block_penalty + total / n_benign), form
-    )
+    scaled_kappa = np.sqrt(block_leverage) + block_penalty * total / n_benign
+    if sum_rank is not None:
+        scaled_kappa = min(
+            scaled_kappa, np.sqrt(_leverage_with_mean(block_leverage, n_benign, n_contaminated, sum_rank))
+        )
+    return RecoveryCondition(float(t / np.sqrt(1 - share)), float(scaled_kappa / block_penalty), form)
+
+
+def _leverage_with_mean(block_leverage: float, n_benign: int, n_contaminated: int, sum_rank: int) -> float:
+    """ν^c + sρ/((1 + ρ)|C|): squared bound of ‖Q_k‖_F for benign k when ‖Q‖_op ≤ 1."""
+    return block_leverage + sum_rank * n_contaminated / ((n_benign + n_contaminated) * n_benign)
 
 
 def recovery_condition(
@@ -152,12 +171,15 @@ def recovery_condition(
     leverages = block_leverages(coefficients, common_component=common_component)
     _, q, rank = np.asarray(coefficients).shape
     operator_norm = sum_norm = None
+    sum_rank: int | None = q
     if directions is not None and n_contaminated > 0:
         blocks: FloatArray = np.asarray(directions, dtype=np.float64)
         if blocks.ndim != 3 or blocks.shape[0] != n_contaminated:
             raise ValueError(f"directions: shape {blocks.shape}; give one p × q block per contaminated client")
         operator_norm = float(np.linalg.norm(stack(blocks), 2))
         sum_norm = float(np.linalg.norm(blocks.sum(axis=0)))
+        # Relative to |O|, the largest norm of the sum; below, a singular value is rounding of the blocks.
+        sum_rank = int(np.linalg.matrix_rank(blocks.sum(axis=0), tol=1e-10 * n_contaminated))
     return certificate_bounds(
         block_leverage=float(leverages.max()),
         n_benign=leverages.size,
@@ -167,6 +189,7 @@ def recovery_condition(
         mean_leverage=min(rank, q) / leverages.size,
         operator_norm=operator_norm,
         sum_norm=sum_norm,
+        sum_rank=sum_rank,
         form=form,
     )
 
@@ -179,11 +202,34 @@ def penalty_range(
     common_component: bool,
     mean_leverage: float = 0.0,
     form: Form = "sharp",
+    columns: int | None = None,
 ) -> tuple[float, float, float] | None:
-    """Penalties the theorem allows: (lowest, best, highest), or None when there is none.
+    """Penalties the theorem allows: (lowest, best, highest), or None when there is none (theory.md section 3).
 
     ``best`` maximises the margin.  The sharp ends are closed formulas; the stated ones are found numerically.  With no
     contaminated client the upper end is infinite and ``best`` is twice the lower end.
+
+    Parameters
+    ----------
+    block_leverage, n_benign, n_contaminated, common_component, mean_leverage, form
+        As for :func:`certificate_bounds`.
+    columns : int, optional
+        q, for the second bound of κ in the sharp Theorem 2; not used when not given.
+
+    Returns
+    -------
+    tuple of float, or None
+        On the scale of λ, which has no unit.
+
+    Raises
+    ------
+    ValueError
+        As :func:`certificate_bounds`.
+
+    Examples
+    --------
+    >>> penalty_range(block_leverage=0.04, n_benign=25, n_contaminated=4, common_component=False)[::2]
+    (0.2, 0.5)
     """
 
     def margin(log_penalty: float) -> float:
@@ -194,15 +240,16 @@ def penalty_range(
             block_penalty=float(np.exp(log_penalty)),
             common_component=common_component,
             mean_leverage=mean_leverage,
+            sum_rank=columns,
             form=form,
         ).margin
 
     low = float(np.sqrt(block_leverage + (mean_leverage if common_component and form == "stated" else 0.0)))
     ratio = n_contaminated / n_benign
     if form == "sharp" and common_component:
-        if ratio >= 1:
-            return None
-        low /= 1 - ratio
+        low = low / (1 - ratio) if ratio < 1 else np.inf
+        if columns is not None:
+            low = min(low, float(np.sqrt(_leverage_with_mean(block_leverage, n_benign, n_contaminated, columns))))
     if n_contaminated == 0:
         return low, 2 * low, float("inf")
     high = 1 / np.sqrt(n_contaminated * (1 + ratio)) if common_component else 1 / np.sqrt(n_contaminated)
@@ -242,12 +289,27 @@ def tolerable_share(
     common_component : bool
     form : {"sharp", "stated"}
     columns : int
-        q; enters ν_c of the stated Theorem 2 only.
+        q; enters Theorem 2, stated and sharp.
 
     Returns
     -------
     float
         0.0 when not even one contaminated client is tolerated.
+
+    Raises
+    ------
+    ValueError
+        μ < 1, r < 1 or K < 2.
+
+    Notes
+    -----
+    theory.md section 3.  In the limit K → ∞ the sharp forms give 1/(1 + μr) without common component, and with it, for
+    q = 1, 1/(2 + μr).
+
+    Examples
+    --------
+    >>> tolerable_share(1.0, 1, 300, common_component=True)  # just below one third
+    0.33
     """
     if incoherence < 1 or rank < 1 or n_clients < 2:
         raise ValueError("incoherence, rank, n_clients: give μ ≥ 1, r ≥ 1 and K ≥ 2")
@@ -261,6 +323,7 @@ def tolerable_share(
             common_component=common_component,
             mean_leverage=min(rank, columns) / n_benign,
             form=form,
+            columns=columns,
         )
         if allowed is None:
             break

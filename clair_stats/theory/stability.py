@@ -7,9 +7,9 @@ gram G = ṼᵀP_CṼ,  h = ‖P_C Ṽ G⁻¹‖_op,  ℓ_k = ‖Ṽ_k G⁻¹‖
 
     c♯ = 2 · max( h + β max_{k∈C} ℓ_k/(λ − ‖Q_k‖_F),   √((h + sβ/(1−η))² + (β/(1−η))²) ).
 
-After the solution is known the budget shrinks: with the returned dual Q̂, the residual R̂ and the duality gap δ, every
-2εβ above may be replaced by  ε(‖Q̂ − Q‖_F − ‖Q̂‖_F) + ⟨Q, R̂⟩ + δ  (:func:`posterior_error_bound`), about ε‖Q‖²/(2‖Q̂‖)
-at most.
+At the returned solution the budget shrinks: with the returned dual Q̂, the residual R̂ and the duality gap δ, every
+2εβ above may be replaced by  ε(‖Q̂ − Q‖_F − ‖Q̂‖_F) + ⟨Q, R̂⟩ + δ  (:func:`solution_error_bound`), about ε‖Q‖²/(2‖Q̂‖)
+at most.  It still needs Q, the certificate of the truth.
 
 Three losses of the stated constant are won back by c♯: a wrong benign block enters the subspace through its own
 leverage (ℓ_k ≈ √(r/|C|)) and not with weight 1/√(1−g); one budget is spent once, so the two excesses count by their
@@ -26,7 +26,13 @@ from clair_stats.linalg import block_norms
 from clair_stats.records import FloatArray
 from clair_stats.theory.certificate import Certificate
 
-__all__ = ["StabilityTerms", "posterior_error_bound", "stability_constant", "stability_terms"]
+__all__ = [
+    "StabilityTerms",
+    "posterior_error_bound",
+    "solution_error_bound",
+    "stability_constant",
+    "stability_terms",
+]
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def stability_terms(certificate: Certificate) -> StabilityTerms:
     )
 
 
-def posterior_error_bound(
+def solution_error_bound(
     certificate: Certificate,
     *,
     dual: FloatArray,
@@ -105,7 +111,10 @@ def posterior_error_bound(
     noise_radius: float,
     duality_gap: float,
 ) -> float:
-    """Bound on ‖P_{U⊥} L̂‖_F from the certificate and the returned solution of (B) (docs/derivations/stability.md).
+    """Bound on ‖P_{U⊥} L̂‖_F at a returned solution of (B), for who knows the certificate of the noiseless truth.
+
+    It says how loose the constants of Theorem 3 are; a user, who has no such certificate, computes
+    :func:`clair_stats.theory.accepted_set_error` instead (docs/derivations/stability.md, section 4).
 
     Parameters
     ----------
@@ -116,7 +125,7 @@ def posterior_error_bound(
     residual : ndarray, shape (K, p, q)
         R̂ = X − 1ᵀ⊗M̂ − L̂ − Ŝ, ‖R̂‖_F ≤ ε.
     noise_radius : float
-        ε, at least ‖E‖_F.
+        ε, at least ‖E + H‖_F.
     duality_gap : float
         δ ≥ 0, absolute.
 
@@ -124,6 +133,11 @@ def posterior_error_bound(
     -------
     float
         On the scale of the estimates; never above the bound of the sharp constant by more than the gap allows.
+
+    Raises
+    ------
+    ValueError
+        If the instance is not certified.
     """
     geometry = _geometry(certificate)
     distance = float(np.linalg.norm(dual - certificate.dual))
@@ -136,8 +150,11 @@ def posterior_error_bound(
     return geometry.error(noise_radius + float(np.linalg.norm(residual)), max(budget, 0.0))
 
 
+posterior_error_bound = solution_error_bound  # former name, kept for those who call it
+
+
 def stability_constant(certificate: Certificate, *, form: str = "sharp") -> float:
-    """The constant c with ‖P_{U⊥} L̂‖_F ≤ c·ε for every solution of (B) with ‖E‖_F ≤ ε (theory.md section 4, Theorem 3).
+    """The constant c with ‖P_{U⊥} L̂‖_F ≤ c·ε for every solution of (B) with ‖E + H‖_F ≤ ε (theory.md section 4).
 
     Parameters
     ----------
@@ -150,6 +167,11 @@ def stability_constant(certificate: Certificate, *, form: str = "sharp") -> floa
     -------
     float
         Dimensionless.  Dividing c·ε by σ_r(L̂) bounds ‖sin Θ(Û, U*)‖_op.
+
+    Raises
+    ------
+    ValueError
+        If the instance is not certified, or for an unknown form.
     """
     if form not in ("sharp", "stated"):
         raise ValueError(f"form: {form!r}; give 'sharp' or 'stated'")

@@ -13,21 +13,41 @@ from typing import Any, Literal, TypeAlias
 from simulations.design import Cell, Method, Study
 from simulations.methods.clients_and_oracles import Clair, ClairWithCovariance, OracleDetection
 from simulations.methods.error_laws import LocalLaw, OracleRefinement, OracleWithCovariance
+from simulations.presentation import RegimeSweeps
 
 __all__ = ["RegimeDesign", "Section", "SectionKind"]
 
 SectionKind: TypeAlias = Literal["n", "separation", "clients", "level", "departure"]
 
-# At "standard" a design has 40 unless it says otherwise.  The level is then read from four cells together, 160
-# replications: a true 0.05 has an exact upper bound below 0.10 with probability 0.8.
+# Replications of a cell at "quick", and how many times those of "standard" are made at "full".  At "standard" a design
+# has 40 unless it says otherwise.  The level is then read from four cells together, 160 replications: a true 0.05 has
+# an exact upper bound below 0.10 with probability 0.8.
 _QUICK = 8
+_FULL_FACTOR = 4
 
-_METHODS: Mapping[SectionKind, tuple[Method, ...]] = {
-    "n": (LocalLaw(), OracleRefinement(), Clair(), Clair(whiten=True)),
-    "separation": (LocalLaw(), Clair(), Clair(whiten=True)),
-    "clients": (LocalLaw(), OracleRefinement(), Clair()),
-    "level": (Clair(), Clair(whiten=True), ClairWithCovariance(), OracleDetection(), OracleWithCovariance()),
-    "departure": (LocalLaw(), OracleRefinement(), Clair(), Clair(whiten=True)),
+# What runs in the sections of each kind, by the part it plays; claims on regimes ask for methods by this name.
+_METHODS: Mapping[SectionKind, Mapping[str, Method]] = {
+    "n": {
+        "local law": LocalLaw(),
+        "oracle refinement": OracleRefinement(),
+        "CLAIR": Clair(),
+        "CLAIR, whitened": Clair(whiten=True),
+    },
+    "separation": {"local law": LocalLaw(), "CLAIR": Clair(), "CLAIR, whitened": Clair(whiten=True)},
+    "clients": {"local law": LocalLaw(), "oracle refinement": OracleRefinement(), "CLAIR": Clair()},
+    "level": {
+        "CLAIR": Clair(),
+        "CLAIR, whitened": Clair(whiten=True),
+        "CLAIR, own covariances": ClairWithCovariance(),
+        "oracle test": OracleDetection(),
+        "oracle test, own covariances": OracleWithCovariance(),
+    },
+    "departure": {
+        "local law": LocalLaw(),
+        "oracle refinement": OracleRefinement(),
+        "CLAIR": Clair(),
+        "CLAIR, whitened": Clair(whiten=True),
+    },
 }
 
 
@@ -39,15 +59,25 @@ class Section:
     kind: SectionKind
     label: str
     regimes: tuple[Any, ...]
+    is_departure: bool = False
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """Every regime of the section with the methods of its kind."""
-        return tuple(Cell(regime, method) for regime in self.regimes for method in _METHODS[self.kind])
+        return tuple(Cell(regime, method) for regime in self.regimes for method in _METHODS[self.kind].values())
 
-    def hashes(self, method: Method) -> frozenset[str]:
-        """Cell hashes of one method."""
-        return frozenset(Cell(regime, method).hash for regime in self.regimes)
+    def cells_of(self, part: str) -> tuple[Cell, ...]:
+        """Every regime of the section with the method that plays this part.
+
+        Raises
+        ------
+        ValueError
+            No method of the section plays it.
+        """
+        methods = _METHODS[self.kind]
+        if part not in methods:
+            raise ValueError(f"section {self.label}: no {part!r} among its methods; it has {', '.join(methods)}")
+        return tuple(Cell(regime, methods[part]) for regime in self.regimes)
 
 
 @dataclass(frozen=True)
@@ -67,6 +97,8 @@ class RegimeDesign:
         K.
     departures : mapping label -> (variant label, changed fields)
         With ``share`` 0 the level is looked at, else the fit, the gain and the set.
+    controls : mapping claim -> label of a departure
+        Departures in which the claim is certain to be false, named before the first run: the check must say so.
     root_seed : int
     notes : str
     replications : int
@@ -82,14 +114,15 @@ class RegimeDesign:
     separations: tuple[float, ...]
     clients: tuple[int, ...]
     departures: Mapping[str, tuple[str, Mapping[str, Any]]]
+    controls: Mapping[str, str]
     root_seed: int
     notes: str = ""
     replications: int = 40
     residual: float = 0.05
 
     def replications_at(self, effort: str) -> int:
-        """Replications of a cell at "quick" or "standard" effort."""
-        return {"quick": _QUICK, "standard": self.replications}[effort]
+        """Replications of a cell at "quick", "standard" or "full" effort."""
+        return {"quick": _QUICK, "standard": self.replications, "full": _FULL_FACTOR * self.replications}[effort]
 
     def sections(self) -> Iterator[Section]:
         """Sections in the order of the tables."""
@@ -104,9 +137,9 @@ class RegimeDesign:
             yield Section(label, "level", "no contamination", level)
         for label, (variant, changes) in self.departures.items():
             regime = replace(self.variants[variant], **changes)
-            yield Section(variant, "departure" if regime.share > 0.0 else "level", label, (regime,))
+            yield Section(variant, "departure" if regime.share > 0.0 else "level", label, (regime,), True)
 
-    def study(self, effort: str = "standard") -> Study:
+    def study(self, effort: str = "standard", *, root_seed: int | None = None) -> Study:
         """The Monte Carlo study; sections share cells where they overlap."""
         cells = {cell.hash: cell for section in self.sections() for cell in section.cells}
         name = self.name if effort == "standard" else f"{self.name}--{effort}"
@@ -115,11 +148,12 @@ class RegimeDesign:
             title=self.title,
             cells=tuple(cells.values()),
             replications=self.replications_at(effort),
-            root_seed=self.root_seed,
+            root_seed=self.root_seed if root_seed is None else root_seed,
             aims=(
                 "Do Theorems 3 to 5 describe what happens when X_k is a real fit with its own error law: its rate "
                 "in n, the collaborative set as n and the separation grow, the gain and its sign, the level?"
             ),
             estimands="Θ*_k of the benign clients, span(U*), the collaborative set.",
             notes=self.notes,
+            presentation=RegimeSweeps(),
         )

@@ -13,6 +13,7 @@ from simulations.methods.clients_and_oracles import Clair, OracleClair
 from simulations.methods.combined import CombinedClair
 from simulations.methods.error_laws import NoDetection
 from simulations.methods.robust_aggregators import all_baselines
+from simulations.presentation import Breakdown
 from simulations.regimes.adaptive_attack import AdaptiveAttackRegime
 from simulations.regimes.gaussian import GaussianRegime
 
@@ -56,6 +57,7 @@ def study(effort: str = "standard") -> Study:
             "baselines are told the true rank, the true number of attackers and the noise scale. The attack has a "
             "finite budget; what it does not find is not thereby impossible."
         ),
+        presentation=Breakdown(measure=HARM.label, attacked=AdaptiveAttackRegime.name),
     )
 
 

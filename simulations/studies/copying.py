@@ -16,6 +16,7 @@ from __future__ import annotations
 from simulations.copying.regime import CopyingMethod, CopyingRegime
 from simulations.design import Study, crossed
 from simulations.measures.summaries import Mean, Precision, Proportion, Recall
+from simulations.presentation import Copying
 
 __all__ = ["STUDY"]
 
@@ -59,4 +60,5 @@ STUDY = Study(
         Precision("true_positives", "false_positives"),
         Recall("true_positives", "false_negatives"),
     ),
+    presentation=Copying("methods"),
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from simulations.copying.regime import CopyingDetection, CopyingRegime
 from simulations.design import Study, crossed, grid, levels
 from simulations.measures.summaries import Precision, Proportion, Recall
+from simulations.presentation import Copying
 
 __all__ = ["STUDY"]
 
@@ -28,4 +29,5 @@ STUDY = Study(
         Precision("true_positives", "false_positives"),
         Recall("true_positives", "false_negatives"),
     ),
+    presentation=Copying("detection"),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from simulations.copying.regime import CopyingDetection, CopyingRegime
 from simulations.design import Study, crossed
 from simulations.measures.summaries import Precision, Proportion, Recall
+from simulations.presentation import Copying
 
 __all__ = ["STUDY"]
 
@@ -26,4 +27,5 @@ STUDY = Study(
         Precision("true_positives", "false_positives"),
         Recall("true_positives", "false_negatives"),
     ),
+    presentation=Copying("exact_set"),
 )

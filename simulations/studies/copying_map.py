@@ -9,6 +9,7 @@ from __future__ import annotations
 from simulations.copying.regime import CopyingGain, CopyingRegime
 from simulations.design import Study, crossed, grid, levels
 from simulations.measures.summaries import Mean
+from simulations.presentation import Copying
 
 __all__ = ["STUDY"]
 
@@ -45,4 +46,5 @@ STUDY = Study(
             "leverage",
         )
     ),
+    presentation=Copying("map"),
 )

@@ -13,6 +13,7 @@ from simulations.measures.summaries import Mean, PairedDifference, Proportion
 from simulations.methods.clients_and_oracles import Clair, OracleClair, OracleDetection, OracleSetTest
 from simulations.methods.combined import CombinedClair
 from simulations.methods.robust_aggregators import all_baselines
+from simulations.presentation import Criteria
 from simulations.regimes.gaussian import GaussianRegime
 
 __all__ = ["KINDS", "MEASURES", "METHODS", "STUDY", "grid_regime"]
@@ -83,4 +84,5 @@ STUDY = Study(
         "Without a common component a sign-flipped client is benign by definition: it is moved inside the shared "
         "subspace only."
     ),
+    presentation=Criteria(),
 )

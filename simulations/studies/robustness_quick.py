@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulations.design import Study, crossed
 from simulations.methods.robust_aggregators import all_baselines
+from simulations.presentation import Criteria
 from simulations.studies.robustness_grid import KINDS, MEASURES, METHODS, grid_regime
 
 __all__ = ["STUDY"]
@@ -20,4 +21,5 @@ STUDY = Study(
     aims="A quick look at robustness_grid.",
     estimands="As in robustness_grid.",
     measures=MEASURES,
+    presentation=Criteria(),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simulations.design import Study, crossed
+from simulations.presentation import Criteria
 from simulations.regimes.gaussian import GaussianRegime
 from simulations.studies.robustness_grid import MEASURES, METHODS, grid_regime
 
@@ -48,4 +49,5 @@ STUDY = Study(
     aims="Does what holds on the robustness grid hold at other K, r, p × q, and with unequal σ_k and n_k?",
     estimands="As in robustness_grid.",
     measures=MEASURES,
+    presentation=Criteria(),
 )

@@ -226,8 +226,10 @@ def test_a_path_needs_one_sequence():
 
 
 def test_warm_start_saves_iterations():
+    """Of splitting, that is: the turning span, which solves (E) and (N) where it can, needs none."""
     blocks = instance(20, 10, 20, 2, seed=1, noise=0.2)
-    cold = decompose(blocks, block_penalty=0.6, tol=1e-8)
-    warm = decompose(blocks, block_penalty=0.6, tol=1e-8, warm_start=cold)
+    options = {"block_penalty": 0.6, "noise_radius": 3.0, "tol": 1e-8}
+    cold = decompose(blocks, **options)
+    warm = decompose(blocks, **options, warm_start=cold)
     assert warm.status == "optimal"
     assert warm.n_iterations < cold.n_iterations

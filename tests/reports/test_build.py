@@ -10,17 +10,21 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-import reports.inputs
+import reports.reading
+from reports.claims import claim_table, verdict_table
 from reports.cli import main
-from reports.contents import claim_table, rank_table, study_table, verdict_table
-from reports.document import LATEX_HINT, build
-from reports.inputs import read_inputs
+from reports.document import build
+from reports.pdf import LATEX_HINT
+from reports.reading import read_inputs
+from reports.renderers.plain import study_table
+from reports.renderers.ranks import rank_table
 from reports.tables import Column, Group, Table, to_html, to_latex
 from simulations.design import Study, crossed
 from simulations.engine.executor import run_study
 from simulations.measures.summaries import Mean, PairedDifference
 from simulations.storage.store import StoreError
-from theory_checks.judge.verdict import Verdict, write_verdicts
+from theory_checks.judge.verdict import Verdict
+from theory_checks.judge.verdict_file import write_verdicts
 from theory_checks.registry import all_claims
 from theory_checks.rules.evidence import Evidence
 
@@ -86,7 +90,7 @@ def results(tmp_path, monkeypatch):
     folder.mkdir()
     run_study(STUDY, folder / "coins.sqlite", n_jobs=1, backend="sequential")
     write_verdicts(folder / "verdicts.json", list(verdicts()))
-    monkeypatch.setattr(reports.inputs, "studies", lambda: {"coins": STUDY})
+    monkeypatch.setattr(reports.reading, "studies", lambda: {"coins": STUDY})
     return folder
 
 

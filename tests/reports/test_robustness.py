@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from reports.inputs import StudyInput
-from reports.robustness import is_robustness, robustness_figure, robustness_tables
+from reports.renderers.criteria.render import criteria_figure, render
 from simulations.studies.robustness_quick import STUDY
 
 # Per method: probability of the exact set, sin Θ, mean squared error, in the first setting and in the others.
@@ -58,8 +58,7 @@ def item(error=0.001):
 
 def test_criteria_count_what_they_state():
     made = item()
-    assert is_robustness(made)
-    criteria, _, _ = robustness_tables(made)
+    criteria, _, _ = render(made).tables
     n = len({cell.regime for cell in STUDY.cells})
     counts = [row[1:] for row in criteria.groups[0].rows]
     missed_once = (str(n), str(n - 1), "0", "1")
@@ -69,13 +68,13 @@ def test_criteria_count_what_they_state():
 
 
 def test_a_miss_smaller_than_its_error_is_counted_apart():
-    criteria, _, _ = robustness_tables(item(error=2.0))
+    criteria, _, _ = render(item(error=2.0)).tables
     n = len({cell.regime for cell in STUDY.cells})
     assert [row[1:] for row in criteria.groups[0].rows][:4] == [(str(n), str(n - 1), "1", "0")] * 4
 
 
 def test_every_setting_has_its_line_with_ratios_and_ranks():
-    _, oracles, errors = robustness_tables(item())
+    _, oracles, errors = render(item()).tables
     first = oracles.groups[0].rows[0]
     assert first[1:] == ("0.5000(10)", "1.0000(10)", "0.9000(10)", "0.2500(10)", "2.00", "2.00")
     own = errors.groups[0].rows[0]
@@ -85,7 +84,7 @@ def test_every_setting_has_its_line_with_ratios_and_ranks():
 
 
 def test_the_figure_shows_every_setting():
-    figure = robustness_figure(item())
+    figure = criteria_figure(item())
     shown = sum(len(line.get_xdata()) for line in figure.axes[0].lines[:-2])
     assert shown == len({cell.regime for cell in STUDY.cells})
     curve = figure.axes[1].lines[0]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from clair_stats.decomposition.decompose import decompose
 from clair_stats.linalg import stack
 from clair_stats.theory import instance_certificate
 from tests.theory.cases import draw
@@ -105,3 +106,36 @@ def test_wrong_input_is_refused_with_a_remedy():
     inside = np.einsum("pi,kiq->kpq", basis, np.random.default_rng(4).normal(size=(mask.size, 1, values.shape[2])))
     with pytest.raises(ValueError, match="do not span"):
         instance_certificate(inside, **{**arguments, "basis": wide, "collaborative_set": np.ones_like(mask)})
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_refuted_instances_are_not_recovered_and_certified_ones_are(common):
+    """A refuted instance has a solution of (E) off span or support; a certified one the oracle objective."""
+    rng = np.random.default_rng(5)
+    refuted = certified = 0
+    for _ in range(12):
+        values, basis, _, mask, _ = draw(rng, common=common, kind="identical", n_clients=8)
+        certificate = instance_certificate(
+            values,
+            basis=basis,
+            collaborative_set=mask,
+            block_penalty=float(rng.uniform(0.4, 0.9)),
+            common_component=common,
+        )
+        assert not (certificate.refuted and certificate.certified)
+        optimum = decompose(
+            values, block_penalty=certificate.block_penalty, common_component=common, tol=1e-9, allow_degenerate=True
+        )
+        scale = certificate.oracle.objective
+        if certificate.refuted:
+            refuted += 1
+            low_rank = optimum.low_rank - optimum.low_rank.mean(axis=0) if common else optimum.low_rank
+            off = np.abs(low_rank - np.einsum("pi,si,ksq->kpq", basis, basis, low_rank)).max()
+            wrong = np.linalg.norm(optimum.block_sparse[mask], axis=(1, 2)).max()
+            rank = np.linalg.matrix_rank(np.hstack(list(low_rank)), tol=1e-5)
+            assert max(off, wrong) > 1e-5 or rank < basis.shape[1]
+        elif certificate.certified:
+            certified += 1
+            assert optimum.objective == pytest.approx(scale, rel=1e-7)
+    assert refuted > 2
+    assert certified > 0

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from clair_stats.decomposition.decompose import decompose
 from clair_stats.linalg import stack
 from clair_stats.theory import (
     block_leverages,
@@ -9,6 +10,7 @@ from clair_stats.theory import (
     leverage,
     penalty_range,
     recovery_condition,
+    span_window,
     tolerable_share,
 )
 from tests.theory.cases import draw
@@ -70,10 +72,12 @@ def test_tolerable_shares_match_the_closed_formulas():
     for mu_r in (1, 2, 5):
         sharp = tolerable_share(1, mu_r, 1000, common_component=False)
         assert sharp == pytest.approx(1 / (1 + mu_r), abs=1.1e-3)
-        # μ r ρ(1 + ρ) < (1 − ρ)² has the root below.
+        # q = 1: ρ(1 + μr) < 1.  Many columns: the first bound alone, μrρ(1 + ρ) < (1 − ρ)².
+        found = tolerable_share(1, mu_r, 1000, common_component=True)
+        assert found == pytest.approx(1 / (2 + mu_r), abs=1.1e-3)
         a, b = mu_r - 1, mu_r + 2
         root = 1 / b if a == 0 else (-b + np.sqrt(b * b + 4 * a)) / (2 * a)
-        found = tolerable_share(1, mu_r, 1000, common_component=True)
+        found = tolerable_share(1, mu_r, 1000, common_component=True, columns=500)
         assert found == pytest.approx(root / (1 + root), abs=1.1e-3)
 
 
@@ -149,6 +153,82 @@ def test_operator_norm_alone_is_not_enough_in_theorem_2():
         )
         assert not condition.holds
         assert condition.kappa_bound >= certificate.kappa - 1e-9
+
+
+def test_the_second_bound_of_kappa_is_attained_with_the_mean():
+    """Identical rank-one contamination at the benign mean: κ² = (ν^c + λ²ρ²)/λ², between the two bounds."""
+    rng = np.random.default_rng(3)
+    n_benign, n_contaminated, q, rank, p = 8, 2, 3, 2, 6
+    basis = np.linalg.qr(rng.normal(size=(p, rank)))[0]
+    half = np.stack([np.linalg.qr(rng.normal(size=(q, rank)))[0] for _ in range(n_benign // 2)])
+    coefficients = np.concatenate([half, -half, np.zeros((n_contaminated, q, rank))])
+    mask = np.arange(n_benign + n_contaminated) < n_benign
+    values = np.einsum("pi,kqi->kpq", basis, coefficients)
+    direction = (np.eye(p) - basis @ basis.T)[:, 0]
+    values[~mask] = np.outer(direction, rng.normal(size=q))
+    share = n_contaminated / n_benign
+    low, best, high = penalty_range(
+        block_leverage=rank / n_benign,
+        n_benign=n_benign,
+        n_contaminated=n_contaminated,
+        common_component=True,
+        columns=1,
+    )
+    assert share * (1 + rank) < 1
+    # At the upper end of the window the second bound is attained.
+    for penalty in (best, high):
+        certificate = instance_certificate(values, basis=basis, collaborative_set=mask, block_penalty=penalty)
+        expected = np.sqrt(rank / n_benign + (penalty * share) ** 2) / penalty
+        assert certificate.kappa == pytest.approx(expected, rel=1e-9)
+        bound = recovery_condition(
+            coefficients[mask],
+            n_contaminated=n_contaminated,
+            block_penalty=penalty * (1 - 1e-12),
+            common_component=True,
+            directions=certificate.directions,
+        )
+        assert certificate.kappa <= bound.kappa_bound + 1e-9
+    assert certificate.kappa == pytest.approx(bound.kappa_bound, rel=1e-9)
+    assert certificate.eta == pytest.approx(1.0, rel=1e-9)
+    assert low == pytest.approx(np.sqrt(rank / n_benign + share / ((1 + share) * n_benign)))
+
+
+def test_span_and_support_have_different_limits():
+    """The counterexample to "recovery if and only if |O|ν < 1": the span is found, a benign client is corrected too."""
+    coefficients = np.array([10.0] + [1.0] * 9).reshape(10, 1, 1)
+    n_contaminated = 3
+    mask = np.arange(13) < 10
+    values = np.zeros((13, 2, 1))
+    values[mask, 0, 0] = coefficients[:, 0, 0]
+    values[~mask, 1, 0] = 1.0
+    basis = np.eye(2)[:, :1]
+    assert n_contaminated * leverage(coefficients) > 2.7
+    low, high = 1 / 3, 1 / 2
+    window = span_window(coefficients, n_contaminated=n_contaminated)
+    np.testing.assert_array_equal(window.set_aside, np.arange(10) == 0)
+    assert (window.lowest, window.highest) == pytest.approx((low, high))
+    assert not window.support
+    for penalty in (0.35, 0.45, 0.55):
+        certificate = instance_certificate(
+            values, basis=basis, collaborative_set=mask, block_penalty=penalty, common_component=False
+        )
+        assert certificate.refuted
+        assert not certificate.certified
+        solution = decompose(values, block_penalty=penalty, common_component=False, tol=1e-12)
+        assert np.abs(solution.low_rank[:, 1]).max() < 1e-7
+        corrected = np.linalg.norm(solution.block_sparse, axis=(1, 2)) > 1e-6
+        np.testing.assert_array_equal(corrected, ~mask | (np.arange(13) == 0))
+
+
+def test_nobody_is_set_aside_without_need_and_nothing_is_promised_beyond():
+    rng = np.random.default_rng(0)
+    even = np.stack([np.linalg.qr(rng.normal(size=(3, 2)))[0] for _ in range(10)])
+    window = span_window(even, n_contaminated=1)
+    assert window.support
+    assert window.lowest == pytest.approx(np.sqrt(2 / 10))
+    assert span_window(even, n_contaminated=9) is None
+    with pytest.raises(ValueError, match="n_contaminated"):
+        span_window(even, n_contaminated=-1)
 
 
 def test_bad_arguments_are_refused():

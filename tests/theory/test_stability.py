@@ -3,9 +3,10 @@ import warnings
 import numpy as np
 import pytest
 
+from clair_stats import theory
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.linalg import block_norms, project_off, stack
-from clair_stats.theory import instance_certificate, posterior_error_bound, stability_constant, stability_terms
+from clair_stats.theory import instance_certificate, solution_error_bound, stability_constant, stability_terms
 from tests.theory.cases import draw
 
 
@@ -72,7 +73,7 @@ def test_no_solution_of_the_noise_ball_program_exceeds_a_bound(seed, common):
         )
     low_rank = point.low_rank - point.low_rank.mean(axis=0) if common else point.low_rank
     drift = np.linalg.norm(project_off(basis, low_rank))
-    after = posterior_error_bound(
+    after = solution_error_bound(
         certificate,
         dual=point.dual,
         residual=values + error - point.common - point.low_rank - point.block_sparse,
@@ -107,3 +108,27 @@ def test_an_uncertified_instance_has_no_constant():
         stability_constant(good, form="best")
     assert block_norms(good.dual).max() <= 0.55 + 1e-9
     assert np.linalg.norm(stack(good.dual), 2) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_common_component_costs_nothing_more(seed):
+    """m̂ ≤ c♯ε/√K for the solution of (B), docs/derivations/consistency.md."""
+    certificate, values, basis, mask = certified(seed, True)
+    rng = np.random.default_rng(seed)
+    error = rng.normal(size=values.shape)
+    radius = 0.01
+    error *= radius / np.linalg.norm(error)
+    solution = decompose(
+        values + error, block_penalty=certificate.block_penalty, noise_radius=radius, common_component=True, tol=1e-8
+    )
+    centred = solution.low_rank - solution.low_rank.mean(axis=0)
+    estimated = solution.common + solution.low_rank.mean(axis=0)
+    np.testing.assert_allclose(estimated + centred, solution.common + solution.low_rank, atol=1e-12)
+    true = project_off(basis, values[mask]).mean(axis=0)  # noiseless benign blocks agree off the subspace
+    distance = np.linalg.norm(project_off(basis, estimated) - true)
+    bound = stability_constant(certificate) * radius / np.sqrt(mask.size)
+    assert 0 < distance <= bound
+
+
+def test_the_former_name_still_works():
+    assert theory.posterior_error_bound is theory.solution_error_bound

@@ -6,8 +6,10 @@ import pytest
 from scipy.stats import binom
 
 from theory_checks.judge.verdict import decide
-from theory_checks.rules.decision import AlwaysRule, FrequencyRule, LimitRule, power
+from theory_checks.rules import power
+from theory_checks.rules.decision import AlwaysRule, FrequencyRule
 from theory_checks.rules.evidence import Evidence
+from theory_checks.rules.limits import LimitRule
 from theory_checks.rules.rates import SlopeRule
 
 

@@ -17,7 +17,7 @@ from simulations.design import crossed, grid
 from simulations.regimes.gaussian import GaussianRegime
 from simulations.regimes.instance import Instance
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.rules.decision import LimitRule
+from theory_checks.rules.limits import LimitRule
 
 __all__ = ["CLAIMS"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from clair_stats.linalg import block_norms, project_off, sin_theta, stack
 from clair_stats.records import Decomposition, FloatArray
-from clair_stats.theory import Certificate, instance_certificate, posterior_error_bound, stability_terms
+from clair_stats.theory import Certificate, instance_certificate, solution_error_bound, stability_terms
 from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 from theory_checks.instances.recovery import AdversarialRegime
@@ -134,7 +134,7 @@ class BallMethod:
         slack = 1 + max(solution.duality_gap, 0.0) / budget + 1e-9
         sharp, stated = (c * radius * slack / self.divisor for c in (terms.sharp, terms.stated))
         posterior = (
-            posterior_error_bound(
+            solution_error_bound(
                 certificate,
                 dual=solution.dual,
                 residual=instance.targets

@@ -120,6 +120,7 @@ class AdversarialRegime:
     """
 
     name: ClassVar[str] = "adversarial"
+    version: ClassVar[int] = 2  # the window of the sharp Theorem 2 has grown
 
     common_component: bool = False
     lowest: float = 0.02
@@ -166,6 +167,7 @@ class AdversarialRegime:
                 common_component=self.common_component,
                 mean_leverage=min(rank, q) / n_benign,
                 form="stated" if self.form == "stated" else "sharp",
+                columns=q,
             )
             if window is None:
                 continue

@@ -55,7 +55,18 @@ class _Settling:
 
 
 def quadratic_step(problem: Problem) -> SecondStep:
-    """Second step of (N), everything divided by τ: T_k = Y_k·min(1/(1 + ρτ), λ_k/(ρ‖Y_k‖_F)), N = ρτ·T."""
+    """Second step of (N), everything divided by τ: T_k = Y_k·min(1/(1 + ρτ), λ_k/(ρ‖Y_k‖_F)), N = ρτ·T.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of program (N).
+
+    Returns
+    -------
+    callable
+        Block norms (K,) and ρ to the factors f and g, shape (K,), of S = fY and S + N = gY.
+    """
 
     def factors(norms: FloatArray, rho: float) -> tuple[FloatArray, FloatArray]:
         free = 1.0 / (1.0 + rho * problem.noise_penalty)
@@ -68,7 +79,21 @@ def quadratic_step(problem: Problem) -> SecondStep:
 
 
 def solve_modules(problems: Sequence[Problem], *, tolerance: float, max_iterations: int) -> JointPoint:
-    """Solve the joint program; the problems share penalties, noise penalty and radius."""
+    """Solve the joint program; the problems share penalties, noise penalty and radius.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        One per module.
+    tolerance : float
+        Relative duality gap at which to stop.
+    max_iterations : int
+
+    Returns
+    -------
+    JointPoint
+        The best point found, with its certificate.
+    """
     if problems[0].program == "E":
         images = [sketched_problem(problem) if worth_sketching(problem) else problem for problem in problems]
         found = _identified(problems, images, tolerance=tolerance)

@@ -45,6 +45,15 @@ class ModulesDecomposition:
         """One module on its own scale, built when asked for; ``core`` is in compressed coordinates.
 
         Its ``dual`` is the joint dual point's part, its ``objective`` and ``duality_gap`` those of the joint program.
+
+        Parameters
+        ----------
+        number : int
+            From 0.
+
+        Returns
+        -------
+        FactoredDecomposition
         """
         point, scale, problem = self._point.module(number), float(self.module_scales[number]), self._problems[number]
         candidate = point.dual_candidate

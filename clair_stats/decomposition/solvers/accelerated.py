@@ -30,6 +30,24 @@ def solve_accelerated(
     """Solve (N); parameters as for :func:`~clair_stats.decomposition.solvers.splitting.solve_splitting`.
 
     The returned L is a thresholded matrix, so it is exactly of low rank; S is optimal for it.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of program (N).
+    tolerance : float
+        Relative duality gap.
+    max_iterations : int
+    accept : callable
+        A candidate point to its relative duality gap.
+    warm_start : WarmStart, optional
+    partial_spectrum : bool
+        False computes every spectrum in full.
+
+    Returns
+    -------
+    SolverPoint
+        The last point that was certified, whether or not it reached the tolerance.
     """
     x = problem.tall
     tau, bounds = problem.noise_penalty, problem.block_bounds

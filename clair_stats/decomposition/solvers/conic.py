@@ -25,7 +25,17 @@ _INTERIOR_POINT_SIZE = 60
 
 
 def conic_program(problem: Problem) -> tuple[Any, Any, Any, Any, Any]:
-    """(program, M, L, S, data constraint); matrices are p × qK, M is p × q or None."""
+    """(program, M, L, S, data constraint); matrices are p × qK, M is p × q or None.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    tuple
+        cvxpy problem, M (or None), L, S and the constraint on the data.
+    """
     n_clients, q, p = problem.tall.shape
     X = stack(problem.tall.transpose(0, 2, 1))
     M = cp.Variable((p, q)) if problem.common_component else None
@@ -45,7 +55,17 @@ def conic_program(problem: Problem) -> tuple[Any, Any, Any, Any, Any]:
 
 
 def conic_modules_program(problems: Sequence[Problem]) -> Any:  # noqa: ANN401
-    """The joint program of several modules (theory.md section 6) as a cvxpy problem."""
+    """The joint program of several modules (theory.md section 6) as a cvxpy problem.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        One per module.
+
+    Returns
+    -------
+    cvxpy.Problem
+    """
     first = problems[0]
     nuclear, noise, constraints = [], [], []
     block_parts: list[list[Any]] = [[] for _ in first.tall]
@@ -71,6 +91,17 @@ def conic_modules_program(problems: Sequence[Problem]) -> Any:  # noqa: ANN401
 
 def solve_conic(problem: Problem, *, tolerance: float, max_iterations: int) -> SolverPoint:
     """Solve with cvxpy; the point is repaired to exact feasibility, and the certificate judges it like any other.
+
+    Parameters
+    ----------
+    problem : Problem
+    tolerance : float
+        Relative duality gap.
+    max_iterations : int
+
+    Returns
+    -------
+    SolverPoint
 
     Raises
     ------

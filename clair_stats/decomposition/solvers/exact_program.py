@@ -1,11 +1,15 @@
-"""Program (E): splitting steps until the structure is identified, then its closed finish, certified or not taken."""
+"""Program (E): with noise the turning span; without, splitting until the structure is identified, then its finish.
+
+Every one of them is certified or not taken; plain splitting is what all fall back to.
+"""
 
 from __future__ import annotations
 
 from clair_stats.decomposition.problem import Problem
-from clair_stats.decomposition.solvers.identification import finish_identified
+from clair_stats.decomposition.solvers.identification import finish_identified, looks_noise_free
 from clair_stats.decomposition.solvers.points import Accept, SolverPoint, WarmStart
 from clair_stats.decomposition.solvers.sketch import finish_from_sketch, worth_sketching
+from clair_stats.decomposition.solvers.span import solve_span
 from clair_stats.decomposition.solvers.splitting import solve_splitting
 from clair_stats.records import BoolArray, FloatArray
 
@@ -25,13 +29,37 @@ def solve_exact(
     """Solve (E); parameters as for :func:`~clair_stats.decomposition.solvers.splitting.solve_splitting`.
 
     ``identify=False`` and ``partial_spectrum=False`` give the plain twin.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of program (E).
+    tolerance : float
+        Relative duality gap.
+    max_iterations : int
+    accept : callable
+        A candidate point to its relative duality gap.
+    warm_start : WarmStart, optional
+    identify : bool
+        False never tries to finish from an identified structure.
+    partial_spectrum : bool
+        False computes every spectrum in full.
+
+    Returns
+    -------
+    SolverPoint
+        The last point that was certified, whether or not it reached the tolerance.
     """
 
     def finish(support: BoolArray, basis: FloatArray, iteration: int) -> SolverPoint | None:
         return finish_identified(problem, support, basis, iteration, tolerance=tolerance)
 
-    if identify and warm_start is None and worth_sketching(problem):
-        point = finish_from_sketch(problem, tolerance=tolerance, accept=accept)
+    if identify:
+        point: SolverPoint | None = None
+        if not looks_noise_free(problem):
+            point = solve_span(problem, tolerance=tolerance, max_iterations=max_iterations, accept=accept)
+        elif warm_start is None and worth_sketching(problem):
+            point = finish_from_sketch(problem, tolerance=tolerance, accept=accept)
         if point is not None:
             return point
     return solve_splitting(

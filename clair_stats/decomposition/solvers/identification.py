@@ -23,11 +23,12 @@ from clair_stats.decomposition.problem import Problem, tall_norms
 from clair_stats.decomposition.solvers.points import SolverPoint
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Structure", "finish_identified", "lift", "reduced_solution", "structure_of"]
+__all__ = ["Structure", "finish_identified", "lift", "looks_noise_free", "reduced_solution", "structure_of"]
 
 # Benign blocks count as exactly of rank r below this relative remainder; noise sends the problem back to splitting.
 _EXACT = 1e-9
 _REDUCED_ITERATIONS = 200
+_PAIRS, _PAIR_ROWS, _PAIR_COLUMNS = 4, 24, 12  # how much `looks_noise_free` looks at
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,25 @@ class Structure:
 def finish_identified(
     problem: Problem, support: BoolArray, basis: FloatArray, n_iterations: int, *, tolerance: float
 ) -> SolverPoint | None:
-    """The oracle point for a support of S and an approximate basis (p, r) of col(L), or None when it cannot exist."""
+    """The oracle point for a support of S and an approximate basis (p, r) of col(L), or None when it cannot exist.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of program (E).
+    support : bool ndarray, shape (K,)
+        O, the clients with S_k ≠ 0.
+    basis : ndarray, shape (p, r)
+        Approximate basis of col(L).
+    n_iterations : int
+        Iterations spent so far.
+    tolerance : float
+        Relative duality gap that the point is to reach.
+
+    Returns
+    -------
+    SolverPoint or None
+    """
     structure = structure_of(problem, support, basis)
     if structure is None:
         return None
@@ -65,8 +84,37 @@ def finish_identified(
     return lift(structure, solved[0], penalties / sizes, n_iterations)
 
 
+def looks_noise_free(problem: Problem) -> bool:
+    """Whether two clients of ordinary size differ by a block of deficient rank, as they do without noise.
+
+    Four pairs of neighbours in the middle of the order by size are looked at, 24 × 12 entries of each.  Only time
+    depends on the answer; where no rank can be missing (single columns, rank 12) it is noisy.
+    """
+    tall = problem.tall
+    order = np.argsort(tall_norms(tall), kind="stable")
+    first = max(len(order) // 2 - _PAIRS, 0)
+    chosen = order[first : first + 2 * _PAIRS]
+    part = tall[chosen[: len(chosen) // 2 * 2], :_PAIR_COLUMNS, :_PAIR_ROWS]
+    pairs = part[1::2] - part[::2] if problem.common_component else part
+    triangular = np.linalg.qr(pairs if pairs.shape[1] >= pairs.shape[2] else np.swapaxes(pairs, 1, 2), mode="r")
+    diagonal = np.abs(np.einsum("kii->ki", triangular))
+    return bool((diagonal.min(axis=1) <= _EXACT * diagonal.max(axis=1)).any())
+
+
 def structure_of(problem: Problem, support: BoolArray, basis: FloatArray) -> Structure | None:
-    """Coordinates in the span of the benign blocks, or None when these are not exactly of the rank of ``basis``."""
+    """Coordinates in the span of the benign blocks, or None when these are not exactly of the rank of ``basis``.
+
+    Parameters
+    ----------
+    problem : Problem
+    support : bool ndarray, shape (K,)
+        O.
+    basis : ndarray, shape (p, r)
+
+    Returns
+    -------
+    Structure or None
+    """
     _, q, p = problem.tall.shape
     benign = ~support
     if not benign.any() or 2 * basis.shape[1] > p:
@@ -128,6 +176,11 @@ def reduced_solution(
         K when M is free, None when M = 0.
     tolerance : float
         On the relative change of z.
+
+    Returns
+    -------
+    list of ndarray, shapes (|O|, q, r), or None
+        Scale of the estimates.
 
     Notes
     -----
@@ -223,6 +276,11 @@ def lift(structure: Structure, z: FloatArray, ratios: FloatArray, n_iterations: 
     ratios : ndarray, shape (|O|,)
         λ_k/‖S_k‖_F.
     n_iterations : int
+
+    Returns
+    -------
+    SolverPoint or None
+        None when the benign rows do not determine the dual point.
     """
     problem, support, span = structure.problem, structure.support, structure.span
     n_clients, q, p = problem.tall.shape

@@ -22,6 +22,20 @@ def residual_multiplier(norms: FloatArray, thresholds: FloatArray, radius: float
 
     With β = 1 + α the equation is (β − 1)·‖(min(n_k/β, t_k))_k‖ = ε.  Its left side increases, so bisection on the K
     norms finds β to the last bit in some fifty evaluations.
+
+    Parameters
+    ----------
+    norms : ndarray, shape (K,)
+        n_k = ‖Y_k‖_F.
+    thresholds : ndarray, shape (K,)
+        t_k, positive, scale of the norms.
+    radius : float
+        ε, scale of the norms.
+
+    Returns
+    -------
+    float
+        α.
     """
     if float(np.linalg.norm(norms)) <= radius:
         return float("inf")
@@ -44,7 +58,18 @@ def residual_multiplier(norms: FloatArray, thresholds: FloatArray, radius: float
 
 
 def ball_step(problem: Problem) -> SecondStep:
-    """Factors of S and of S + N for program (B)."""
+    """Factors of S and of S + N for program (B).
+
+    Parameters
+    ----------
+    problem : Problem
+        Of program (B).
+
+    Returns
+    -------
+    callable
+        Block norms (K,) and ρ to the factors f and g, shape (K,), of S = fY and S + N = gY.
+    """
     radius = problem.noise_radius
     assert radius is not None
 
@@ -71,7 +96,26 @@ def solve_noise_ball(
     warm_start: WarmStart | None = None,
     partial_spectrum: bool = True,
 ) -> SolverPoint:
-    """Solve (B); parameters as for :func:`~clair_stats.decomposition.solvers.splitting.solve_splitting`."""
+    """Solve (B); parameters as for :func:`~clair_stats.decomposition.solvers.splitting.solve_splitting`.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of program (B).
+    tolerance : float
+        Relative duality gap.
+    max_iterations : int
+    accept : callable
+        A candidate point to its relative duality gap.
+    warm_start : WarmStart, optional
+    partial_spectrum : bool
+        False computes every spectrum in full.
+
+    Returns
+    -------
+    SolverPoint
+        The last point that was certified, whether or not it reached the tolerance.
+    """
     return solve_splitting(
         problem,
         tolerance=tolerance,

@@ -24,13 +24,31 @@ _STEPS = 16
 
 
 def worth_sketching(problem: Problem) -> bool:
-    """Whether the image is at most a quarter of the stack."""
+    """Whether the image is at most a quarter of the stack.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    bool
+    """
     _, q, p = problem.tall.shape
     return bool(4 * min(p, _ROWS) * min(q, _COLUMNS) <= p * q)
 
 
 def sketched_problem(problem: Problem) -> Problem:
-    """The same program for GᵀX_kΩ, at most 64 × 24 per client."""
+    """The same program for GᵀX_kΩ, at most 64 × 24 per client.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    Problem
+    """
     _, q, p = problem.tall.shape
     generator = np.random.default_rng(20260521)
     tall = problem.tall
@@ -43,7 +61,21 @@ def sketched_problem(problem: Problem) -> Problem:
 
 
 def finish_from_sketch(problem: Problem, *, tolerance: float, accept: Accept) -> SolverPoint | None:
-    """A certified solution of (E) from structure settled on the sketch, or None."""
+    """A certified solution of (E) from structure settled on the sketch, or None.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of program (E), the full one.
+    tolerance : float
+        Relative duality gap.
+    accept : callable
+        A candidate point of the full problem to its relative duality gap.
+
+    Returns
+    -------
+    SolverPoint or None
+    """
     _, _, p = problem.tall.shape
     found: list[SolverPoint] = []
 

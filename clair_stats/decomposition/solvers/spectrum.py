@@ -44,7 +44,16 @@ class LeadingPart:
         return float(self.shrunk.sum())
 
     def scaled_left(self, factor: float = 1.0) -> FloatArray:
-        """``factor`` · left · diag(shrunk/values), so that the thresholded matrix is this times basisᵀ."""
+        """``factor`` · left · diag(shrunk/values), so that the thresholded matrix is this times basisᵀ.
+
+        Parameters
+        ----------
+        factor : float
+
+        Returns
+        -------
+        ndarray, shape (qK, m)
+        """
         scaled: FloatArray = self.left * (factor * self.shrunk / self.values)
         return scaled
 
@@ -71,7 +80,20 @@ class SpectrumTracker:
         self._basis = None
 
     def threshold(self, tall: FloatArray, mean: FloatArray | None, threshold: float) -> LeadingPart:
-        """SVT of the (centred) stack; ``mean`` is its mean block (q, p), None when not centred."""
+        """SVT of the (centred) stack; ``mean`` is its mean block (q, p), None when not centred.
+
+        Parameters
+        ----------
+        tall : ndarray, shape (K, q, p)
+        mean : ndarray, shape (q, p), or None
+        threshold : float
+            t, scale of the stack.
+
+        Returns
+        -------
+        LeadingPart
+            Singular values above t with their vectors, and the thresholded values.
+        """
         matrix = tall.reshape(-1, tall.shape[2])
         basis = self._basis
         if basis is not None:

@@ -41,7 +41,17 @@ _BALANCE_AT = (12, 24, 40, 60, 90, 130, 200, 300, 500)
 
 
 def exact_step(problem: Problem) -> SecondStep:
-    """Second step of program (E): block soft thresholding, nothing left over."""
+    """Second step of program (E): block soft thresholding, nothing left over.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    callable
+        Block norms (K,) and ρ to the factors f and g, shape (K,), of S = fY and S + N = gY.
+    """
 
     def factors(norms: FloatArray, rho: float) -> tuple[FloatArray, FloatArray]:
         kept = np.maximum(1.0 - problem.penalties / (rho * np.maximum(norms, np.finfo(np.float64).tiny)), 0.0)
@@ -51,7 +61,19 @@ def exact_step(problem: Problem) -> SecondStep:
 
 
 def initial_penalty(problem: Problem, norms: FloatArray) -> float:
-    """ρ = 2 median(λ_k)/median block norm of the (centred) stack: thresholds on the scale of the blocks."""
+    """ρ = 2 median(λ_k)/median block norm of the (centred) stack: thresholds on the scale of the blocks.
+
+    Parameters
+    ----------
+    problem : Problem
+    norms : ndarray, shape (K,)
+        Block norms, scale of the estimates.
+
+    Returns
+    -------
+    float
+        ρ.
+    """
     typical = float(np.median(norms))
     if typical <= 1e-12 * float(norms.max()):
         typical = float(norms.max()) or 1.0
@@ -169,7 +191,12 @@ class SplittingState:
             self._second()
 
     def start_from(self, warm_start: WarmStart) -> None:
-        """Start from S and the dual point of a neighbouring problem."""
+        """Start from S and the dual point of a neighbouring problem.
+
+        Parameters
+        ----------
+        warm_start : WarmStart
+        """
         self.y = warm_start.block_sparse + warm_start.dual / self.rho
         self._second()
 
@@ -179,7 +206,13 @@ class SplittingState:
         self.f, self.g = self.second_step(self.norms, self.rho)
 
     def first_step(self) -> tuple[LeadingPart, FloatArray | None]:
-        """Threshold A = X − (S + N) + U; returns the leading part and the mean block of A."""
+        """Threshold A = X − (S + N) + U; returns the leading part and the mean block of A.
+
+        Returns
+        -------
+        tuple of LeadingPart and ndarray, shape (q, p), or None
+            The mean block is None when M = 0.
+        """
         y = self.y
         a = self.argument = self.x if y is None else self.a
         if y is not None:
@@ -189,14 +222,34 @@ class SplittingState:
         return self.tracker.threshold(a, mean, 1.0 / self.rho), mean
 
     def dual_candidate(self, leading: LeadingPart, mean: FloatArray | None) -> FloatArray:
-        """ρ(A − Z): operator norm at most 1 and, with M free, mean block 0."""
+        """ρ(A − Z): operator norm at most 1 and, with M free, mean block 0.
+
+        Parameters
+        ----------
+        leading : LeadingPart
+        mean : ndarray, shape (q, p), or None
+
+        Returns
+        -------
+        ndarray, shape (K, q, p)
+        """
         dual = self.argument.copy() if mean is None else self.argument - mean
         flat = dual.reshape(-1, dual.shape[2])
         _subtract_product(flat, leading.scaled_left(self.rho), leading.basis, self.rho)
         return dual
 
     def advance(self, *, keep_dual: bool) -> LeadingPart:
-        """First step and relaxation; Y is then the argument of the second step."""
+        """First step and relaxation; Y is then the argument of the second step.
+
+        Parameters
+        ----------
+        keep_dual : bool
+            Whether to form the dual candidate of this step, which costs a product of the size of the stack.
+
+        Returns
+        -------
+        LeadingPart
+        """
         leading, mean = self.first_step()
         y = self.y
         if keep_dual:
@@ -214,14 +267,30 @@ class SplittingState:
         return leading
 
     def step(self, *, keep_dual: bool) -> LeadingPart:
-        """One full step of a single problem."""
+        """One full step of a single problem.
+
+        Parameters
+        ----------
+        keep_dual : bool
+            As for :meth:`advance`.
+
+        Returns
+        -------
+        LeadingPart
+        """
         leading = self.advance(keep_dual=keep_dual)
         self._second()
         self.value = leading.nuclear_norm + float(self.problem.penalties @ (self.f * self.norms))
         return leading
 
     def estimate(self) -> tuple[float, float]:
-        """First-order estimate of the gap, and the size of the primal step, both on the scale of the objective."""
+        """First-order estimate of the gap, and the size of the primal step, both on the scale of the objective.
+
+        Returns
+        -------
+        tuple of float
+            Gap and step.
+        """
         assert self.dual is not None
         assert self.y is not None
         problem = self.problem
@@ -238,7 +307,18 @@ class SplittingState:
         return misfit + (1.0 - scale) * abs(self.value), self.primal_change
 
     def point(self, iteration: int, dual: FloatArray | None = None) -> SolverPoint:
-        """Primal point whose constraint holds exactly, with the kept dual candidate or another one."""
+        """Primal point whose constraint holds exactly, with the kept dual candidate or another one.
+
+        Parameters
+        ----------
+        iteration : int
+        dual : ndarray, shape (K, q, p), optional
+            In the place of the dual candidate of the last step that kept one.
+
+        Returns
+        -------
+        SolverPoint
+        """
         assert self.y is not None
         low_rank = self.x - self.g[:, None, None] * self.y
         sparse = self.f[:, None, None] * self.y
@@ -262,7 +342,13 @@ class SplittingState:
         self._second()
 
     def change_penalty(self, factor: float) -> None:
-        """Multiply ρ, keeping S + N and the dual variable; the second step is then due again."""
+        """Multiply ρ, keeping S + N and the dual variable; the second step is then due again.
+
+        Parameters
+        ----------
+        factor : float
+            Positive.
+        """
         assert self.y is not None
         self.y *= (self.g + (1.0 - self.g) / factor)[:, None, None]
         self.rho *= factor

@@ -1,0 +1,138 @@
+"""From a results folder to the records of :mod:`reports.inputs`, and plain lines for what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reports.inputs import ClaimInput, Inputs, RegimeInput, StudyInput
+from simulations.design import Study
+from simulations.measures.summarise import summarise
+from simulations.presentation import RegimeSweeps
+from simulations.storage.provenance import header_lines
+from simulations.storage.store import Store, StoreError, load_rows
+from simulations.studies import regime_designs, studies
+from theory_checks.judge.verdict import Verdict
+from theory_checks.judge.verdict_file import read_verdicts
+from theory_checks.registry import all_claims, families
+
+__all__ = ["read_inputs", "read_studies"]
+
+
+def _study_input(study: Study, path: Path) -> StudyInput:
+    with Store(path, study) as store:
+        damage = store.integrity()
+        if damage != "ok":
+            raise StoreError(f"{path}: damaged ({damage}); restore it from a copy or delete it and run the study again")
+        status = store.status()
+    return StudyInput(
+        study=study,
+        summary=summarise(path, study),
+        provenance=tuple(header_lines(study, path)),
+        missing=sum(line.missing for line in status),
+        failed=sum(line.failed for line in status),
+        store=path,
+    )
+
+
+def _claim_input(verdict: Verdict, verdicts: list[Verdict], results: Path) -> ClaimInput:
+    known = all_claims()
+    if verdict.claim not in known:
+        raise ValueError(
+            f"{results / 'verdicts.json'}: claim {verdict.claim!r} is not registered; "
+            "run `python -m theory_checks run` again"
+        )
+    claim = known[verdict.claim]
+    study = claim.study(verdict.effort)  # type: ignore[arg-type]
+    path = results / "claims" / f"{study.name}.sqlite"
+    present = path.is_file()
+    return ClaimInput(
+        claim=claim,
+        verdict=verdict,
+        sabotage=next((v for v in verdicts if v.claim == verdict.claim and v.sabotage), None),
+        rows=load_rows(path, study) if present else None,
+        provenance=tuple(header_lines(study, path)) if present else (),
+    )
+
+
+def _verdicts(results: Path) -> list[Verdict]:
+    """The verdict file, empty where there is none.
+
+    Raises
+    ------
+    ValueError
+        A verdict on a regime that is not known here.
+    """
+    path = results / "verdicts.json"
+    verdicts = read_verdicts(path) if path.is_file() else []
+    unknown = [verdict.regime for verdict in verdicts if verdict.regime not in families()]
+    if unknown:
+        raise ValueError(
+            f"{path}: regime {unknown[0]!r} is not known here; remove the file and run `python -m theory_checks run` "
+            "again"
+        )
+    return verdicts
+
+
+def _claims(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple[ClaimInput, ...]:
+    own = [verdict for verdict in verdicts if not verdict.regime]
+    if not own:
+        missing.append("verdicts of the claims: left out; run `python -m theory_checks run`")
+    return tuple(_claim_input(verdict, own, results) for verdict in own if not verdict.sabotage)
+
+
+def _regimes(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple[RegimeInput, ...]:
+    found = []
+    for name, design in regime_designs().items():
+        own = tuple(verdict for verdict in verdicts if verdict.regime == name)
+        if not own:
+            command = f"python -m theory_checks run --regime {name}"
+            missing.append(f"regime {name.removeprefix('regime_')}: left out; run `{command}`")
+            continue
+        study = design.study(own[0].effort)
+        store = results / f"{study.name}.sqlite"
+        found.append(RegimeInput(study, own, tuple(header_lines(study, store)) if store.is_file() else ()))
+    return tuple(found)
+
+
+def read_studies(results: Path, missing: list[str]) -> tuple[StudyInput, ...]:
+    """Studies with rows; what is not there, or not whole, is told in ``missing``."""
+    found = []
+    for name, study in studies().items():
+        if study.presentation.kind == RegimeSweeps.kind:  # shown by its verdicts
+            continue
+        command = f"python -m simulations run {name}"
+        path = results / f"{name}.sqlite"
+        if not path.is_file():
+            missing.append(f"study {name}: left out; run `{command}`")
+            continue
+        item = _study_input(study, path)
+        if item.summary.empty:
+            missing.append(f"study {name}: no rows yet, left out; run `{command}`")
+            continue
+        if item.missing:
+            missing.append(f"study {name}: {item.missing} rows are missing; complete it by `{command}`")
+        found.append(item)
+    return tuple(found)
+
+
+def read_inputs(results: Path) -> Inputs:
+    """Read everything under ``results``; what is not there is told, what is broken is an error.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder is not there.
+    ValueError, StoreError
+        A verdict file or store that cannot be read; the message names it and the remedy.
+    """
+    if not results.is_dir():
+        raise FileNotFoundError(f"{results}: no such folder; run `make verify` or give --results")
+    missing: list[str] = []
+    verdicts = _verdicts(results)
+    claims = _claims(results, verdicts, missing)
+    regimes = _regimes(results, verdicts, missing)
+    found = read_studies(results, missing)
+    maps = tuple(sorted((results / "maps").glob("*.pdf")))
+    if not maps:
+        missing.append("maps of theorem, certificate and recovery: left out; run `python -m theory_checks maps`")
+    return Inputs(claims, found, maps, regimes, tuple(missing))

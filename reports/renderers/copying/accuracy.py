@@ -1,0 +1,81 @@
+"""Accuracy of benign clients by method and round: table, paired differences, picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from reports.renderers.copying.names import NAMES
+from reports.tables import Table, plain_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["accuracy_picture", "accuracy_table", "paired_table"]
+
+_MEASURES = {
+    "own_accuracy": "own",
+    "common_accuracy": "common",
+    "common_rule_accuracy": "common rule",
+    "own_sequences": "own sequences",
+}
+_ROUNDS = (1, 3)
+_RIVALS = ("local", "average", "oracle_average")
+
+
+def accuracy_table(rows: pd.DataFrame) -> Table:
+    """Mean and standard error of every measure, one line per method and number of rounds."""
+    lines = []
+    cells = dict.fromkeys(zip(rows["method.rounds"].tolist(), rows["method.aggregation"].tolist(), strict=True))
+    for rounds, method in cells:
+        group = rows[(rows["method.rounds"] == rounds) & (rows["method.aggregation"] == method)]
+        shown = (f"{group[name].mean():.3f} ({group[name].sem():.3f})" for name in _MEASURES)
+        lines.append((NAMES[method], str(rounds), *shown))
+    return plain_table("copying-accuracy", ("method", "rounds", *_MEASURES.values()), lines)
+
+
+def _paired(rows: pd.DataFrame, rounds: int, metric: str, rival: str) -> str:
+    """CLAIR minus the rival over federations, with its 95 % t interval."""
+    table = rows[rows["method.rounds"] == rounds].pivot(
+        index="replication", columns="method.aggregation", values=metric
+    )
+    difference = (table["clair"] - table[rival]).to_numpy()
+    mean, error = difference.mean(), stats.sem(difference)
+    half = float(stats.t.ppf(0.975, difference.size - 1)) * error
+    return f"{mean:+.3f} [{mean - half:+.4f}, {mean + half:+.4f}]"
+
+
+def paired_table(rows: pd.DataFrame) -> Table:
+    """Paired differences over federations with 95 % t intervals."""
+    measures = list(_MEASURES)[:3]
+    lines = [
+        (NAMES[rival], str(rounds), *(_paired(rows, rounds, metric, rival) for metric in measures))
+        for rounds in _ROUNDS
+        for rival in _RIVALS
+    ]
+    return plain_table("copying-paired", ("CLAIR minus", "rounds", *(_MEASURES[name] for name in measures)), lines)
+
+
+def accuracy_picture(rows: pd.DataFrame) -> Figure:
+    """Bars of own and common accuracy with standard errors, one panel per number of rounds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2))
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, rounds in zip(axes, _ROUNDS, strict=True):
+        part = rows[rows["method.rounds"] == rounds]
+        names = list(dict.fromkeys(part["method.aggregation"]))
+        for i, (metric, label) in enumerate((("own_accuracy", "own"), ("common_accuracy", "common tokens"))):
+            grouped = part.groupby("method.aggregation")[metric]
+            axis.bar(
+                np.arange(len(names)) + 0.4 * i, grouped.mean()[names], 0.38, yerr=grouped.sem()[names], label=label
+            )
+        axis.set_xticks(np.arange(len(names)) + 0.2, [NAMES[n] for n in names], rotation=40, ha="right", fontsize=8)
+        axis.set_title(f"{rounds} round{'s' if rounds > 1 else ''}", fontsize=9)
+    axes[0].set_ylabel("token accuracy, benign clients")
+    axes[0].set_ylim(0.0, 1.1)
+    axes[0].legend(fontsize=8, ncols=2, loc="upper left")
+    return figure

@@ -1,0 +1,72 @@
+"""Who is contaminated: the rate of exact sets, the level without contamination, and other kinds of contamination."""
+
+from __future__ import annotations
+
+import pandas as pd
+from scipy import stats
+
+from reports.renderers.copying.names import NAMES
+from reports.tables import Table, plain_table
+
+__all__ = ["contamination_tables", "exact_sentence", "level_sentence"]
+
+# Rule of the studies on detection, fixed before their first run: Wilson's lower end reaches this rate.
+_RATE = 0.95
+_SHOWN = ("local", "average", "coordinate_median", "geometric_median", "krum", "multi_krum", "clair", "clair rows")
+
+
+def _share(indicator: pd.Series) -> tuple[str, float, float]:
+    """Hits of total with the Wilson 95 % interval, and its ends."""
+    hits, n = int(indicator.sum()), len(indicator)
+    low, high = stats.binomtest(hits, n).proportion_ci(method="wilson")
+    return f"{hits} of {n} (Wilson 95 % interval [{low:.3f}, {high:.3f}])", float(low), float(high)
+
+
+def _counts(rows: pd.DataFrame) -> tuple[int, int, int]:
+    """Contaminated clients found and missed, benign ones flagged."""
+    found, missed, wrong = (int(rows[name].sum()) for name in ("true_positives", "false_negatives", "false_positives"))
+    return found, missed, wrong
+
+
+def exact_sentence(rows: pd.DataFrame) -> str:
+    """How often the set was exact, and what the rule fixed before the run says."""
+    exact, low, high = _share(rows["exact_set"])
+    right, missed, wrong = _counts(rows)
+    rate = "shown" if low >= _RATE else "refuted" if high < _RATE else "not shown"
+    return (
+        f"Exact set in {exact} federations; {right} contaminated clients found, {missed} missed, {wrong} benign ones "
+        f"flagged. By the rule fixed before the run, a rate of at least {_RATE:g} is **{rate}**."
+    )
+
+
+def level_sentence(rows: pd.DataFrame) -> str:
+    """How often somebody was flagged where all are benign."""
+    alarms, low, _ = _share(rows["any_false_alarm"])
+    level = float(rows["method.level"].iloc[0])
+    return (
+        f"Without contamination somebody was flagged in {alarms} federations, at the level {level:g} for the whole "
+        f"federation, which is **{'kept' if low <= level else 'not kept'}** by the rule fixed before the run."
+    )
+
+
+def contamination_tables(rows: pd.DataFrame) -> tuple[Table, Table]:
+    """Every kind of contamination: the set, and the accuracy of benign clients; and the success of the backdoor."""
+    names = [NAMES.get(name, "CLAIR, shared rows") for name in (*_SHOWN, "oracle_average")]
+    method = rows["method.aggregation"].where(rows["method.shared"] != "rows", rows["method.aggregation"] + " rows")
+    kind = rows["regime.contamination"].where(rows["regime.source"] == "tokens", "random_mapping, text")
+    lines, attacked = [], []
+    for name in dict.fromkeys(kind):
+        part = {m: rows[(kind == name) & (method == m)] for m in (*_SHOWN, "oracle_average")}
+        found = part["clair"]
+        accuracy = (f"{own['own_accuracy'].mean():.2f} ({own['own_accuracy'].sem():.2f})" for own in part.values())
+        exact = f"{int(found['exact_set'].sum())} of {len(found)}"
+        counts = ", ".join(str(count) for count in _counts(found))
+        lines.append((str(name).replace("_", " "), exact, counts, *accuracy))
+        if name == "backdoor":
+            success = (f"{p['backdoor_success'].mean():.2f} ({p['backdoor_success'].sem():.2f})" for p in part.values())
+            attacked.append(("benign clients", *success))
+    heading = ("contamination", "exact set", "found, missed, wrongly flagged", *names)
+    return (
+        plain_table("copying-contaminations", heading, lines),
+        plain_table("copying-backdoor", ("success of the backdoor", *names), attacked),
+    )

@@ -1,0 +1,1 @@
+"""CLAIR beside oracles and baselines: every setting in one line, and what each criterion comes to."""
