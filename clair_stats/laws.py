@@ -45,8 +45,8 @@ def chi_square(
 ) -> tuple[FloatArray, FloatArray]:
     """Upper tails and critical values at ``alpha`` of χ² with ``degrees`` and non-centrality ``shift``.
 
-    All arrays have one shape (K,).  At large non-centrality a power of the statistic is normal (Sankaran, Biometrika 46,
-    1959).
+    All arrays have one shape (K,).  At large non-centrality a power of the statistic is normal (Sankaran, Biometrika
+    46, 1959).
     """
     if not np.any(shift):
         # scipy.special, not scipy.stats: the same numbers without a millisecond of argument checks, in an inner loop.

@@ -24,7 +24,7 @@ from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_1_everyone import everyone_agrees
 from clair_stats.detection.step_2_candidates import Candidate, Source, rank_limit, search
 from clair_stats.detection.step_3_law import noise_in_excess, white_about, white_off_common_directions
-from clair_stats.detection.step_4_test import SHARES, Tested, Tester
+from clair_stats.detection.step_4_test import SHARES, Outcome, SetTest
 from clair_stats.detection.step_5_verdict import Consensus, RankEvidence, accept, evidence_of, undecidable
 
 __all__ = ["decide"]
@@ -90,7 +90,7 @@ def _learnt(panel: Panel, under_white_errors: partial[Consensus], *, rank: int |
 def _under_white_errors(
     panel: Panel, *, rank: int | None, level: float, heterogeneity: float, propose: Source | None
 ) -> Consensus:
-    test = Tester(panel, level=level, heterogeneity=heterogeneity)
+    test = SetTest(panel, level=level, heterogeneity=heterogeneity)
     limit = min(rank_limit(panel), count_above_noise(panel) + _MISSED_BY_SIGNS)
     everyone = everyone_agrees(test, range(limit + 1) if rank is None else range(rank, rank + 1))
     if everyone is not None and _generic(test, everyone):
@@ -100,7 +100,7 @@ def _under_white_errors(
     return _first_accepted(test, source(panel), rank=rank, largest=largest, everyone=everyone)
 
 
-def _generic(test: Tester, tested: Tested) -> bool:
+def _generic(test: SetTest, tested: Outcome) -> bool:
     """Whether it is plausible that no majority of a consistent set lives at a smaller rank."""
     size = int(tested.passed.sum())
     half = size // 2 + 1
@@ -115,12 +115,12 @@ def _generic(test: Tester, tested: Tested) -> bool:
 
 
 def _first_accepted(
-    test: Tester, candidates: Iterator[Candidate], *, rank: int | None, largest: int, everyone: Tested | None
+    test: SetTest, candidates: Iterator[Candidate], *, rank: int | None, largest: int, everyone: Outcome | None
 ) -> Consensus:
     """The smallest rank with an acceptable majority, unless a larger set agrees one rank further and uses all of it."""
     evidence: tuple[RankEvidence, ...] = ()
-    best: Tested | None = None
-    accepted: tuple[Tested, str] | None = None
+    best: Outcome | None = None
+    accepted: tuple[Outcome, str] | None = None
     ahead = 0
     for r, group in groupby(candidates, key=lambda c: c.rank):
         if rank is None and r > largest:
@@ -150,9 +150,9 @@ def _first_accepted(
     return undecidable(best, evidence, everyone=everyone, rank=rank)
 
 
-def _best_of_rank(test: Tester, group: Iterator[Candidate], *, given: bool) -> tuple[Tested | None, str, bool]:
+def _best_of_rank(test: SetTest, group: Iterator[Candidate], *, given: bool) -> tuple[Outcome | None, str, bool]:
     """The largest acceptable set that the candidates of one rank grow into; the largest set where none is."""
-    best: Tested | None = None
+    best: Outcome | None = None
     source, good = "", False
     for candidate in group:
         # Candidates come largest first; a smaller one does not grow beyond an acceptable set of its size.
@@ -167,7 +167,7 @@ def _best_of_rank(test: Tester, group: Iterator[Candidate], *, given: bool) -> t
     return best, source, good
 
 
-def _acceptable(test: Tester, found: Tested, *, given: bool) -> bool:
+def _acceptable(test: SetTest, found: Outcome, *, given: bool) -> bool:
     """A majority, with nothing but noise left over unless the rank was given, that uses all its directions."""
     size = int(found.passed.sum())
     if size < test.panel.half or not (given or found.ratio <= 1.0) or not found.homogeneous:
@@ -175,7 +175,7 @@ def _acceptable(test: Tester, found: Tested, *, given: bool) -> bool:
     return _generic(test, found)
 
 
-def _larger_and_generic(test: Tester, found: Tested, smaller: Tested) -> bool:
+def _larger_and_generic(test: SetTest, found: Outcome, smaller: Outcome) -> bool:
     """Whether a larger set agrees at a larger rank, and its members plausibly all use the extra directions."""
     count = int(smaller.passed.sum())
     if found.passed.sum() <= count:

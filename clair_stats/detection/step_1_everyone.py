@@ -11,12 +11,12 @@ import numpy as np
 
 from clair_stats.detection.calibration import residual_variance
 from clair_stats.detection.shared_fit import fit_shared
-from clair_stats.detection.step_4_test import Tested, Tester, spike_ratio
+from clair_stats.detection.step_4_test import Outcome, SetTest, spike_ratio
 
 __all__ = ["everyone_agrees"]
 
 
-def everyone_agrees(test: Tester, ranks: range) -> Tested | None:
+def everyone_agrees(test: SetTest, ranks: range) -> Outcome | None:
     """The fit on all clients at the smallest of the ranks at which it is consistent and homogeneous, or None."""
     panel = test.panel
     everyone = np.ones(panel.shape[0], dtype=np.bool_)

@@ -24,7 +24,7 @@ from clair_stats.detection.shared_fit import Residuals, SharedFit, fit_shared, s
 from clair_stats.laws import TRACY_WIDOM, homogeneity_quantile, noise_edge, per_client_level
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["SHARES", "Tested", "Tester", "spike_ratio"]
+__all__ = ["SHARES", "Outcome", "SetTest", "spike_ratio"]
 
 # How the level is split.  A union bound over the parts keeps it; "generic use" is spent in step 1.
 SHARES = {"scores": 0.75, "exact refits": 0.05, "shared directions": 0.05, "homogeneity": 0.05, "generic use": 0.1}
@@ -33,7 +33,7 @@ _MOST_STEPS = 30
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class Outcome:
     """A fit on a set of clients, and who passes the tests against it."""
 
     fit: SharedFit
@@ -53,29 +53,29 @@ class Tested:
         return int(self.fit.basis.shape[1])
 
 
-class Tester:
+class SetTest:
     """Fits sets of clients and tests every client; remembers, since candidates often meet on their way."""
 
     def __init__(self, panel: Panel, *, level: float, heterogeneity: float = 0.0) -> None:
         self.panel, self.level, self.heterogeneity = panel, level, heterogeneity
         self.alpha = per_client_level(level, panel.shape[0])
-        self._known: dict[tuple[bytes, int], Tested] = {}
+        self._known: dict[tuple[bytes, int], Outcome] = {}
 
-    def __call__(self, members: BoolArray, rank: int) -> Tested:
+    def __call__(self, members: BoolArray, rank: int) -> Outcome:
         """Fit ``rank`` on the members (K,) and test all clients."""
         key = members.tobytes(), rank
         if key not in self._known:
             self._known[key] = self._test(fit_shared(self.panel, members, rank))
         return self._known[key]
 
-    def agreed(self, start: BoolArray, rank: int) -> Tested:
+    def agreed(self, start: BoolArray, rank: int) -> Outcome:
         """Fit, test, keep those that pass, until the set repeats itself; never below half the clients.
 
         A cycle is left at its largest set with a white residual, and the number of steps is bounded; refilling to a
         majority keeps the set from collapsing onto a few clients that fit each other.
         """
         members = start
-        seen: dict[bytes, Tested] = {}
+        seen: dict[bytes, Outcome] = {}
         half = self.panel.half
         while True:
             tested = self(members, rank)
@@ -90,7 +90,7 @@ class Tester:
                 return max(seen.values(), key=lambda t: (t.ratio <= 1.0, int(t.fit.members.sum())))
             members = following
 
-    def _test(self, fit: SharedFit) -> Tested:
+    def _test(self, fit: SharedFit) -> Outcome:
         panel = self.panel
         ratio = spike_ratio(panel, fit, heterogeneity=self.heterogeneity)
         residuals = standardised_residuals(panel, fit)
@@ -107,7 +107,7 @@ class Tester:
         passed = self._passed(fit, calibrated)
         if passed.sum() >= panel.half:
             calibrated, passed = self._shared_directions(fit, residuals, calibrated, passed, ratio)
-        return Tested(fit, calibrated, passed, ratio, self._homogeneous(fit, residuals, calibrated.noise))
+        return Outcome(fit, calibrated, passed, ratio, self._homogeneous(fit, residuals, calibrated.noise))
 
     def _split(self, calibrated: Calibrated) -> Calibrated:
         """p-values on the scale of the whole level: below α_K exactly when the score is above its threshold."""

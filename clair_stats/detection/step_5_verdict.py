@@ -8,7 +8,7 @@ import numpy as np
 
 from clair_stats.detection.calibration import Calibrated
 from clair_stats.detection.shared_fit import SharedFit
-from clair_stats.detection.step_4_test import Tested
+from clair_stats.detection.step_4_test import Outcome
 from clair_stats.records import BoolArray
 
 __all__ = ["Consensus", "RankEvidence", "accept", "undecidable"]
@@ -53,20 +53,20 @@ class Consensus:
         return np.asarray(~self.collaborative_set & self.accepted)
 
 
-def evidence_of(tested: Tested, *, accepted: bool) -> RankEvidence:
+def evidence_of(tested: Outcome, *, accepted: bool) -> RankEvidence:
     """One line of the evidence."""
     size = int(tested.passed.sum())
     return RankEvidence(tested.rank, size, tested.ratio, tested.calibrated.noise, accepted)
 
 
-def accept(tested: Tested, source: str, evidence: tuple[RankEvidence, ...]) -> Consensus:
+def accept(tested: Outcome, source: str, evidence: tuple[RankEvidence, ...]) -> Consensus:
     """A verdict: the clients that pass are benign, all others flagged."""
     line = evidence_of(tested, accepted=True)
     return Consensus(tested.fit, tested.calibrated, tested.passed, (*evidence, line), True, source=source)
 
 
 def undecidable(
-    best: Tested, evidence: tuple[RankEvidence, ...], *, everyone: Tested | None, rank: int | None
+    best: Outcome, evidence: tuple[RankEvidence, ...], *, everyone: Outcome | None, rank: int | None
 ) -> Consensus:
     """No verdict, and why.
 

@@ -5,11 +5,11 @@ import pytest
 
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.shared_fit import SharedFit
-from clair_stats.detection.step_4_test import SHARES, Tested, Tester
+from clair_stats.detection.step_4_test import SHARES, Outcome, SetTest
 from tests.detection.instances import benign_stack
 
 
-class _Scripted(Tester):
+class _Scripted(SetTest):
     """A tester that follows a script: set → who passes, spike ratio."""
 
     def __init__(self, script):
@@ -23,7 +23,7 @@ class _Scripted(Tester):
     def __call__(self, members, rank):
         passed, ratio = self.script[bytes(members)]
         fit = SharedFit(np.zeros((4, 0)), np.zeros((4, 2)), members, np.zeros(4), np.zeros((4, 4)))
-        return Tested(fit, None, self.mask(passed), ratio, True)
+        return Outcome(fit, None, self.mask(passed), ratio, True)
 
 
 def _from(tester, start):
@@ -56,8 +56,8 @@ def test_a_direction_bought_by_one_client_is_seen_by_its_exact_refit():
         blocks[0] += 1.5 * np.linalg.qr(rng.standard_normal((12, 1)))[0]
         everyone = np.ones(20, dtype=bool)
         panel = make_panel(blocks)
-        caught += not Tester(panel, level=0.05)(everyone, 2).passed[0]
-        blind = Tester(panel, level=0.05)
+        caught += not SetTest(panel, level=0.05)(everyone, 2).passed[0]
+        blind = SetTest(panel, level=0.05)
         blind._exact_refits = lambda fit, residuals, calibrated: calibrated
         missed += blind(everyone, 2).passed[0]
     assert missed >= 15
@@ -69,7 +69,7 @@ def test_p_values_thresholds_and_the_set_tell_one_story():
         rng = np.random.default_rng([2, seed])
         blocks, *_ = benign_stack(rng, n_clients=16, p=10, q=2, rank=1, noise=0.2)
         blocks[:4] += rng.standard_normal((4, 10, 2)) * rng.uniform(0.2, 1.5, (4, 1, 1))
-        test = Tester(make_panel(blocks), level=0.05)
+        test = SetTest(make_panel(blocks), level=0.05)
         found = test(np.arange(16) >= 4, 1)
         np.testing.assert_array_equal(found.passed, found.calibrated.p_values >= test.alpha)
         np.testing.assert_array_equal(found.passed, found.calibrated.scores <= found.calibrated.thresholds)
@@ -77,7 +77,7 @@ def test_p_values_thresholds_and_the_set_tell_one_story():
 
 def test_without_a_p_value_nobody_is_benign_unless_the_whole_space_is_shared():
     blocks = np.random.default_rng(3).standard_normal((4, 3, 1))
-    test = Tester(make_panel(blocks), level=0.05)
+    test = SetTest(make_panel(blocks), level=0.05)
     everyone = np.ones(4, dtype=bool)
     assert not test(everyone, 2).passed.any()  # no degree of freedom is left to learn the noise from
     assert test(everyone, 3).passed.all()
