@@ -27,7 +27,7 @@ from clair_stats.records import BoolArray, FloatArray
 __all__ = ["SHARES", "Outcome", "SetTest", "spike_ratio"]
 
 # How the level is split.  A union bound over the parts keeps it; "generic use" is spent in step 1.
-SHARES = {"scores": 0.75, "exact refits": 0.05, "shared directions": 0.05, "homogeneity": 0.05, "generic use": 0.1}
+SHARES = {"scores": 0.65, "exact refits": 0.05, "shared directions": 0.05, "homogeneity": 0.05, "generic use": 0.2}
 _HIGH_LEVERAGE = 0.5
 _MOST_STEPS = 30
 
