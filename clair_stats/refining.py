@@ -68,19 +68,19 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
     )
     combined = None
     if told.flagged == "inform" and benign.any() and not benign.all() and told.noise_scales.all():
-        directions = flagged_directions(project_off(fit.basis, blocks[~benign] - averaged.center), fit.basis.shape[1])
+        directions = flagged_directions(project_off(fit.basis, blocks[~benign] - averaged.centre), fit.basis.shape[1])
         combined = _combination(told, benign, directions)
     if told.method == "average":
         if combined is None:
             return averaged, None
-        return replace(averaged, estimates=combined.estimates, center=combined.center), combined
+        return replace(averaged, estimates=combined.estimates, centre=combined.centre), combined
     targets = None if combined is None else _informed_targets(told, benign, members, combined.directions)
     found = shrink(blocks, members, told.weights, _energy(told, members), targets=targets)
     estimates = found.estimates
     if combined is not None:
         estimates[~members] = combined.estimates[~members]
     refinement = Refinement(
-        estimates, found.basis, averaged.center, averaged.weights, members, found.kept, found.risk, found.own_risk
+        estimates, found.basis, averaged.centre, averaged.weights, members, found.kept, found.risk, found.own_risk
     )
     return refinement, combined
 
@@ -119,7 +119,7 @@ def _energy(told: Refining, members: BoolArray) -> ErrorEnergy:
             columns = np.broadcast_to(np.eye(record.block_shape[1]), (record.n_clients, *2 * record.block_shape[1:]))
         pair = (record.row_covariances, columns)
         return KroneckerEnergy(*(pair if told.shared == "columns" else pair[::-1]))
-    if told.consensus.law != "log scores":
+    if told.consensus.law in ("given", "F of white errors"):
         return WhiteEnergy(told.noise_scales, (shape[0], shape[1]))
     # Not white: the largest share of a direction is read off the members' residuals, true differences included.
     fit = told.consensus.fit
@@ -148,5 +148,5 @@ def _informed_targets(told: Refining, benign: BoolArray, members: BoolArray, dir
             collaborative_set=benign[others],
             noise_scales=told.noise_scales[others],
             directions=directions,
-        ).center
+        ).centre
     return targets
