@@ -6,13 +6,13 @@ the blocks that is K² numbers; with more clients than a block has entries it is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from clair_stats.decomposition.problem import Problem
-from clair_stats.records import FloatArray
+from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["Grams", "OffSpan"]
 
@@ -76,6 +76,22 @@ class Grams:
         if self.problem.program == "N":
             images, logs = np.maximum(images, self.log_bounds), np.maximum(logs, self.log_bounds)
         return float(np.abs(images - logs).max())
+
+    def at(self, penalties: FloatArray) -> Grams:
+        """The same stack with other penalties (K,), its products shared."""
+        other = Grams(replace(self.problem, penalties=penalties))
+        for name in ("rows", "flat", "gram", "squared", "norms", "_smallest"):
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name]
+        return other
+
+    def of(self, chosen: BoolArray) -> Grams:
+        """Some of the clients, with what is known of their products."""
+        problem = replace(self.problem, tall=self.problem.tall[chosen], penalties=self.problem.penalties[chosen])
+        other = Grams(problem)
+        if self.gram is not None:
+            other.__dict__["gram"] = self.gram[np.ix_(chosen, chosen)]
+        return other
 
     def weights(self, norms: FloatArray) -> FloatArray:
         """a_k = τλ_k/n_k, at most 1 for (N): Q_k = a_k(X_k − M − L_k) is the gradient of the loss of block k."""
