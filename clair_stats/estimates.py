@@ -1,7 +1,7 @@
-"""The local estimators of K clients, checked once at the border of the library.
+"""The local estimators of K clients, checked once when they enter the library.
 
-Every array that enters passes through :class:`ClientEstimates`, and is checked there and nowhere else; what the stages
-hand on is in :mod:`clair_stats.records`.  Symbols, names and shapes are listed in ``docs/notation.md``.
+Every array that enters passes through :class:`ClientEstimates`, and is checked there and nowhere else; the records of
+results are in :mod:`clair_stats.records`.  Symbols, names and shapes are listed in ``docs/notation.md``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _checked_halves(raw: ArrayLike) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class ClientEstimates:
-    """The local estimators X_k of K clients, checked once at the border.
+    """The local estimators X_k of K clients, checked when the record is made.
 
     Give either ``values`` or ``factors``.
 
@@ -100,6 +100,18 @@ class ClientEstimates:
     ------
     TypeError, ValueError
         Before any work; the message names client, field and remedy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import ClientEstimates
+    >>> record = ClientEstimates(values=np.ones((3, 4, 2)), noise_scales=[0.1, 0.1, 0.2], client_names=("a", "b", "c"))
+    >>> record.n_clients, record.block_shape
+    (3, (4, 2))
+    >>> ClientEstimates(values=np.ones((3, 4, 2)), noise_scales=[0.1, 0.1, 0.0])
+    Traceback (most recent call last):
+        ...
+    ValueError: client 2: noise_scales is 0.0; it must be positive and finite
     """
 
     values: FloatArray | None = None  # (K, p, q)

@@ -10,11 +10,10 @@ from simulations.measures.summarise import summarise
 from simulations.presentation import RegimeSweeps
 from simulations.storage.provenance import header_lines
 from simulations.storage.store import Store, StoreError, load_rows
-from simulations.studies import studies
-from theory_checks.judge.verdict import Verdict, read_verdicts
-from theory_checks.regimes.questions import DESIGNS
-from theory_checks.regimes.verdicts import VERDICT_FILE, checked_regimes
-from theory_checks.registry import all_claims
+from simulations.studies import regime_designs, studies
+from theory_checks.judge.verdict import Verdict
+from theory_checks.judge.verdict_file import read_verdicts
+from theory_checks.registry import all_claims, families
 
 __all__ = ["read_inputs", "read_studies"]
 
@@ -55,23 +54,38 @@ def _claim_input(verdict: Verdict, verdicts: list[Verdict], results: Path) -> Cl
     )
 
 
-def _claims(results: Path, missing: list[str]) -> tuple[ClaimInput, ...]:
+def _verdicts(results: Path) -> list[Verdict]:
+    """The verdict file, empty where there is none.
+
+    Raises
+    ------
+    ValueError
+        A verdict on a regime that is not known here.
+    """
     path = results / "verdicts.json"
-    if not path.is_file():
+    verdicts = read_verdicts(path) if path.is_file() else []
+    unknown = [verdict.regime for verdict in verdicts if verdict.regime not in families()]
+    if unknown:
+        raise ValueError(
+            f"{path}: regime {unknown[0]!r} is not known here; remove the file and run `python -m theory_checks run` "
+            "again"
+        )
+    return verdicts
+
+
+def _claims(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple[ClaimInput, ...]:
+    own = [verdict for verdict in verdicts if not verdict.regime]
+    if not own:
         missing.append("verdicts of the claims: left out; run `python -m theory_checks run`")
-        return ()
-    verdicts = read_verdicts(path)
-    return tuple(_claim_input(verdict, verdicts, results) for verdict in verdicts if not verdict.sabotage)
+    return tuple(_claim_input(verdict, own, results) for verdict in own if not verdict.sabotage)
 
 
-def _regimes(results: Path, missing: list[str]) -> tuple[RegimeInput, ...]:
-    path = results / VERDICT_FILE
-    verdicts = checked_regimes(path) if path.is_file() else []
+def _regimes(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple[RegimeInput, ...]:
     found = []
-    for name, design in DESIGNS.items():
-        own = tuple(verdict for verdict in verdicts if verdict.claim.split("/")[0] == name)
+    for name, design in regime_designs().items():
+        own = tuple(verdict for verdict in verdicts if verdict.regime == name)
         if not own:
-            command = f"python -m theory_checks.regimes.verdicts {name}"
+            command = f"python -m theory_checks run --regime {name}"
             missing.append(f"regime {name.removeprefix('regime_')}: left out; run `{command}`")
             continue
         study = design.study(own[0].effort)
@@ -114,8 +128,9 @@ def read_inputs(results: Path) -> Inputs:
     if not results.is_dir():
         raise FileNotFoundError(f"{results}: no such folder; run `make verify` or give --results")
     missing: list[str] = []
-    claims = _claims(results, missing)
-    regimes = _regimes(results, missing)
+    verdicts = _verdicts(results)
+    claims = _claims(results, verdicts, missing)
+    regimes = _regimes(results, verdicts, missing)
     found = read_studies(results, missing)
     maps = tuple(sorted((results / "maps").glob("*.pdf")))
     if not maps:

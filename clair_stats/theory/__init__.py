@@ -4,8 +4,10 @@ from clair_stats.theory.accepted import AcceptedSets, accepted_sets
 from clair_stats.theory.accepted_error import AcceptedSetError, accepted_set_error
 from clair_stats.theory.certificate import Certificate, instance_certificate
 from clair_stats.theory.consistency import ThresholdWindow, detection_scores, threshold_window
+from clair_stats.theory.detection_limit import detection_limit, detection_reach
 from clair_stats.theory.gain import OracleGain, oracle_gain, refinement_error, refinement_heterogeneity, subspace_cost
 from clair_stats.theory.guarantee import SetGuarantee, chi_square_tolerances, set_guarantee
+from clair_stats.theory.high_probability import StableRecovery, noise_radius, stable_recovery, threshold_interval
 from clair_stats.theory.leverage import block_leverages, incoherence, leverage, orthonormal_coefficients
 from clair_stats.theory.oracle import OracleSolution, solve_oracle
 from clair_stats.theory.recovery import (
@@ -24,6 +26,7 @@ from clair_stats.theory.stability import (
     stability_terms,
 )
 from clair_stats.theory.subsets import SubsetMargin, subset_margin
+from clair_stats.theory.subspace_limit import subspace_limit
 
 __all__ = [
     "AcceptedSetError",
@@ -35,6 +38,7 @@ __all__ = [
     "SetGuarantee",
     "SpanWindow",
     "StabilityTerms",
+    "StableRecovery",
     "SubsetMargin",
     "ThresholdWindow",
     "accepted_set_error",
@@ -42,10 +46,13 @@ __all__ = [
     "block_leverages",
     "certificate_bounds",
     "chi_square_tolerances",
+    "detection_limit",
+    "detection_reach",
     "detection_scores",
     "incoherence",
     "instance_certificate",
     "leverage",
+    "noise_radius",
     "oracle_gain",
     "orthonormal_coefficients",
     "penalty_range",
@@ -59,8 +66,11 @@ __all__ = [
     "span_window",
     "stability_constant",
     "stability_terms",
+    "stable_recovery",
     "subset_margin",
     "subspace_cost",
+    "subspace_limit",
+    "threshold_interval",
     "threshold_window",
     "tolerable_share",
 ]

@@ -10,8 +10,8 @@ import pandas as pd
 from reports.inputs import RegimeInput
 from reports.numbers import number, with_error
 from reports.tables import Column, Group, Table
+from theory_checks.judge.regime_tables import regime_summary, regime_tables
 from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
-from theory_checks.regimes.verdicts import regime_summary, regime_tables
 
 __all__ = ["regime_summary_table", "regime_table"]
 
@@ -40,7 +40,7 @@ def regime_summary_table(verdicts: Sequence[Verdict]) -> Table:
         caption=(
             f"Regime × claim ({efforts} effort): what holds where estimates come from real fits. Yes: supported; no: "
             f"violated (Holm within the regime, family-wise level {FAMILY_LEVEL:g}); open: inconclusive. Controls are "
-            "settings named before the first run that must come out as violated."
+            "settings or false rules, named before the first run, that must come out as violated."
         ),
         columns=(
             Column("claim", is_number=False, width="0.34\\linewidth"),
@@ -96,7 +96,10 @@ def regime_table(item: RegimeInput) -> Table:
     )
     return Table(
         name=f"regime-{_short(regime)}",
-        caption=f"{item.study.title}. {len(frame)} questions, one family under Holm's procedure.",
+        caption=(
+            f"{item.study.title}. {int((frame['expected'] == '').sum())} claims × settings, one family under Holm's "
+            f"procedure, and {int((frame['expected'] != '').sum())} controls, which must be violated."
+        ),
         columns=(
             Column("claim", is_number=False, width="0.32\\linewidth"),
             Column("claimed", is_number=False, width="0.14\\linewidth"),

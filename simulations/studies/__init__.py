@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from simulations.design import Study
+from simulations.studies._regime_design import RegimeDesign
 
-__all__ = ["find_study", "studies"]
+__all__ = ["find_study", "regime_designs", "studies"]
 
 
 def _modules() -> Iterator[str]:
@@ -74,3 +75,9 @@ def find_study(name: str) -> Study:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
     raise ValueError(f"unknown study {name!r}; {hint}")
+
+
+def regime_designs() -> dict[str, RegimeDesign]:
+    """The designs that sweep one regime, by name: every module of this folder that defines ``DESIGN``."""
+    modules = (importlib.import_module(f"{__name__}.{name}") for name in _modules() if name.startswith("regime_"))
+    return {module.DESIGN.name: module.DESIGN for module in modules}

@@ -1,4 +1,4 @@
-"""One design for every regime with a real fit: the same sweeps and methods, so that tables can stand side by side.
+"""One design for every regime with a real fit: the same sweeps and methods, so that their tables can be compared.
 
 Per variant (a family, a link, an estimator): error against n, the set against n and against separation, the gain
 against |C|, the level without contamination at every n; and, one setting at a time, what bends the assumptions.
@@ -15,40 +15,69 @@ from simulations.methods.clients_and_oracles import Clair, ClairWithCovariance, 
 from simulations.methods.error_laws import LocalLaw, OracleRefinement, OracleWithCovariance
 from simulations.presentation import RegimeSweeps
 
-__all__ = ["RegimeDesign", "Section", "SectionKind"]
+__all__ = ["DesignSection", "RegimeDesign", "SectionKind"]
 
 SectionKind: TypeAlias = Literal["n", "separation", "clients", "level", "departure"]
 
-# At "standard" a design has 40 unless it says otherwise.  The level is then read from four cells together, 160
-# replications: a true 0.05 has an exact upper bound below 0.10 with probability 0.8.
+# Replications of a cell at "quick", and how many times those of "standard" are made at "full".  At "standard" a design
+# has 40 unless it says otherwise.  The level is then read from four cells together, 160 replications: a true 0.05 has
+# an exact upper bound below 0.10 with probability 0.8.
 _QUICK = 8
+_FULL_FACTOR = 4
 
-_METHODS: Mapping[SectionKind, tuple[Method, ...]] = {
-    "n": (LocalLaw(), OracleRefinement(), Clair(), Clair(whiten=True)),
-    "separation": (LocalLaw(), Clair(), Clair(whiten=True)),
-    "clients": (LocalLaw(), OracleRefinement(), Clair()),
-    "level": (Clair(), Clair(whiten=True), ClairWithCovariance(), OracleDetection(), OracleWithCovariance()),
-    "departure": (LocalLaw(), OracleRefinement(), Clair(), Clair(whiten=True)),
+# What runs in the sections of each kind, by the part it plays; claims on regimes ask for methods by this name.
+_METHODS: Mapping[SectionKind, Mapping[str, Method]] = {
+    "n": {
+        "local law": LocalLaw(),
+        "oracle refinement": OracleRefinement(),
+        "CLAIR": Clair(),
+        "CLAIR, whitened": Clair(whiten=True),
+    },
+    "separation": {"local law": LocalLaw(), "CLAIR": Clair(), "CLAIR, whitened": Clair(whiten=True)},
+    "clients": {"local law": LocalLaw(), "oracle refinement": OracleRefinement(), "CLAIR": Clair()},
+    "level": {
+        "CLAIR": Clair(),
+        "CLAIR, whitened": Clair(whiten=True),
+        "CLAIR, own covariances": ClairWithCovariance(),
+        "oracle test": OracleDetection(),
+        "oracle test, own covariances": OracleWithCovariance(),
+    },
+    "departure": {
+        "local law": LocalLaw(),
+        "oracle refinement": OracleRefinement(),
+        "CLAIR": Clair(),
+        "CLAIR, whitened": Clair(whiten=True),
+    },
 }
 
 
 @dataclass(frozen=True)
-class Section:
+class DesignSection:
     """Some cells of a study that answer one question."""
 
     variant: str
     kind: SectionKind
     label: str
     regimes: tuple[Any, ...]
+    is_departure: bool = False
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """Every regime of the section with the methods of its kind."""
-        return tuple(Cell(regime, method) for regime in self.regimes for method in _METHODS[self.kind])
+        return tuple(Cell(regime, method) for regime in self.regimes for method in _METHODS[self.kind].values())
 
-    def hashes(self, method: Method) -> frozenset[str]:
-        """Cell hashes of one method."""
-        return frozenset(Cell(regime, method).hash for regime in self.regimes)
+    def cells_of(self, part: str) -> tuple[Cell, ...]:
+        """Every regime of the section with the method that plays this part.
+
+        Raises
+        ------
+        ValueError
+            No method of the section plays it.
+        """
+        methods = _METHODS[self.kind]
+        if part not in methods:
+            raise ValueError(f"section {self.label}: no {part!r} among its methods; it has {', '.join(methods)}")
+        return tuple(Cell(regime, methods[part]) for regime in self.regimes)
 
 
 @dataclass(frozen=True)
@@ -68,6 +97,8 @@ class RegimeDesign:
         K.
     departures : mapping label -> (variant label, changed fields)
         With ``share`` 0 the level is looked at, else the fit, the gain and the set.
+    controls : mapping claim -> label of a departure
+        Departures in which the claim is certain to be false, named before the first run: the check must say so.
     root_seed : int
     notes : str
     replications : int
@@ -83,31 +114,34 @@ class RegimeDesign:
     separations: tuple[float, ...]
     clients: tuple[int, ...]
     departures: Mapping[str, tuple[str, Mapping[str, Any]]]
+    controls: Mapping[str, str]
     root_seed: int
     notes: str = ""
     replications: int = 40
     residual: float = 0.05
 
     def replications_at(self, effort: str) -> int:
-        """Replications of a cell at "quick" or "standard" effort."""
-        return {"quick": _QUICK, "standard": self.replications}[effort]
+        """Replications of a cell at "quick", "standard" or "full" effort."""
+        return {"quick": _QUICK, "standard": self.replications, "full": _FULL_FACTOR * self.replications}[effort]
 
-    def sections(self) -> Iterator[Section]:
+    def sections(self) -> Iterator[DesignSection]:
         """Sections in the order of the tables."""
         for label, base in self.variants.items():
             by_size = tuple(replace(base, sample_size=n) for n in self.sizes)
-            yield Section(label, "n", f"n = {self.sizes[0]} … {self.sizes[-1]}", by_size)
+            yield DesignSection(label, "n", f"n = {self.sizes[0]} … {self.sizes[-1]}", by_size)
             scales = tuple(replace(base, contamination_scale=scale) for scale in self.separations)
-            yield Section(label, "separation", f"scale {self.separations[0]:g} … {self.separations[-1]:g}", scales)
+            yield DesignSection(
+                label, "separation", f"scale {self.separations[0]:g} … {self.separations[-1]:g}", scales
+            )
             counts = tuple(replace(base, n_clients=count) for count in self.clients)
-            yield Section(label, "clients", f"K = {self.clients[0]} … {self.clients[-1]}", counts)
+            yield DesignSection(label, "clients", f"K = {self.clients[0]} … {self.clients[-1]}", counts)
             level = tuple(replace(regime, share=0.0) for regime in by_size)
-            yield Section(label, "level", "no contamination", level)
+            yield DesignSection(label, "level", "no contamination", level)
         for label, (variant, changes) in self.departures.items():
             regime = replace(self.variants[variant], **changes)
-            yield Section(variant, "departure" if regime.share > 0.0 else "level", label, (regime,))
+            yield DesignSection(variant, "departure" if regime.share > 0.0 else "level", label, (regime,), True)
 
-    def study(self, effort: str = "standard") -> Study:
+    def study(self, effort: str = "standard", *, root_seed: int | None = None) -> Study:
         """The Monte Carlo study; sections share cells where they overlap."""
         cells = {cell.hash: cell for section in self.sections() for cell in section.cells}
         name = self.name if effort == "standard" else f"{self.name}--{effort}"
@@ -116,7 +150,7 @@ class RegimeDesign:
             title=self.title,
             cells=tuple(cells.values()),
             replications=self.replications_at(effort),
-            root_seed=self.root_seed,
+            root_seed=self.root_seed if root_seed is None else root_seed,
             aims=(
                 "Do Theorems 3 to 5 describe what happens when X_k is a real fit with its own error law: its rate "
                 "in n, the collaborative set as n and the separation grow, the gain and its sign, the level?"

@@ -49,6 +49,7 @@ DESIGN = RegimeDesign(
         "class permutation": ("multinomial", {"data_attack": "label_permutation"}),
         "large scores": ("poisson", {"coefficient_scale": 1.0}),
     },
+    controls={"coverage": "ridge 30", "exact-set": "H 0.2"},
     root_seed=20260711,
     notes="Separated clients are fitted with a penalty of 1 and counted; nobody is left out.",
 )

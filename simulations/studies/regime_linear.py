@@ -58,6 +58,7 @@ DESIGN = RegimeDesign(
         "n = 8, ridge by left-out error": ("ols, heteroscedastic, HC3", {"sample_size": 8, **_EVEN}),
         "n spread by 20": ("ols, heteroscedastic, HC3", {"sample_size_spread": 20.0, **_EVEN}),
     },
+    controls={"coverage": "ridge 60", "exact-set": "H 0.2"},
     root_seed=20260714,
 )
 

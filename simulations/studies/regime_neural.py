@@ -51,6 +51,7 @@ DESIGN = RegimeDesign(
         "width 10": ("tanh", {"n_columns": 10}),
         "softplus": ("tanh", {"activation": "softplus"}),
     },
+    controls={"coverage": "20 steps", "exact-set": "H 0.2"},
     root_seed=20260719,
     replications=120,
     residual=0.15,

@@ -41,6 +41,7 @@ DESIGN = RegimeDesign(
         "one bit, not debiased": ("one bit", {"debias": False}),
         "one bit, n = 400": ("one bit", {"sample_size": 400}),
     },
+    controls={"coverage": "not debiased", "exact-set": "H 0.2"},
     root_seed=20260718,
     notes="Duality gaps are closed to 1e-5 of the loss at 0; open ones are counted in not_converged.",
 )

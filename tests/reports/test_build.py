@@ -23,7 +23,8 @@ from simulations.design import Study, crossed
 from simulations.engine.executor import run_study
 from simulations.measures.summaries import Mean, PairedDifference
 from simulations.storage.store import StoreError
-from theory_checks.judge.verdict import Verdict, write_verdicts
+from theory_checks.judge.verdict import Verdict
+from theory_checks.judge.verdict_file import write_verdicts
 from theory_checks.registry import all_claims
 from theory_checks.rules.evidence import Evidence
 

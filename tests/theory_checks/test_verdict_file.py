@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from theory_checks.judge.verdict import Verdict, read_verdicts, write_verdicts
+from theory_checks.judge.verdict import Verdict
+from theory_checks.judge.verdict_file import read_verdicts, write_verdicts
 from theory_checks.rules.evidence import Evidence
 
 EVIDENCE = Evidence(12, 0.25, 0.1, 0.0, 0.5, 1.0, True, "3 of 12", failed=1, extra={"ratio": 2.5, "loss": math.inf})

@@ -14,7 +14,7 @@ from simulations.design import crossed
 from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.instances.solving import solve
+from theory_checks.methods.solving import solve
 from theory_checks.rules.decision import AlwaysRule
 
 __all__ = ["CLAIM"]
@@ -105,7 +105,7 @@ CLAIM = Claim(
     statistic="relative amount by which the degenerate point exceeds the optimal objective",
     rule=AlwaysRule(report=("excess",)),
     cells=crossed(StackRegime(), _METHODS),
-    replications={"quick": 40, "standard": 400, "full": 4000},
+    replications={"quick": 60, "standard": 400, "full": 4000},
     sabotage=Sabotage(
         name="window-ends-moved",
         description="the lower end is said to be 1.5/√K and the upper end 0.7 √min(p, q)",

@@ -3,66 +3,65 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+
+import pandas as pd
 
 from simulations.storage.store import load_rows
 from theory_checks.claim import Claim, Effort
+from theory_checks.judge.rows import Stores
 from theory_checks.judge.verdict import FAMILY_LEVEL
-from theory_checks.registry import all_claims
-from theory_checks.rules.rates import SlopeRule
+from theory_checks.registry import family_size
 
 __all__ = ["explanation"]
 
 
 def _examples(claim: Claim, level: float) -> str:
     """Replications needed for a few violations of different size."""
-    sizes = (1.5, 2.0, 4.0) if isinstance(claim.rule, SlopeRule) else (0.2, 0.1, 0.05)
-    target = getattr(claim.rule, "target", None)
-    pieces = []
-    for size in sizes:
-        if isinstance(claim.rule, SlopeRule):
-            violation = size * claim.rule.margin
-        elif target is None:
-            violation = size
-        else:
-            sign = 1 if getattr(claim.rule, "direction", "at_least") == "at_most" else -1
-            violation = target + sign * size
-            if not 0 < violation < 1:
-                continue
-        pieces.append(f"{claim.rule.replications_needed(violation, level)} for {violation:.3g}")
-    return "; ".join(pieces)
+    needed = ((size, claim.rule.replications_needed(size, level)) for size in claim.rule.examples())
+    return "; ".join(f"{n} for {size:.3g}" for size, n in needed)
 
 
-def explanation(claim: Claim, effort: Effort, stores: Path) -> list[str]:
-    """Lines of text; assumptions get their values from the rows of ``effort`` when the store holds them."""
-    level = FAMILY_LEVEL / len(all_claims())
-    n = claim.used_replications(effort)
-    lines = [
-        f"{claim.identifier}: {claim.title}",
-        f"statement    {claim.statement}",
-        f"source       {claim.source}" + (f" (Theorem {claim.theorem})" if claim.theorem else ""),
-    ]
-    study = claim.study(effort)
-    path = stores / f"{study.name}.sqlite"
-    rows = load_rows(path, study) if path.is_file() else None
+def _assumptions(claim: Claim, rows: pd.DataFrame | None) -> list[str]:
+    lines = []
     for assumption in claim.assumptions:
         values = rows[assumption.column].dropna() if rows is not None and assumption.column in rows else ()
         seen = f"met on {int(sum(values))} of {len(values)} instances" if len(values) else "not evaluated yet, run it"
         lines.append(f"assumption   {assumption.text} [{seen}]")
-    lines += [
+    return lines
+
+
+def _settings(claim: Claim) -> list[str]:
+    """Where a claim on a regime is looked at."""
+    return [
+        f"setting      {setting.section}: {setting.label}{' (departure)' if setting.is_departure else ''}"
+        for setting in claim.settings
+    ]
+
+
+def explanation(claim: Claim, effort: Effort, stores: Stores) -> list[str]:
+    """Lines of text; assumptions get their values from the rows of ``effort`` when the store holds them."""
+    level = FAMILY_LEVEL / family_size(claim.regime)
+    n = claim.used_replications(effort)
+    n_cells = len(claim.judged[0].cells)
+    path = stores.path(claim, effort)
+    rows = load_rows(path, claim.study(effort)) if path.is_file() else None
+    lines = [
+        f"{claim.identifier}: {claim.title}",
+        f"statement    {claim.statement}",
+        f"source       {claim.source}" + (f" (Theorem {claim.theorem})" if claim.theorem else ""),
+        *([f"regime       {claim.regime}"] if claim.regime else []),
+        *_settings(claim),
+        *_assumptions(claim, rows),
         f"statistic    {claim.statistic}",
+        f"claimed      {claim.rule.claimed}; supported when: {claim.rule.accepted}",
         f"rule         {claim.rule.describe(n)}",
+        f"family       {family_size(claim.regime)} claims × settings decided together",
         f"sabotage     {claim.sabotage.name}: {claim.sabotage.description}",
-        f"power        {n} replications × {len(claim.cells)} cells ({effort}) detect with probability 0.9: "
-        f"{claim.rule.smallest_violation(_used(claim, n), level)}",
+        f"power        {n} replications × {n_cells} cells ({effort}) detect with probability 0.9: "
+        f"{claim.rule.smallest_violation(claim.rule.pooled(n, n_cells), level)}",
         f"needed       replications for a violation of given size: {_examples(claim, level)}",
     ]
     if claim.largest_gap is not None:
         exponent = math.log10(claim.largest_gap)
         lines.append(f"solver       rows with a relative duality gap above 1e{exponent:.0f} count as unsolved")
     return lines
-
-
-def _used(claim: Claim, n: int) -> int:
-    """Replications the rule pools: all cells for counts, one point for slopes and limits."""
-    return n * len(claim.cells) if not hasattr(claim.rule, "abscissa") else n

@@ -1,4 +1,4 @@
-"""Does the family keep its level?  The whole quick family again and again, each time with a seed of its own.
+"""The error rate of the family of claims, by running the quick family many times with new seeds.
 
 All claims are true, so a repetition with any claim called *violated* is a false alarm of the family.  The repetitions
 are kept in one file, one line each, so that the run can be ended and continued.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from statsmodels.stats.proportion import proportion_confint
 from theory_checks.claim import ROOT_SEED, Claim
 from theory_checks.judge.run import run_claims
 from theory_checks.judge.verdict import FAMILY_LEVEL
-from theory_checks.rules.decision import AlwaysRule
 from theory_checks.rules.power import frequency_critical
 
 __all__ = ["FamilyError", "family_error", "repetition_seed"]
@@ -39,6 +38,7 @@ class FamilyError:
     false_alarms: int
     open_repetitions: int  # some claim inconclusive: costs power, is no error
     per_claim: dict[str, tuple[int, int]]  # claim -> (violated, inconclusive)
+    all_supported: int = 0  # repetitions in which every claim is supported
 
     @property
     def allowed(self) -> int:
@@ -55,11 +55,11 @@ class FamilyError:
         low, high = proportion_confint(self.false_alarms, self.repetitions, method="beta")
         upper = proportion_confint(self.false_alarms, self.repetitions, alpha=0.10, method="beta")[1]
         text = [
-            f"{self.false_alarms} of {self.repetitions} repetitions call a true claim violated; at family level "
-            f"{FAMILY_LEVEL:g} up to {self.allowed} are expected with probability 0.95",
-            f"95 % interval {0.0 if self.false_alarms == 0 else low:.4f} to {high:.4f}, "
+            f"{self.false_alarms} of {self.repetitions} repetitions call a true claim violated, "
+            f"{self.open_repetitions} leave some claim inconclusive, {self.all_supported} support every claim; at "
+            f"family level {FAMILY_LEVEL:g} up to {self.allowed} false alarms are expected with probability 0.95",
+            f"rate of false alarms: 95 % interval {0.0 if self.false_alarms == 0 else low:.4f} to {high:.4f}, "
             f"one-sided upper bound {upper:.4f}",
-            f"{self.open_repetitions} repetitions leave some claim inconclusive",
         ]
         text += [
             f"  {claim}: {violated} violated, {opened} inconclusive"
@@ -87,28 +87,16 @@ def family_error(
         size of the whole family, such a claim enters with p-value 1.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = [claim for claim in claims if not (only_chance and isinstance(claim.rule, AlwaysRule))]
+    chosen = [claim for claim in claims if claim.rule.by_chance or not only_chance]
     record = folder / ("chance.jsonl" if only_chance else "family.jsonl")
     done = _read(record, [claim.identifier for claim in chosen])
     for repetition in range(repetitions):
-        if repetition in done:
-            continue
-        scratch = folder / f"repetition-{repetition}"
-        verdicts = run_claims(
-            chosen, "quick", scratch, with_sabotages=False, root_seed=repetition_seed(repetition), **options
-        )
-        # Holm over the whole family: claims left out count as p = 1, which can only come last in its order.
-        ordered = sorted(verdicts, key=lambda verdict: verdict.evidence.p_value)
-        states: dict[str, str] = {}
-        rejecting = True
-        for rank, verdict in enumerate(ordered):
-            rejecting = rejecting and verdict.evidence.p_value <= FAMILY_LEVEL / (len(claims) - rank)
-            state = verdict.status if verdict.status != "violated" else "supported"
-            states[verdict.claim] = "violated" if rejecting else state
-        with record.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"repetition": repetition, "states": states}, sort_keys=True) + "\n")
-        done[repetition] = states
-        shutil.rmtree(scratch)
+        if repetition not in done:
+            # Claims left out count as p = 1 in a family that keeps its size.
+            states = _repeat(chosen, repetition, folder, len(claims), options)
+            with record.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"repetition": repetition, "states": states}, sort_keys=True) + "\n")
+            done[repetition] = states
     kept = [done[repetition] for repetition in range(repetitions)]
     return FamilyError(
         repetitions=repetitions,
@@ -121,7 +109,19 @@ def family_error(
             )
             for claim in chosen
         },
+        all_supported=sum(set(states.values()) == {"supported"} for states in kept),
     )
+
+
+def _repeat(
+    claims: Sequence[Claim], repetition: int, folder: Path, family: int, options: Mapping[str, Any]
+) -> dict[str, str]:
+    """Claim -> status in one repetition; its stores are removed afterwards."""
+    scratch = folder / f"repetition-{repetition}"
+    seed = repetition_seed(repetition)
+    verdicts = run_claims(claims, "quick", scratch, with_sabotages=False, root_seed=seed, family=family, **options)
+    shutil.rmtree(scratch)
+    return {verdict.claim: verdict.status for verdict in verdicts}
 
 
 def _read(record: Path, identifiers: list[str]) -> dict[int, dict[str, str]]:

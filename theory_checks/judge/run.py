@@ -1,107 +1,149 @@
-"""From claims to verdicts: run the missing replications, read the rows, apply the rules, decide over the family."""
+"""From claims to verdicts: run the missing replications, read the rows, apply the rules, decide over the family.
+
+The claims on the theorems are one family, the claims on each regime are another; Holm's procedure corrects within a
+family, for all of its members, whichever of them are run.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
-from simulations.storage.store import load_rows
-from theory_checks.claim import ROOT_SEED, Claim, Effort
-from theory_checks.judge.complete import run_to_the_end
-from theory_checks.judge.verdict import FAMILY_LEVEL, Status, Verdict, decide
+from theory_checks.claim import Claim, Effort, Setting
+from theory_checks.judge.rows import Rows, Stores, assess_setting
+from theory_checks.judge.verdict import (
+    FAMILY_LEVEL,
+    Status,
+    Verdict,
+    decide,
+    decide_sabotage,
+    supported_together,
+)
+from theory_checks.registry import family_size
 from theory_checks.rules.evidence import Evidence
-from theory_checks.rules.rates import SlopeRule
 
-__all__ = ["assess_rows", "collect", "exit_status", "run_claims"]
+__all__ = ["RowSource", "assess_rows", "exit_status", "judge_rows", "run_claims"]
+
+
+class RowSource(Protocol):
+    """Where the rows of claims come from."""
+
+    def __call__(self, claim: Claim, *, sabotaged: bool = False) -> pd.DataFrame:
+        """All rows of the claim's study, or of its sabotage's."""
+        ...
 
 
 def assess_rows(claim: Claim, rows: pd.DataFrame, *, sabotaged: bool = False) -> Evidence:
-    """Set aside failed, unsolved and inapplicable replications, count them, and apply the rule to the rest."""
-    good = rows[rows["status"] == "ok"]
-    failed = len(rows) - len(good)
-    if good.empty:
-        nan = math.nan
-        return Evidence(0, nan, nan, nan, nan, 1.0, False, "every replication failed", failed=failed)
-    unsolved = 0
-    if claim.largest_gap is not None and "relative_gap" in good:
-        solved = ~(good["relative_gap"] > claim.largest_gap)
-        unsolved = int((~solved).sum())
-        good = good[solved]
-    applicable = pd.Series(True, index=good.index)
-    # A sabotage may break an assumption on purpose; it is then judged on all instances.
-    for assumption in () if sabotaged else claim.assumptions:
-        applicable &= good[assumption.column] == 1
-    skipped = int((~applicable).sum())
-    evidence = claim.active_rule(sabotaged=sabotaged).assess(good[applicable])
-    return dataclasses.replace(evidence, failed=failed, skipped=skipped, unsolved=unsolved)
+    """Evidence of a claim with one setting; see :func:`theory_checks.judge.rows.assess_setting`."""
+    setting = claim.sabotaged_setting() if sabotaged else claim.judged[0]
+    return assess_setting(claim, setting, rows, sabotaged=sabotaged)
 
 
-def collect(
-    claim: Claim,
+def _settings(claims: Sequence[Claim]) -> list[tuple[Claim, Setting]]:
+    """What gets a verdict, in the order of the tables: by setting, then by claim."""
+    pairs = [(claim, setting) for claim in claims for setting in claim.judged]
+    return sorted(pairs, key=lambda pair: pair[1].position)
+
+
+def judge_rows(
+    claims: Sequence[Claim],
+    rows: RowSource,
     effort: Effort,
-    folder: Path,
     *,
-    sabotaged: bool = False,
-    root_seed: int = ROOT_SEED,
-    **options: Any,  # noqa: ANN401 - handed on to run_study
-) -> Evidence:
-    """Run what is missing of one claim (or of its sabotage) and assess it; ``options`` go to ``run_study``."""
-    study = claim.study(effort, sabotaged=sabotaged, root_seed=root_seed)
-    store = folder / f"{study.name}.sqlite"
-    run_to_the_end(study, store, **options)
-    return assess_rows(claim, load_rows(store, study), sabotaged=sabotaged)
+    family: int,
+    with_claims: bool = True,
+    with_sabotages: bool = True,
+) -> list[Verdict]:
+    """Verdicts of one family from its rows: the claims, then their sabotages.
+
+    Parameters
+    ----------
+    claims : sequence of Claim
+        Members of one family.
+    rows : callable
+        ``rows(claim, sabotaged=False)``: all rows of the claim's study, or of its sabotage's.
+    effort : str
+    family : int
+        Number of claims × settings of the whole family, run or not.
+
+    Notes
+    -----
+    Every sabotage is tested at the strictest level its claim can be left with in the family, level / family, so a
+    rejection would also have happened among the claims.
+    """
+    verdicts: list[Verdict] = []
+    if with_claims:
+        pairs = _settings(claims)
+        evidence = [assess_setting(claim, setting, rows(claim)) for claim, setting in pairs]
+        decided = decide(evidence, family=family)
+        together = supported_together(evidence, family=family)
+        for (claim, setting), item, (status, adjusted), shown in zip(pairs, evidence, decided, together, strict=True):
+            verdicts.append(_verdict(claim, setting, effort, item, status, adjusted, family, together=shown))
+    for claim in claims if with_sabotages else ():
+        setting = claim.sabotaged_setting()
+        item = assess_setting(claim, setting, rows(claim, sabotaged=True), sabotaged=True)
+        status, adjusted = decide_sabotage(item, family)
+        verdicts.append(_verdict(claim, setting, effort, item, status, adjusted, family, sabotaged=True))
+    return verdicts
 
 
 def run_claims(
     claims: Sequence[Claim],
     effort: Effort,
-    folder: Path,
+    folder: Path | Stores,
     *,
     with_claims: bool = True,
     with_sabotages: bool = True,
-    root_seed: int = ROOT_SEED,
+    root_seed: int | None = None,
+    family: int | None = None,
     progress: Callable[[str], None] | None = None,
     **options: Any,  # noqa: ANN401 - handed on to run_study
 ) -> list[Verdict]:
-    """Verdicts of the claims, then of their sabotages.
+    """Verdicts of the claims, then of their sabotages, family by family.
 
-    Claims form one family under Holm's procedure.  Every sabotage is tested at the strictest level its claim can be
-    left with in that family, level / number of claims, so a rejection would also have happened among the claims.
+    Parameters
+    ----------
+    folder : Path or Stores
+    root_seed : int, optional
+        Instead of the claims' own.
+    family : int, optional
+        Size of the family; None: of the registered one (:func:`theory_checks.registry.family_size`).
+    progress : callable, optional
+        Called with the name of every study before it is run.
+    **options
+        For :func:`simulations.engine.executor.run_study`.
     """
+    stores = folder if isinstance(folder, Stores) else Stores(folder)
+    source = Rows(effort, stores, root_seed, options, progress)
     verdicts: list[Verdict] = []
-    if with_claims:
-        evidence = []
-        for claim in claims:
-            if progress:
-                progress(claim.identifier)
-            evidence.append(collect(claim, effort, folder, root_seed=root_seed, **options))
-        for claim, item, (status, adjusted) in zip(claims, evidence, decide(evidence), strict=True):
-            verdicts.append(_verdict(claim, effort, item, status, adjusted, len(claims), sabotaged=False))
-    if with_sabotages:
-        for claim in claims:
-            if progress:
-                progress(f"{claim.identifier} / {claim.sabotage.name}")
-            item = collect(claim, effort, folder, sabotaged=True, root_seed=root_seed, **options)
-            adjusted = min(1.0, item.p_value * len(claims))
-            clean = item.failed == 0 and item.unsolved == 0
-            accepted: Status = "supported" if item.within and clean else "inconclusive"
-            outcome: Status = "violated" if adjusted <= FAMILY_LEVEL else accepted
-            verdicts.append(_verdict(claim, effort, item, outcome, adjusted, len(claims), sabotaged=True))
+    for regime, members in groupby(sorted(claims, key=lambda claim: claim.regime), key=lambda claim: claim.regime):
+        chosen = list(members)
+        here = sum(len(claim.judged) for claim in chosen)
+        size = max(here, family_size(regime)) if family is None else family
+        verdicts += judge_rows(
+            chosen, source.of, effort, family=size, with_claims=with_claims, with_sabotages=with_sabotages
+        )
     return verdicts
 
 
 def _verdict(
-    claim: Claim, effort: Effort, item: Evidence, status: Status, adjusted: float, family: int, *, sabotaged: bool
+    claim: Claim,
+    setting: Setting,
+    effort: Effort,
+    item: Evidence,
+    status: Status,
+    adjusted: float,
+    family: int,
+    *,
+    sabotaged: bool = False,
+    together: bool = False,
 ) -> Verdict:
     rule = claim.active_rule(sabotaged=sabotaged)
-    planned = claim.used_replications(effort, sabotaged=sabotaged)
-    n = item.n if not math.isnan(item.estimate) and item.n else planned
-    n = planned if isinstance(rule, SlopeRule) else n
+    n = rule.size(claim.used_replications(effort, sabotaged=sabotaged), item.n)
     return Verdict(
         claim=claim.identifier,
         theorem=claim.theorem,
@@ -113,13 +155,25 @@ def _verdict(
         adjusted_p_value=adjusted,
         rule=rule.describe(n),
         smallest_violation=rule.smallest_violation(n, FAMILY_LEVEL / family),
+        regime=claim.regime,
+        section=setting.section,
+        setting=setting.label,
+        is_departure=setting.is_departure and not sabotaged,
+        claimed=rule.claimed,
+        accepted=rule.accepted,
+        family=family,
+        supported_together=together,
     )
 
 
 def exit_status(verdicts: Sequence[Verdict]) -> int:
-    """0: every claim supported and every sabotage rejected; 1: a claim violated or a sabotage accepted; 3: open."""
-    if any(v.status == "violated" for v in verdicts if not v.sabotage):
+    """0: every claim supported and every sabotage rejected; 1: a claim violated or a sabotage accepted; 3: open.
+
+    Settings whose assumptions are bent do not count: what happens there is a finding.
+    """
+    claims = [v for v in verdicts if not v.sabotage and not v.is_departure]
+    if any(v.status == "violated" for v in claims):
         return 1
     if any(v.status != "violated" for v in verdicts if v.sabotage):
         return 1
-    return 3 if any(v.status == "inconclusive" for v in verdicts if not v.sabotage) else 0
+    return 3 if any(v.status == "inconclusive" for v in claims) else 0

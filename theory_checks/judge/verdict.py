@@ -1,4 +1,4 @@
-"""Verdicts and the family-wise decision; the verdict file is plain JSON without time stamps.
+"""Verdicts and the family-wise decision.
 
 A claim is *violated* when the hypothesis "the claim holds" is rejected after Holm's correction over the family,
 *supported* when it is not and its own acceptance criterion (an exact bound, an equivalence test) is met, *inconclusive*
@@ -7,24 +7,29 @@ otherwise.
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 from statsmodels.stats.multitest import multipletests
 
-from clair_stats.files import written_whole
-from theory_checks.rules.evidence import Evidence
+from theory_checks.rules.evidence import SUPPORT_LEVEL, Evidence
 
-__all__ = ["FAMILY_LEVEL", "Status", "Verdict", "decide", "read_verdicts", "write_verdicts"]
+__all__ = ["FAMILY_LEVEL", "Identity", "Status", "Verdict", "decide", "decide_sabotage", "supported_together"]
 
 Status: TypeAlias = Literal["supported", "violated", "inconclusive"]
 
 FAMILY_LEVEL = 0.05
+
+
+class Identity(NamedTuple):
+    """What a verdict is about: two verdicts on the same thing have the same identity."""
+
+    regime: str  # the shared design, "" for a claim with a study of its own
+    claim: str
+    section: str
+    setting: str
+    sabotage: str  # "" for the claim itself
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,19 @@ class Verdict:
     adjusted_p_value: float
     rule: str
     smallest_violation: str  # what the replications would detect with probability 0.9
+    regime: str = ""
+    section: str = ""
+    setting: str = ""
+    is_departure: bool = False  # assumptions are bent: a violation is a finding
+    claimed: str = ""  # what the statistic should be
+    accepted: str = ""  # what supports the claim: the target with its margin, or the bound that has to be shown
+    family: int = 0  # size of the family that Holm's procedure corrected for
+    supported_together: bool = False  # supported also when any false "supported" in the family has probability 0.05
+
+    @property
+    def identity(self) -> Identity:
+        """What the verdict is about."""
+        return Identity(self.regime, self.claim, self.section, self.setting, self.sabotage)
 
     @property
     def as_expected(self) -> bool:
@@ -48,66 +66,61 @@ class Verdict:
         return self.status == ("violated" if self.sabotage else "supported")
 
 
-def decide(evidence: Sequence[Evidence], *, level: float = FAMILY_LEVEL) -> list[tuple[Status, float]]:
+def _padded(p_values: Sequence[float], family: int | None) -> list[float]:
+    """p-values of the whole family; a member that was not run can reject nothing and counts as 1."""
+    missing = 0 if family is None else family - len(p_values)
+    if missing < 0:
+        raise ValueError(f"family: {family} members, but {len(p_values)} p-values; give at least as many")
+    return [*p_values, *[1.0] * missing]
+
+
+def decide(
+    evidence: Sequence[Evidence], *, level: float = FAMILY_LEVEL, family: int | None = None
+) -> list[tuple[Status, float]]:
     """Status and Holm-adjusted p-value of every member of the family.
 
     Parameters
     ----------
     evidence : sequence of Evidence
-        The whole family; fewer members make the correction weaker, so pass all that are read together.
+        The members that were run.
     level : float
         Family-wise probability of calling some true claim violated.
+    family : int, optional
+        Size of the whole family; members that were not run count as p = 1, so that running some of them makes the
+        correction no weaker.  None: all are here.
+
+    Returns
+    -------
+    list of (status, adjusted p-value)
     """
     if not evidence:
         return []
-    rejected, adjusted, _, _ = multipletests([e.p_value for e in evidence], alpha=level, method="holm")
+    rejected, adjusted, _, _ = multipletests(_padded([e.p_value for e in evidence], family), alpha=level, method="holm")
     decided: list[tuple[Status, float]] = []
-    for item, reject, p_value in zip(evidence, rejected, adjusted, strict=True):
-        clean = item.failed == 0 and item.unsolved == 0
-        status: Status = "violated" if reject else "supported" if item.within and clean else "inconclusive"
-        decided.append((status, float(p_value)))
+    for item, reject, p_value in zip(evidence, rejected, adjusted, strict=False):
+        decided.append(("violated" if reject else _unless_violated(item), float(p_value)))
     return decided
 
 
-def _plain(value: object) -> object:
-    """JSON without NaN: non-finite numbers as text, floats to 12 digits so that the bytes do not hang on rounding."""
-    if isinstance(value, float):
-        return float(f"{value:.12g}") if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+def _unless_violated(item: Evidence) -> Status:
+    """A claim with failed, unsolved or undefined replications is not supported."""
+    clean = item.failed == 0 and item.unsolved == 0 and item.undefined == 0
+    return "supported" if item.within and clean else "inconclusive"
 
 
-def write_verdicts(path: str | os.PathLike[str], verdicts: Sequence[Verdict]) -> None:
-    """Write the verdict file beside its place and rename it, so that a reader never sees half of it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps([_plain(asdict(verdict)) for verdict in verdicts], indent=1, ensure_ascii=False, sort_keys=True)
-    with written_whole(target) as beside:
-        beside.write_text(text + "\n", encoding="utf-8")
+def decide_sabotage(item: Evidence, family: int, *, level: float = FAMILY_LEVEL) -> tuple[Status, float]:
+    """Status and p-value at the strictest level its claim can be left with in a family of this size."""
+    adjusted = min(1.0, item.p_value * family)
+    return ("violated" if adjusted <= level else _unless_violated(item)), adjusted
 
 
-def read_verdicts(path: str | os.PathLike[str]) -> list[Verdict]:
-    """Read what :func:`write_verdicts` wrote.
+def supported_together(evidence: Sequence[Evidence], *, family: int | None = None) -> list[bool]:
+    """Which members meet their acceptance criterion when any false "supported" in the family has probability 0.05.
 
-    Raises
-    ------
-    ValueError
-        A file that is not a verdict file; the message names it.
+    Holm's procedure over the p-values of the hypotheses "the statistic lies outside what the rule accepts".
     """
-    target = Path(path)
-    try:
-        records = json.loads(target.read_text(encoding="utf-8"))
-        verdicts = []
-        for record in records:
-            numbers = {k: float(v) for k, v in record["evidence"]["extra"].items()}
-            evidence = {**record["evidence"], "extra": numbers}
-            for key in ("estimate", "standard_error", "low", "high", "p_value"):
-                evidence[key] = float(evidence[key])
-            adjusted = float(record["adjusted_p_value"])
-            verdicts.append(Verdict(**{**record, "evidence": Evidence(**evidence), "adjusted_p_value": adjusted}))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{target}: not a verdict file ({error}); run `python -m theory_checks run` again") from error
-    return verdicts
+    if not evidence:
+        return []
+    p_values = [item.support_p_value for item in evidence]
+    shown = multipletests(_padded(p_values, family), alpha=SUPPORT_LEVEL, method="holm")[0]
+    return [bool(found) and _unless_violated(item) == "supported" for item, found in zip(evidence, shown, strict=False)]

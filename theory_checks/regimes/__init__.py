@@ -1,1 +1,1 @@
-"""Questions asked of the regime studies."""
+"""The statements that are checked on every regime with a real fit."""

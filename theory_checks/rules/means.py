@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from theory_checks.rules.evidence import Evidence
+from theory_checks.rules.evidence import SUPPORT_LEVEL, Evidence, nothing
+from theory_checks.rules.rule import Curve, defined
 
 __all__ = ["MeanRule"]
 
@@ -18,13 +19,18 @@ __all__ = ["MeanRule"]
 class MeanRule:
     """E[``column``] lies in [low, high]; an end may be None, then that side is free.
 
-    ``spread`` is the planned standard deviation of one replication; it serves the power computation only.
+    ``spread`` is the planned standard deviation of one replication; it serves the power computation only.  ``where``
+    names a column that says, by a value above 0, on which replications the claim says anything; the others are skipped.
     """
+
+    by_chance: ClassVar[bool] = True
+    curve: ClassVar[Curve | None] = None
 
     column: str
     low: float | None
     high: float | None
     spread: float
+    where: str = ""
 
     def __post_init__(self) -> None:
         if self.low is None and self.high is None:
@@ -39,22 +45,30 @@ class MeanRule:
             return f"≤ {self.high:g}"
         return f"≥ {self.low:g}" if self.high is None else f"in [{self.low:g}, {self.high:g}]"
 
+    @property
+    def claimed(self) -> str:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return self.band.removeprefix("in ")
+
+    @property
+    def accepted(self) -> str:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return f"one-sided t tests at level {SUPPORT_LEVEL:g} put the mean {self.band}"
+
     def describe(self, n: int) -> str:
-        """See :class:`theory_checks.rules.decision.Rule`."""
+        """See :class:`theory_checks.rules.rule.Rule`."""
         return (
             f"mean of {self.column} over {n} replications; supported when one-sided t tests at level 0.05 put it "
             f"{self.band}; violated when the hypothesis that it is {self.band} is rejected (Holm, family level 0.05)"
         )
 
     def assess(self, rows: pd.DataFrame) -> Evidence:
-        """See :class:`theory_checks.rules.decision.Rule`; undefined (NaN) replications are counted in ``extra``."""
-        values = rows[self.column].dropna().to_numpy(float) if self.column in rows else np.empty(0)
-        undefined = float(len(rows) - values.size)
-        if values.size < 3:
-            nan = math.nan
-            return Evidence(
-                values.size, nan, nan, nan, nan, 1.0, False, "too few values", extra={"undefined": undefined}
-            )
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        asked = rows[rows[self.where] > 0] if self.where and self.where in rows else rows
+        good, undefined = defined(asked, self.column)
+        if len(good) < 3:
+            return nothing("too few values", undefined=undefined)
+        values = good[self.column].to_numpy(float)
         n, mean = values.size, float(values.mean())
         # Without scatter the mean itself decides.
         error = max(float(values.std(ddof=1)) / math.sqrt(n), 1e-300)
@@ -73,21 +87,35 @@ class MeanRule:
             low=mean - half,
             high=mean + half,
             p_value=min(1.0, len(outside) * min(outside)),
-            within=max(inside) <= 0.05,
+            within=undefined == 0 and max(inside) <= SUPPORT_LEVEL,
             detail=f"mean {mean:.4g} ({error:.2g}) of {self.column}, {n} replications, claimed {self.band}",
-            extra={"undefined": undefined},
+            undefined=undefined,
+            support_p_value=1.0 if undefined else max(inside),
+            skipped=len(rows) - len(asked),
         )
 
+    def pooled(self, per_cell: int, n_cells: int) -> int:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return per_cell * n_cells
+
+    def size(self, per_cell: int, found: int) -> int:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return found or per_cell
+
     def smallest_violation(self, n: int, level: float) -> str:
-        """See :class:`theory_checks.rules.decision.Rule`."""
+        """See :class:`theory_checks.rules.rule.Rule`."""
         return f"mean outside by {self._detectable(n, level):.3g}"
 
     def replications_needed(self, violation: float, level: float) -> int:
-        """See :class:`theory_checks.rules.decision.Rule`."""
+        """See :class:`theory_checks.rules.rule.Rule`."""
         n = 3
         while self._detectable(n, level) > violation:
             n = math.ceil(1.2 * n)
         return n
+
+    def examples(self) -> tuple[float, ...]:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return 2 * self.spread, self.spread, self.spread / 2
 
     def _detectable(self, n: int, level: float) -> float:
         freedom = max(n - 1, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ import statsmodels.api as sm
 from scipy.stats import t
 
 from theory_checks.rules import power
-from theory_checks.rules.evidence import Evidence
+from theory_checks.rules.evidence import SUPPORT_LEVEL, Evidence, nothing
+from theory_checks.rules.rule import Curve, defined
 
 __all__ = ["SlopeRule", "fit_slope"]
 
@@ -32,6 +34,8 @@ class SlopeRule:
     ordinate around its line and of the log abscissas; they serve the power computation only.
     """
 
+    by_chance: ClassVar[bool] = True
+
     abscissa: str
     ordinate: str
     target: float
@@ -42,8 +46,23 @@ class SlopeRule:
     batches: int = 0  # > 0: average the replications of a point in this many consecutive batches first
     within_replication: bool = False
 
+    @property
+    def claimed(self) -> str:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return f"{self.target:g} ± {self.margin:g}"
+
+    @property
+    def accepted(self) -> str:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return f"both one-sided tests at level {SUPPORT_LEVEL:g} put the slope inside {self.claimed}"
+
+    @property
+    def curve(self) -> Curve:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return Curve(self.abscissa, self.ordinate, self.target, is_rate=True)
+
     def describe(self, n: int) -> str:
-        """See :class:`theory_checks.rules.decision.Rule`."""
+        """See :class:`theory_checks.rules.rule.Rule`."""
         observed = "one slope per replication, t test" if self.within_replication else "least squares, HC3"
         return (
             f"slope of log {self.ordinate} on log {self.abscissa}, {self.points} points × {n} replications "
@@ -52,24 +71,21 @@ class SlopeRule:
             "violated when the hypothesis that it lies inside is rejected (Holm, family level 0.05)"
         )
 
-    def _observations(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        usable = rows[(rows[self.ordinate] > 0) & (rows[self.abscissa] > 0)]
+    def _observations(self, usable: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         if self.batches:
             width = max(1, math.ceil((usable["replication"].max() + 1) / self.batches))
             groups = [usable[self.abscissa], usable["replication"] // width]
-            means = usable.groupby(groups)[self.ordinate].mean().reset_index()
-            return np.log(means[self.abscissa].to_numpy(float)), np.log(means[self.ordinate].to_numpy(float))
+            usable = usable.groupby(groups)[self.ordinate].mean().reset_index()
         return np.log(usable[self.abscissa].to_numpy(float)), np.log(usable[self.ordinate].to_numpy(float))
 
-    def _pooled(self, rows: pd.DataFrame) -> tuple[float, float, float, int] | None:
-        x, y = self._observations(rows)
+    def _over_points(self, usable: pd.DataFrame) -> tuple[float, float, float, int] | None:
+        x, y = self._observations(usable)
         if x.size < 4 or np.ptp(x) == 0:
             return None
         return (*fit_slope(x, y), int(x.size))
 
-    def _within(self, rows: pd.DataFrame) -> tuple[float, float, float, int] | None:
+    def _within(self, usable: pd.DataFrame) -> tuple[float, float, float, int] | None:
         """Mean and standard error of the slopes of the replications that have every point."""
-        usable = rows[(rows[self.ordinate] > 0) & (rows[self.abscissa] > 0)]
         table = usable.pivot_table(index="replication", columns=self.abscissa, values=self.ordinate).dropna()
         if table.shape[0] < 3 or table.shape[1] < 2:
             return None
@@ -80,10 +96,15 @@ class SlopeRule:
         return float(slopes.mean()), float(slopes.std(ddof=1) / math.sqrt(n)), float(n - 1), int(n)
 
     def assess(self, rows: pd.DataFrame) -> Evidence:
-        """See :class:`theory_checks.rules.decision.Rule`."""
-        fitted = self._within(rows) if self.within_replication else self._pooled(rows)
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        good, _ = defined(rows, self.abscissa, self.ordinate)
+        usable = good[(good[self.ordinate] > 0) & (good[self.abscissa] > 0)] if len(good) else good
+        undefined = len(rows) - len(usable)  # a value of 0 has no logarithm
+        if usable.empty:
+            return nothing("too few points for a slope", undefined=undefined)
+        fitted = self._within(usable) if self.within_replication else self._over_points(usable)
         if fitted is None:
-            return Evidence(0, math.nan, math.nan, math.nan, math.nan, 1.0, False, "too few points for a slope")
+            return nothing("too few points for a slope", undefined=undefined)
         slope, error, freedom, n = fitted
         lower, upper = self.target - self.margin, self.target + self.margin
         # A slope without residual scatter has error 0; the tests are then decided by the slope alone.
@@ -99,21 +120,31 @@ class SlopeRule:
             low=slope - half,
             high=slope + half,
             p_value=outside,
-            within=tost <= 0.05,
+            within=undefined == 0 and tost <= SUPPORT_LEVEL,
             detail=f"slope {slope:.4f} ({error:.4f}), TOST p = {tost:.2g} for {self.target:g} ± {self.margin:g}",
             extra={"tost_p_value": tost},
+            undefined=undefined,
+            support_p_value=1.0 if undefined else tost,
         )
+
+    def pooled(self, per_cell: int, n_cells: int) -> int:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return per_cell
+
+    def size(self, per_cell: int, found: int) -> int:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return per_cell
 
     def _standard_error(self, n: int) -> float:
         return self.residual / (self.spread * math.sqrt(n * self.points))
 
     def smallest_violation(self, n: int, level: float) -> str:
-        """See :class:`theory_checks.rules.decision.Rule`."""
+        """See :class:`theory_checks.rules.rule.Rule`."""
         freedom = max(n * self.points - 2, 1)
         return f"slope off by {power.slope_detectable(self._standard_error(n), freedom, self.margin, level / 2):.3g}"
 
     def replications_needed(self, violation: float, level: float) -> int:
-        """See :class:`theory_checks.rules.decision.Rule`."""
+        """See :class:`theory_checks.rules.rule.Rule`."""
         return power.slope_needed(
             violation,
             residual=self.residual,
@@ -122,3 +153,7 @@ class SlopeRule:
             margin=self.margin,
             level=level / 2,
         )
+
+    def examples(self) -> tuple[float, ...]:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return 1.5 * self.margin, 2.0 * self.margin, 4.0 * self.margin
