@@ -54,7 +54,18 @@ class PathPoint:
         return int(self.basis.shape[1])
 
     def decomposition(self, *, tol: float = 1e-6) -> Decomposition:
-        """The certified solution at this λ and these weights, in the orientation of the stack of the path."""
+        """The certified solution at this λ and these weights.
+
+        Parameters
+        ----------
+        tol : float
+            Largest relative duality gap.
+
+        Returns
+        -------
+        Decomposition
+            In the orientation of the stack of the path, without its mean block, which moves M only.
+        """
         return _solved(self.problem, self.block_penalty, self.client_weights, tol=tol)
 
 
@@ -99,7 +110,20 @@ def entering_block_penalty(
 
 
 def noise_penalty(shape: tuple[int, int, int], weights: FloatArray) -> float:
-    """λ at which noise itself enters L, 1/(max ω/√q + (Σω²/p)^{1/2}); ``shape`` is (K, p, q)."""
+    """λ at which noise itself enters L, 1/(max ω/√q + (Σω²/p)^{1/2}).
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (K, p, q).
+    weights : ndarray, shape (K,)
+        ω_k.
+
+    Returns
+    -------
+    float
+        First order: the operator norm of a matrix of independent entries (docs/derivations/programs.md, section 9).
+    """
     _, p, q = shape
     return 1.0 / (float(weights.max()) / float(np.sqrt(q)) + float(np.linalg.norm(weights)) / float(np.sqrt(p)))
 
@@ -117,8 +141,8 @@ def program_path(grams: Grams, weights: FloatArray) -> Iterator[PathPoint]:
     Yields
     ------
     PathPoint
-        The first with L = 0, at the λ where L is about to leave zero; the last before noise itself enters L, L fills
-        half of the rows, or a block is fitted to rounding (no noise).
+        By increasing λ.  The first has L = 0, at the λ where L is about to leave zero; the last comes before noise
+        itself enters L, L fills half of the rows, or a block is fitted to rounding.
     """
     problem = grams.problem
     n_clients, q, p = problem.tall.shape

@@ -3,7 +3,8 @@
 With equal weights, and with near copies of one another sharing one vote: a group of identical clients otherwise pulls
 as one client of many times the weight, and its direction enters first.  At every point of a path clients are ordered
 by their distance from its subspace and centre; proposed are those within noise of the median distance, and the nearest
-half.  Nothing here decides: what accepts a proposal is the law of the detection.
+half.  Nothing here decides: what accepts a proposal is the law of the detection (docs/derivations/programs.md,
+section 9).
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["Proposal", "copy_weights", "propose"]
 
-# Copies differ by noise alone, other pairs by their coefficients as well.  Of the way from the smallest squared distance
-# to the median one, pairs up to the first share are copies, beyond the second they are not: with r = 2 and 10 columns
-# 3 % of the benign pairs lie below the second.
+# Copies differ by noise alone, other pairs by their coefficients as well.  Of the way from the smallest squared
+# distance to the median one, pairs up to the first share are copies, beyond the second they are not.
 _COPIES, _STRANGERS = 0.15, 0.3
 _FEWEST_COPIES = 2.5  # alike, the client itself included: a pair pulls no harder than two other clients
 _MOST_COMPARED = 2000  # clients; beyond it all pairs are too many, and equal weights alone are used
@@ -58,6 +58,7 @@ def propose(
     noise_scales : ndarray, shape (K,), optional
         Relative σ_k; equal when not given.  A client's weight is then 1/σ_k.
     common_component : bool
+        Whether M is free.
     rank : int, optional
         When given, every point of a path proposes sets for this rank.
 
@@ -84,7 +85,20 @@ def propose(
 
 
 def copy_weights(grams: Grams, scales: FloatArray) -> FloatArray | None:
-    """1/(number of near copies of client k, itself included), (K,); None where nobody has two, or K > 2000."""
+    """One vote shared by near copies: 1/(number of clients alike client k, itself included).
+
+    Parameters
+    ----------
+    grams : Grams
+        Of the stack, centred when M is free.
+    scales : ndarray, shape (K,)
+        Relative σ_k.
+
+    Returns
+    -------
+    ndarray, shape (K,), or None
+        None where nobody has two copies, and for more than 2000 clients.
+    """
     n_clients = len(scales)
     if not 2 < n_clients <= _MOST_COMPARED:
         return None

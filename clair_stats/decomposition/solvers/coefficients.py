@@ -80,6 +80,7 @@ def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray,
     Parameters
     ----------
     grams : Grams
+        Of the stack and its penalties.
     basis : ndarray, shape (p, m)
     root : ndarray, shape (m, m)
         Start for W, positive definite.
