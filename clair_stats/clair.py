@@ -34,7 +34,22 @@ _RANK_TOLERANCE = 1e-10
 
 
 class NoMajorityWarning(UserWarning):
-    """No set of more than half the clients agrees on a subspace; no collaborative set is given."""
+    """No set of more than half the clients agrees on a subspace; no collaborative set is given.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from clair_stats import CLAIR, NoMajorityWarning
+    >>> nobody_agrees = np.random.default_rng(0).standard_normal((5, 12, 6))
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", NoMajorityWarning)
+    ...     try:
+    ...         model = CLAIR(rank=1).fit(nobody_agrees, noise_scales=np.full(5, 0.1))
+    ...     except NoMajorityWarning:
+    ...         print("undecided")
+    undecided
+    """
 
 
 class CLAIR:
@@ -65,6 +80,22 @@ class CLAIR:
         "ignore": flagged clients keep their own estimate and have no part in the others'.  "inform": their mean enters
         what members are drawn towards as far as Stein's estimate of its error allows, and their own estimates are drawn
         towards the members' mean, see :func:`clair_stats.combine` for what is proved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import CLAIR
+    >>> rng = np.random.default_rng(0)
+    >>> basis = np.linalg.qr(rng.standard_normal((12, 2)))[0]
+    >>> estimates = basis @ rng.standard_normal((20, 2, 6)) + 0.1 * rng.standard_normal((20, 12, 6))
+    >>> estimates[:3] += rng.standard_normal((3, 12, 6))
+    >>> model = CLAIR().fit(estimates)
+    >>> model.rank_, model.majority_
+    (2, True)
+    >>> np.flatnonzero(~model.collaborative_set_)
+    array([0, 1, 2])
+    >>> model.refined_.shape
+    (20, 12, 6)
 
     Attributes
     ----------
@@ -277,24 +308,24 @@ class CLAIR:
         self.refinement_, self.combination_ = refine_by_verdict(told)
         self.error_is_known_ = told.error_is_known
         self._blocks, self._basis = blocks, fit.basis
-        self._center = self.refinement_.center if self.common_component else fit.common
+        self._centre = self.refinement_.centre if self.common_component else fit.common
         self._estimates = checked
 
     @property
     def coefficients_(self) -> FloatArray:
         """Estimated A_k = (X_k − M)ᵀU, shape (K, q, r); meaningful for benign clients (compressed q for factors)."""
-        inside = self._basis.T @ (self._blocks - self._center)
+        inside = self._basis.T @ (self._blocks - self._centre)
         return np.ascontiguousarray(inside.transpose(0, 2, 1))
 
     @property
     def residuals_(self) -> FloatArray:
         """(I − P_U)(X_k − M) of every client, shape (K, p, q); in compressed coordinates for factors."""
-        return project_off(self._basis, self._blocks - self._center)
+        return project_off(self._basis, self._blocks - self._centre)
 
     @property
     def common_(self) -> FloatArray:
         """M, shape (p, q): mean of the collaborative set; identified off the subspace only."""
-        return self._turn(self._expanded(self._center))
+        return self._turn(self._expanded(self._centre))
 
     @property
     def refined_(self) -> FloatArray:

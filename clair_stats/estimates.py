@@ -100,6 +100,18 @@ class ClientEstimates:
     ------
     TypeError, ValueError
         Before any work; the message names client, field and remedy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import ClientEstimates
+    >>> record = ClientEstimates(values=np.ones((3, 4, 2)), noise_scales=[0.1, 0.1, 0.2], client_names=("a", "b", "c"))
+    >>> record.n_clients, record.block_shape
+    (3, (4, 2))
+    >>> ClientEstimates(values=np.ones((3, 4, 2)), noise_scales=[0.1, 0.1, 0.0])
+    Traceback (most recent call last):
+        ...
+    ValueError: client 2: noise_scales is 0.0; it must be positive and finite
     """
 
     values: FloatArray | None = None  # (K, p, q)

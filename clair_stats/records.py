@@ -34,6 +34,20 @@ class Decomposition:
     """A certified solution of program (E), (B) or (N) (theory.md section 2).
 
     ``duality_gap`` is absolute and belongs to exactly the point stored here; ``dual`` is exactly feasible.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import decompose
+    >>> rng = np.random.default_rng(0)
+    >>> estimates = rng.standard_normal((12, 1)) @ rng.standard_normal((20, 1, 6))
+    >>> estimates[:2] += rng.standard_normal((2, 12, 6))
+    >>> solution = decompose(estimates)
+    >>> parts = solution.common + solution.low_rank + solution.block_sparse
+    >>> bool(np.allclose(parts, estimates))
+    True
+    >>> np.flatnonzero(np.abs(solution.block_sparse).sum(axis=(1, 2)))
+    array([0, 1])
     """
 
     common: FloatArray  # (p, q), M; zeros without common component
@@ -61,6 +75,20 @@ class FactoredDecomposition:
 
     Block k of any part is ``left @ core_part[k] @ right.T``; without common component the frame on the side that is not
     shared is each client's own, an array with K frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import ClientEstimates, decompose_factors
+    >>> rng = np.random.default_rng(0)
+    >>> shared = rng.standard_normal((40, 2))
+    >>> factors = tuple((shared, rng.standard_normal((2, 30))) for _ in range(10))
+    >>> solution = decompose_factors(ClientEstimates(factors=factors))
+    >>> solution.basis(2).shape
+    (40, 2)
+    >>> left, right = solution.low_rank_factors(0)
+    >>> (left @ right).shape
+    (40, 30)
     """
 
     core: Decomposition  # the same record, its arrays in coordinates: (p', q') and (K, p', q')
@@ -162,7 +190,20 @@ class FactoredDecomposition:
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """The estimated collaborative set (theory.md section 5)."""
+    """The estimated collaborative set (theory.md section 5).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import detect
+    >>> rng = np.random.default_rng(0)
+    >>> basis = np.eye(12)[:, :1]
+    >>> estimates = basis @ rng.standard_normal((20, 1, 6)) + 0.1 * rng.standard_normal((20, 12, 6))
+    >>> estimates[:2] += 1.0
+    >>> found = detect(estimates, basis=basis, common=np.zeros((12, 6)), noise_scales=np.full(20, 0.1))
+    >>> np.flatnonzero(found.scores > found.threshold)
+    array([0, 1])
+    """
 
     collaborative_set: BoolArray  # (K,), True = benign
     scores: FloatArray  # (K,), ρ_k, Frobenius norm of the off-subspace residual, scale of the estimates
@@ -173,24 +214,60 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """Refined estimates: averaged off the subspace (Theorem 5), or drawn to the others (derivations/shrinkage.md)."""
+    """Refined estimates: averaged off the subspace (Theorem 5), or drawn to the others (derivations/shrinkage.md).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import refine
+    >>> estimates = np.random.default_rng(0).standard_normal((4, 5, 3))
+    >>> refined = refine(estimates, basis=np.eye(5)[:, :2], collaborative_set=[False, True, True, True])
+    >>> float(refined.weights.sum().round(12))
+    1.0
+    >>> bool(np.array_equal(refined.estimates[0], estimates[0]))  # not in the set: its own estimate
+    True
+    """
 
     estimates: FloatArray  # (K, p, q), Θ̃_k; who is not among the members keeps X_k
     basis: FloatArray  # (p, r); under shrinkage the directions that have a weight of their own
-    center: FloatArray  # (p, q), X̄, weighted mean over the members
+    centre: FloatArray  # (p, q), X̄, weighted mean over the members
     weights: FloatArray  # (K,), 0 outside the members, sums to 1
     members: BoolArray  # (K,), whose estimates were refined
     kept: FloatArray | None = None  # (K,), share of the own part off the subspace that shrinkage kept; None: averaged
     risk: FloatArray | None = None  # (K,), estimated E‖Θ̃_k − Θ*_k‖² under shrinkage, squared scale of the estimates
     own_risk: FloatArray | None = None  # (K,), E‖X_k − Θ*_k‖² as the error's law has it
 
+    @property
+    def center(self) -> FloatArray:
+        """The centre under its former spelling."""
+        return self.centre
+
 
 @dataclass(frozen=True, eq=False)
 class Combination:
-    """Refined estimates that flagged clients inform as far as that cannot hurt (docs/derivations/refinement.md)."""
+    """Refined estimates that flagged clients inform as far as that cannot hurt (docs/derivations/refinement.md).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import combine
+    >>> estimates = 0.1 * np.random.default_rng(0).standard_normal((10, 12, 6))
+    >>> estimates[0] += 1.0
+    >>> benign = np.arange(10) > 0
+    >>> combined = combine(
+    ...     estimates, basis=np.eye(12)[:, :2], collaborative_set=benign, noise_scales=np.full(10, 0.1)
+    ... )
+    >>> combined.weights.shape
+    (2, 10)
+    """
 
     estimates: FloatArray  # (K, p, q); flagged clients' own estimates drawn towards the centre
     basis: FloatArray  # (p, r)
-    center: FloatArray  # (p, q), combined common component; identified off the subspace only
+    centre: FloatArray  # (p, q), combined common component; identified off the subspace only
     directions: FloatArray  # (p, s), what flagged clients have in common off the subspace
     weights: FloatArray  # (2, K), each client's weight in the centre along and off the directions; rows sum to 1
+
+    @property
+    def center(self) -> FloatArray:
+        """The centre under its former spelling."""
+        return self.centre

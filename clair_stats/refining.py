@@ -68,19 +68,19 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
     )
     combined = None
     if told.flagged == "inform" and benign.any() and not benign.all() and told.noise_scales.all():
-        directions = flagged_directions(project_off(fit.basis, blocks[~benign] - averaged.center), fit.basis.shape[1])
+        directions = flagged_directions(project_off(fit.basis, blocks[~benign] - averaged.centre), fit.basis.shape[1])
         combined = _combination(told, benign, directions)
     if told.method == "average":
         if combined is None:
             return averaged, None
-        return replace(averaged, estimates=combined.estimates, center=combined.center), combined
+        return replace(averaged, estimates=combined.estimates, centre=combined.centre), combined
     targets = None if combined is None else _informed_targets(told, benign, members, combined.directions)
     found = shrink(blocks, members, told.weights, _energy(told, members), targets=targets)
     estimates = found.estimates
     if combined is not None:
         estimates[~members] = combined.estimates[~members]
     refinement = Refinement(
-        estimates, found.basis, averaged.center, averaged.weights, members, found.kept, found.risk, found.own_risk
+        estimates, found.basis, averaged.centre, averaged.weights, members, found.kept, found.risk, found.own_risk
     )
     return refinement, combined
 
@@ -149,5 +149,5 @@ def _informed_targets(told: Refining, benign: BoolArray, members: BoolArray, dir
             collaborative_set=benign[others],
             noise_scales=told.noise_scales[others],
             directions=directions,
-        ).center
+        ).centre
     return targets

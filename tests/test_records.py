@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from clair_stats import combine, refine
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, project_on, sin_theta, stack, unstack
 
@@ -187,3 +188,13 @@ def test_sin_theta_is_accurate_for_tiny_angles(angle):
 def test_sin_theta_of_different_dimensions_is_one():
     assert sin_theta(np.eye(4)[:, :1], np.eye(4)[:, :2]) == 1.0
     assert sin_theta(np.eye(4)[:, :0], np.eye(4)[:, :0]) == 0.0
+
+
+def test_the_former_spelling_of_the_centre_can_be_read_and_not_written():
+    members = np.array([False, True, True, True])
+    refined = refine(blocks(), basis=np.eye(3)[:, :1], collaborative_set=members)
+    combined = combine(blocks(), basis=np.eye(3)[:, :1], collaborative_set=members, noise_scales=np.ones(4))
+    for record in (refined, combined):
+        assert record.center is record.centre
+        with pytest.raises(AttributeError):
+            record.center = record.centre

@@ -1,4 +1,7 @@
-"""What a baseline returns, and the steps that several of them share."""
+"""What a baseline returns, and the steps that several of them share.
+
+The test of the flagged is that of docs/theory.md, section 5.
+"""
 
 from __future__ import annotations
 

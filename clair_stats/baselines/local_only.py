@@ -1,4 +1,7 @@
-"""No collaboration: every client keeps X_k."""
+"""No collaboration: every client keeps X_k.
+
+What every other method is compared with (docs/theory.md, section 5, local risk).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Plain singular value decomposition of the stack after centring at the entrywise median."""
+"""Plain singular value decomposition of the stack after centring at the entrywise median.
+
+The best approximation of rank r in the Frobenius norm (Eckart and Young, Psychometrika 1(3), 1936).
+"""
 
 from __future__ import annotations
 

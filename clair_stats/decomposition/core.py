@@ -1,4 +1,7 @@
-"""One program in the coordinates of a compressed stack: penalty, solver, certificate, record."""
+"""One program in the coordinates of a compressed stack: penalty, solver, certificate, record.
+
+The programs are those of docs/theory.md, section 2.
+"""
 
 from __future__ import annotations
 

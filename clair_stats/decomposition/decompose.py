@@ -1,4 +1,7 @@
-"""The front doors of the three programs, for stacks and for LoRA factors."""
+"""The front doors of the three programs, for stacks and for LoRA factors.
+
+The programs are those of docs/theory.md, section 2.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +88,22 @@ def decompose(
     References
     ----------
     theory.md section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import Noisy, decompose
+    >>> rng = np.random.default_rng(0)
+    >>> estimates = rng.standard_normal((12, 1)) @ rng.standard_normal((20, 1, 6))
+    >>> estimates += 0.01 * rng.standard_normal((20, 12, 6))
+    >>> estimates[:2] += rng.standard_normal((2, 12, 6))
+    >>> solution = decompose(estimates, program=Noisy(0.3))
+    >>> solution.status
+    'optimal'
+    >>> bool(solution.duality_gap <= 1e-6 * solution.objective)
+    True
+    >>> np.flatnonzero(np.abs(solution.block_sparse).sum(axis=(1, 2)))
+    array([0, 1])
     """
     record = as_client_estimates(estimates)
     options = check_options(
@@ -168,6 +187,20 @@ def decompose_factors(
     ------
     ValueError
         Without factors, and as :func:`decompose`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import ClientEstimates, decompose_factors
+    >>> rng = np.random.default_rng(0)
+    >>> shared = rng.standard_normal((1000, 2))
+    >>> factors = [(shared, rng.standard_normal((2, 800))) for _ in range(10)]
+    >>> factors[0] = (rng.standard_normal((1000, 2)), factors[0][1])
+    >>> solution = decompose_factors(ClientEstimates(factors=tuple(factors)))
+    >>> solution.core.status
+    'optimal'
+    >>> np.flatnonzero(np.abs(solution.core.block_sparse).sum(axis=(1, 2)))
+    array([0])
     """
     record = as_client_estimates(estimates)
     if record.factors is None:

@@ -1,4 +1,7 @@
-"""The options of the front doors but for the block penalty, checked before any work."""
+"""The options of the front doors but for the block penalty, checked before any work.
+
+The programs are those of docs/theory.md, section 2.
+"""
 
 from __future__ import annotations
 

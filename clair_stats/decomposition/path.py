@@ -1,4 +1,7 @@
-"""Warm-started paths over the penalties, and the critical values at their ends."""
+"""Warm-started paths over the penalties, and the critical values at their ends.
+
+The critical values are proved in docs/derivations/programs.md, section 3.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,17 @@ def penalty_path(
     ------
     ValueError
         When both or neither of the sequences are given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import penalty_path
+    >>> rng = np.random.default_rng(0)
+    >>> estimates = rng.standard_normal((12, 1)) @ rng.standard_normal((20, 1, 6))
+    >>> estimates += 0.1 * rng.standard_normal((20, 12, 6))
+    >>> path = penalty_path(estimates, noise_penalties=[8.0, 4.0, 2.0])
+    >>> [int(np.linalg.matrix_rank(np.hstack(list(solution.low_rank)), tol=1e-6)) for solution in path]
+    [1, 1, 1]
     """
     if (block_penalties is None) == (noise_penalties is None):
         raise ValueError("penalty_path: give exactly one of block_penalties (over λ) and noise_penalties (over τ)")

@@ -1,4 +1,7 @@
-"""The three convex programs as objects: what may be left over in X − 1ᵀ⊗M − L − S, and at which price."""
+"""The three convex programs as objects: what may be left over in X − 1ᵀ⊗M − L − S, and at which price.
+
+They are stated in docs/theory.md, section 2.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,14 @@ __all__ = ["AnyProgram", "Ball", "Exact", "Noisy", "chosen_program"]
 
 @dataclass(frozen=True)
 class Exact:
-    """Program (E): nothing is left over, X = 1ᵀ⊗M + L + S (theory.md section 2)."""
+    """Program (E): nothing is left over, X = 1ᵀ⊗M + L + S (theory.md section 2).
+
+    Examples
+    --------
+    >>> from clair_stats import Exact
+    >>> Exact()
+    Exact()
+    """
 
     letter: ClassVar[Program] = "E"
     noise_penalty: ClassVar[float] = 0.0
@@ -47,6 +57,12 @@ class Ball:
     ------
     ValueError
         For a radius that is negative or not finite.
+
+    Examples
+    --------
+    >>> from clair_stats import Ball
+    >>> Ball(0.5)
+    Ball(radius=0.5)
     """
 
     radius: float
@@ -93,6 +109,12 @@ class Noisy:
     ------
     ValueError
         For a penalty that is not positive and finite.
+
+    Examples
+    --------
+    >>> from clair_stats import Noisy
+    >>> Noisy(6.0)
+    Noisy(penalty=6.0)
     """
 
     penalty: float

@@ -21,7 +21,16 @@ __all__ = ["Verification", "verify_solution"]
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found; every error is relative to the size of the estimates or to its bound."""
+    """What was found; every error is relative to the size of the estimates or to its bound.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import decompose, verify_solution
+    >>> estimates = np.random.default_rng(0).standard_normal((8, 6, 4))
+    >>> verify_solution(estimates, decompose(estimates)).valid
+    True
+    """
 
     objective: float  # primal objective, recomputed
     dual_objective: float  # of the recorded dual point, recomputed
@@ -62,6 +71,15 @@ def verify_solution(
     References
     ----------
     theory.md section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import decompose, verify_solution
+    >>> estimates = np.random.default_rng(0).standard_normal((8, 6, 4))
+    >>> check = verify_solution(estimates, decompose(estimates))
+    >>> check.valid, bool(check.relative_gap <= 1e-6)
+    (True, True)
     """
     point = _rescaled(as_client_estimates(estimates).dense(), decomposition)
     primal, dual_value, constraint = _values(point)

@@ -58,6 +58,18 @@ def detect(
     -----
     ρ_k²/σ_k² is exactly χ² with (p − r)q degrees of freedom at the true U and M.  For U and M fitted on the clients
     themselves use :class:`clair_stats.CLAIR`, which corrects the law for the fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import detect
+    >>> rng = np.random.default_rng(0)
+    >>> basis = np.eye(12)[:, :1]
+    >>> estimates = basis @ rng.standard_normal((20, 1, 6)) + 0.1 * rng.standard_normal((20, 12, 6))
+    >>> estimates[:2] += 1.0
+    >>> found = detect(estimates, basis=basis, common=np.zeros((12, 6)), noise_scales=np.full(20, 0.1))
+    >>> np.flatnonzero(~found.collaborative_set)
+    array([0, 1])
     """
     checked = as_client_estimates(estimates)
     if noise_scales is not None:

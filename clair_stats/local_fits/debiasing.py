@@ -11,6 +11,8 @@ is exactly unbiased for squared error, with independent summands whose spread gi
 one-bit measurements one step leaves curvature of order ‖Θ̂₋ − Θ‖², as large as the standard error at a thousand
 measurements of 12 entries, so a second step is taken from where the first ends.  That point has seen the fold, so its
 summands are scaled to what they would be had the observation been left out.
+
+What this means for the regimes: docs/regimes.md, "Debiasing trace regression".
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What every local fit returns: the estimate and the law of its error."""
+"""What every local fit returns: the estimate and the law of its error.
+
+How noise scales and covariances are used: docs/studies.md and docs/derivations/detection.md.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 With ψ Huber's function, s_j the MAD scale of response j and ε_ij its scaled residuals, the errors of two responses have
 covariance (ZᵀZ)⁻¹ · k_j k_l s_j s_l · Σ_i ψ(ε_ij)ψ(ε_il)/(n − p) / (m_j m_l), m_j the mean of ψ′ and k_j Huber's
 small-sample factor 1 + (p/n)(1 − m_j)/m_j: the Kronecker form of a local fit is exact here.
+
+The covariance is "H1" of Huber (Robust Statistics, 1981), chapter 7.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The error of OLS is E_k = (ZᵀZ)⁻¹ZᵀW: its covariance is (ZᵀZ)⁻¹ ⊗ Σ_W, not a multiple of the identity.  ``noise_scale``
 of the returned fit averages its diagonal; :mod:`clair_stats.local_fits.whitening` removes what clients have in common
 of the shape.
+
+The sandwich is HC3 (MacKinnon and White, Journal of Econometrics 29(3), 1985).
 """
 
 from __future__ import annotations
@@ -131,6 +133,8 @@ def select_ridge(
         As in :func:`fit_least_squares`.
     candidates : sequence of float
         Positive penalties; the first of equals wins.
+    client : str
+        Name used in messages.
 
     Returns
     -------

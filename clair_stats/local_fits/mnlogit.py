@@ -2,6 +2,8 @@
 
 The penalised fit is in :mod:`clair_stats.local_fits.multinomial`.  Both give Θ in the orthonormal contrasts of the
 classes (:func:`~clair_stats.local_fits.multinomial.class_contrasts`), p × (n_classes − 1).
+
+Separation is decided by the linear program of Konis (thesis, University of Oxford, 2007).
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Class scores are identified up to a common column; the estimate is given in orthonormal contrasts of the classes, so
 Θ is p × (q_classes − 1) and its error has full rank.  scikit-learn does the fitting.
+
+The sandwich is that of White (Econometrica 50(1), 1982).
 """
 
 from __future__ import annotations
@@ -150,6 +152,8 @@ def fit_multinomial(
         Positive; separable data have no finite estimate without it.
     max_iterations : int
         Of Newton's method with conjugate gradients; when they run out ``converged`` is False and ``message`` says so.
+    client : str
+        Name used in messages.
 
     Returns
     -------

@@ -7,6 +7,8 @@ at the same W₀: units keep their place, and no alignment is needed as long as 
 
 The error law is that of nonlinear least squares at the point reached: JᵀJ with the analytic Jacobian J, valid for a
 minimum.  Early stopping adds a bias that no covariance shows; ``converged`` compares the gradient with its noise.
+
+The covariance is that of Seber and Wild (Nonlinear Regression, 1989), section 2.1.
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ def mean_response(scores: FloatArray, link: Measurement) -> FloatArray:
 
     Parameters
     ----------
-    scores : ndarray
-        η, of any shape.
+    scores : ndarray, any shape
+        η.
     link : {"gaussian", "one_bit"}
 
     Returns

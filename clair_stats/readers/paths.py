@@ -35,6 +35,18 @@ def read_estimates(path: Path | str) -> ClientEstimates:
     ------
     ValueError
         Missing, truncated or of another kind, or with content that is refused; the message begins with the name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from clair_stats import read_estimates
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "clients.npz"
+    ...     np.savez(file, estimates=np.ones((3, 4, 2)), client_names=["a", "b", "c"])
+    ...     read_estimates(file).names
+    ('a', 'b', 'c')
     """
     if str(path) == STANDARD_INPUT:
         content = sys.stdin.buffer.read()

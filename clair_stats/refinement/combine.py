@@ -65,6 +65,22 @@ def combine(
     off them (p − r − s)(q − s), since directions that were found in F − X̄ have fitted the rest of its noise.
     A flagged client's own estimate is drawn towards X̄_g by min(1, (f_k − 2) σ_k²/‖X_k,g − X̄_g‖²), f_k = sq and
     (p − r − s)(q − s/n).  Parts of fewer than three entries are left alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import combine
+    >>> rng = np.random.default_rng(0)
+    >>> estimates = 0.1 * rng.standard_normal((10, 12, 6))
+    >>> estimates[0] += 1.0
+    >>> benign = np.arange(10) > 0
+    >>> combined = combine(
+    ...     estimates, basis=np.eye(12)[:, :2], collaborative_set=benign, noise_scales=np.full(10, 0.1)
+    ... )
+    >>> combined.estimates.shape
+    (10, 12, 6)
+    >>> bool(combined.weights[:, 0].max() < 0.1)  # the flagged client weighs little in the centre
+    True
     """
     record = as_client_estimates(estimates)
     blocks = record.dense()
@@ -88,8 +104,8 @@ def combine(
     frame = _outside(refined.basis, frame)
     if exact or members.all():
         shares = np.stack([refined.weights, refined.weights])
-        return Combination(refined.estimates, refined.basis, refined.center, frame, shares)
-    return _combined(blocks, refined.center, refined.basis, members, sigma, frame)
+        return Combination(refined.estimates, refined.basis, refined.centre, frame, shares)
+    return _combined(blocks, refined.centre, refined.basis, members, sigma, frame)
 
 
 def _outside(basis: FloatArray, directions: FloatArray) -> FloatArray:

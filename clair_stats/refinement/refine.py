@@ -57,6 +57,18 @@ def refine(
     ------
     ValueError
         Wrong shapes, nobody in the set, weights that are not positive, shrinkage where nothing tells the error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import refine
+    >>> rng = np.random.default_rng(0)
+    >>> basis = np.eye(12)[:, :1]
+    >>> truth = basis @ rng.standard_normal((20, 1, 6))
+    >>> estimates = truth + 0.1 * rng.standard_normal(truth.shape)
+    >>> refined = refine(estimates, basis=basis, collaborative_set=np.ones(20, dtype=bool))
+    >>> bool(np.linalg.norm(refined.estimates - truth) < 0.5 * np.linalg.norm(estimates - truth))
+    True
     """
     checked = as_client_estimates(estimates)
     blocks = checked.dense()

@@ -4,8 +4,10 @@ from clair_stats.theory.accepted import AcceptedSets, accepted_sets
 from clair_stats.theory.accepted_error import AcceptedSetError, accepted_set_error
 from clair_stats.theory.certificate import Certificate, instance_certificate
 from clair_stats.theory.consistency import ThresholdWindow, detection_scores, threshold_window
+from clair_stats.theory.detection_limit import detection_limit, detection_reach
 from clair_stats.theory.gain import OracleGain, oracle_gain, refinement_error, refinement_heterogeneity, subspace_cost
 from clair_stats.theory.guarantee import SetGuarantee, chi_square_tolerances, set_guarantee
+from clair_stats.theory.high_probability import StableRecovery, noise_radius, stable_recovery, threshold_interval
 from clair_stats.theory.leverage import block_leverages, incoherence, leverage, orthonormal_coefficients
 from clair_stats.theory.oracle import OracleSolution, solve_oracle
 from clair_stats.theory.recovery import (
@@ -35,6 +37,7 @@ __all__ = [
     "SetGuarantee",
     "SpanWindow",
     "StabilityTerms",
+    "StableRecovery",
     "SubsetMargin",
     "ThresholdWindow",
     "accepted_set_error",
@@ -42,10 +45,13 @@ __all__ = [
     "block_leverages",
     "certificate_bounds",
     "chi_square_tolerances",
+    "detection_limit",
+    "detection_reach",
     "detection_scores",
     "incoherence",
     "instance_certificate",
     "leverage",
+    "noise_radius",
     "oracle_gain",
     "orthonormal_coefficients",
     "penalty_range",
@@ -59,8 +65,10 @@ __all__ = [
     "span_window",
     "stability_constant",
     "stability_terms",
+    "stable_recovery",
     "subset_margin",
     "subspace_cost",
+    "threshold_interval",
     "threshold_window",
     "tolerable_share",
 ]

@@ -189,6 +189,16 @@ def accepted_sets(
     Notes
     -----
     docs/derivations/guarantee.md, section 3.  Nothing is assumed about the noise or the contamination.
+
+    Examples
+    --------
+    >>> values = np.stack([[[s], [0.0]] for s in (1.0, -1.0, 2.0, -2.0, 3.0, -3.0)] + [[[0.0], [1.0]]])
+    >>> found = accepted_sets(
+    ...     values, basis=np.eye(2)[:, :1], common=np.zeros((2, 1)), collaborative_set=np.arange(7) < 6,
+    ...     tolerances=np.full((2, 7), 1e-3),
+    ... )
+    >>> found.decided  # no four clients agree at a rank below one, and none that agree are contaminated
+    True
     """
     record = as_client_estimates(estimates)
     span, mask = np.asarray(basis, dtype=np.float64), np.asarray(collaborative_set)

@@ -113,6 +113,21 @@ def instance_certificate(
     ValueError
         Wrong shapes; benign blocks outside M + span(U); a contaminated client inside it (it is benign by definition);
         benign coefficients whose (centred) rank is below r.
+
+    Notes
+    -----
+    docs/derivations/recovery.md, section 2.
+
+    Examples
+    --------
+    Twelve benign clients on a line and a contaminated one:
+
+    >>> values = np.stack([[[s], [0.0]] for s in (1.0, -1.0) * 6] + [[[0.0], [5.0]]])
+    >>> found = instance_certificate(
+    ...     values, basis=np.eye(2)[:, :1], collaborative_set=np.arange(13) < 12, block_penalty=0.5
+    ... )
+    >>> found.certified, found.refuted, round(found.eta, 3)
+    (True, False, 0.52)
     """
     record = as_client_estimates(estimates)
     values, span, mask = _checked_inputs(record, basis, collaborative_set, block_penalty)

@@ -30,7 +30,36 @@ class ThresholdWindow:
 
 
 def detection_scores(estimates: FloatArray, *, basis: FloatArray, common: FloatArray) -> FloatArray:
-    """ρ_k = ‖(I − P_Û)(X_k − M̂)‖_F, shape (K,) (theory.md section 5)."""
+    """ρ_k = ‖(I − P_Û)(X_k − M̂)‖_F of every client.
+
+    Parameters
+    ----------
+    estimates : ndarray, shape (K, p, q)
+        X_k.
+    basis : ndarray, shape (p, r)
+        Û, orthonormal.
+    common : ndarray, shape (p, q)
+        M̂.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        On the scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit each other.
+
+    Notes
+    -----
+    theory.md section 5.
+
+    Examples
+    --------
+    >>> detection_scores(np.array([[[3.0], [4.0]]]), basis=np.eye(2)[:, :1], common=np.zeros((2, 1))).tolist()
+    [4.0]
+    """
     return block_norms(project_off(basis, estimates - common))
 
 
@@ -60,6 +89,27 @@ def threshold_window(
     Returns
     -------
     ThresholdWindow
+        On the scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Arrays of different shapes, or a set without clients.
+
+    Notes
+    -----
+    theory.md section 5, Theorem 4; docs/derivations/consistency.md.
+
+    Examples
+    --------
+    >>> targets = np.array([[[1.0], [0.0]], [[2.0], [0.0]], [[0.0], [5.0]]])
+    >>> plane, zero = np.eye(2), np.zeros((2, 1))
+    >>> window = threshold_window(
+    ...     targets, targets, basis=plane[:, :1], common=zero, estimated_basis=plane[:, :1], estimated_common=zero,
+    ...     collaborative_set=np.array([True, True, False]),
+    ... )
+    >>> window.lower, window.upper  # neither noise nor estimation error: all of the separation
+    (0.0, 5.0)
     """
     truth, seen = np.asarray(targets, dtype=np.float64), np.asarray(estimates, dtype=np.float64)
     if truth.shape != seen.shape or truth.ndim != 3:

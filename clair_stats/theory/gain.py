@@ -54,6 +54,21 @@ def oracle_gain(
     Returns
     -------
     OracleGain
+
+    Raises
+    ------
+    ValueError
+        Scales that are not positive, weights that are negative or all 0, a rank outside 0 … p.
+
+    Notes
+    -----
+    theory.md section 5; errors are independent across clients.
+
+    Examples
+    --------
+    >>> found = oracle_gain([1.0] * 4, shape=(3, 2), rank=1)
+    >>> [float(risk[0]) for risk in (found.local_risk, found.oracle_risk, found.gain)]  # pq, rq + (p − r)q/4
+    [6.0, 3.0, 3.0]
     """
     sigma = np.atleast_1d(np.asarray(noise_scales, dtype=np.float64))
     p, q = shape
@@ -72,7 +87,36 @@ def oracle_gain(
 
 
 def refinement_heterogeneity(targets: ArrayLike, *, basis: FloatArray, weights: ArrayLike | None = None) -> FloatArray:
-    """‖P_{U⊥}(Θ̄*_C − Θ*_k)‖_F² of every collaborating client, shape (|C|,); ``targets`` is (|C|, p, q)."""
+    """‖P_{U⊥}(Θ̄*_C − Θ*_k)‖_F² of every collaborating client.
+
+    Parameters
+    ----------
+    targets : array_like, shape (|C|, p, q)
+        Θ*_k.
+    basis : ndarray, shape (p, r)
+        U*, orthonormal.
+    weights : array_like, shape (|C|,), optional
+        w_k of the mean, any positive multiple; equal when not given.
+
+    Returns
+    -------
+    ndarray, shape (|C|,)
+        On the squared scale of the targets.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit each other.
+
+    Notes
+    -----
+    theory.md section 5, Theorem 5.
+
+    Examples
+    --------
+    >>> refinement_heterogeneity([[[5.0], [1.0]], [[0.0], [3.0]]], basis=np.eye(2)[:, :1]).tolist()
+    [1.0, 1.0]
+    """
     truth = np.asarray(targets, dtype=np.float64)
     w = np.ones(truth.shape[0]) if weights is None else np.asarray(weights, dtype=np.float64)
     center = np.einsum("k,kpq->pq", w / w.sum(), truth)
@@ -82,7 +126,37 @@ def refinement_heterogeneity(targets: ArrayLike, *, basis: FloatArray, weights: 
 def refinement_error(
     targets: FloatArray, errors: FloatArray, *, basis: FloatArray, weights: ArrayLike | None = None
 ) -> FloatArray:
-    """Right-hand side of the identity of Theorem 5: P_U E_k + P_{U⊥}Ē_C + P_{U⊥}(Θ̄*_C − Θ*_k), shape (|C|, p, q)."""
+    """Right-hand side of the identity of Theorem 5: P_U E_k + P_{U⊥}Ē_C + P_{U⊥}(Θ̄*_C − Θ*_k).
+
+    Parameters
+    ----------
+    targets, errors : ndarray, shape (|C|, p, q)
+        Θ*_k and E_k of the collaborating clients.
+    basis : ndarray, shape (p, r)
+        U*, orthonormal.
+    weights : array_like, shape (|C|,), optional
+        w_k of the means, any positive multiple; equal when not given.
+
+    Returns
+    -------
+    ndarray, shape (|C|, p, q)
+        Θ̃_k − Θ*_k at Û = U*, Ĉ = C, on the scale of the targets.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit each other.
+
+    Notes
+    -----
+    theory.md section 5, Theorem 5.
+
+    Examples
+    --------
+    >>> errors = np.array([[[2.0], [4.0]], [[0.0], [2.0]]])
+    >>> refinement_error(np.zeros((2, 2, 1)), errors, basis=np.eye(2)[:, :1])[:, :, 0].tolist()
+    [[2.0, 3.0], [0.0, 3.0]]
+    """
     w = np.ones(targets.shape[0]) if weights is None else np.asarray(weights, dtype=np.float64)
     w = w / w.sum()
     inside = errors - project_off(basis, errors)
@@ -94,7 +168,37 @@ def refinement_error(
 def subspace_cost(
     estimates: ArrayLike, *, center: FloatArray, basis: FloatArray, estimated_basis: FloatArray
 ) -> FloatArray:
-    """‖P_Û − P_U‖_op ‖X_k − X̄‖_F, shape (K,): the most that estimating the subspace can move client k."""
+    """‖P_Û − P_U‖_op ‖X_k − X̄‖_F: the most that estimating the subspace can move client k.
+
+    Parameters
+    ----------
+    estimates : array_like, shape (K, p, q)
+        X_k.
+    center : ndarray, shape (p, q)
+        X̄.
+    basis, estimated_basis : ndarray, shape (p, r)
+        U* and Û, orthonormal.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        On the scale of the estimates.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit each other.
+
+    Notes
+    -----
+    theory.md section 5, Theorem 5.
+
+    Examples
+    --------
+    >>> first, second = np.eye(2)[:, :1], np.eye(2)[:, 1:]
+    >>> subspace_cost([[[3.0], [4.0]]], center=np.zeros((2, 1)), basis=first, estimated_basis=second).tolist()
+    [5.0]
+    """
     seen = np.asarray(estimates, dtype=np.float64)
     difference = estimated_basis @ estimated_basis.T - basis @ basis.T
     return np.asarray(np.linalg.norm(difference, 2) * block_norms(seen - center), dtype=np.float64)

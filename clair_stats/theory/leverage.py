@@ -48,6 +48,15 @@ def orthonormal_coefficients(coefficients: ArrayLike, *, common_component: bool 
     ------
     ValueError
         If the (centred) stack has rank below r: the subspace is then not identified.
+
+    Notes
+    -----
+    theory.md section 3, *Leverage*.
+
+    Examples
+    --------
+    >>> abs(orthonormal_coefficients([[[3.0]], [[4.0]]])).ravel().round(2).tolist()
+    [0.6, 0.8]
     """
     blocks = _checked(coefficients)
     if common_component:
@@ -65,7 +74,34 @@ def orthonormal_coefficients(coefficients: ArrayLike, *, common_component: bool 
 
 
 def block_leverages(coefficients: ArrayLike, *, common_component: bool = False) -> FloatArray:
-    """‖V_k‖_F² (or ‖V^c_k‖_F²) of every benign client, shape (|C|,); they add up to r."""
+    """‖V_k‖_F² (or ‖V^c_k‖_F²) of every benign client; they add up to r.
+
+    Parameters
+    ----------
+    coefficients : array_like, shape (|C|, q, r)
+        Benign coefficients A_k.
+    common_component : bool
+        Subtract the benign mean first.
+
+    Returns
+    -------
+    ndarray, shape (|C|,)
+        Without unit, between 0 and min(r, q).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`orthonormal_coefficients`.
+
+    Notes
+    -----
+    theory.md section 3, *Leverage*.
+
+    Examples
+    --------
+    >>> block_leverages([[[3.0]], [[4.0]]]).round(2).tolist()
+    [0.36, 0.64]
+    """
     blocks = orthonormal_coefficients(coefficients, common_component=common_component)
     return np.asarray(np.einsum("kij,kij->k", blocks, blocks), dtype=np.float64)
 
@@ -89,6 +125,11 @@ def leverage(coefficients: ArrayLike, *, common_component: bool = False) -> floa
     ------
     TypeError, ValueError
         Wrong shape, non-finite entries, or rank below r.
+
+    Examples
+    --------
+    >>> round(leverage([[[3.0]], [[4.0]]]), 2)
+    0.64
     """
     blocks = _checked(coefficients)
     largest = float(block_leverages(blocks, common_component=common_component).max())
@@ -99,6 +140,33 @@ def leverage(coefficients: ArrayLike, *, common_component: bool = False) -> floa
 
 
 def incoherence(coefficients: ArrayLike, *, common_component: bool = False) -> float:
-    """Block incoherence μ = max_k ‖V_k‖_F² |C|/r ≥ 1; equal to 1 when every client carries the same leverage."""
+    """Block incoherence μ = max_k ‖V_k‖_F² |C|/r ≥ 1; equal to 1 when every client carries the same leverage.
+
+    Parameters
+    ----------
+    coefficients : array_like, shape (|C|, q, r)
+        Benign coefficients A_k.
+    common_component : bool
+        Subtract the benign mean first.
+
+    Returns
+    -------
+    float
+        Without unit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`orthonormal_coefficients`.
+
+    Notes
+    -----
+    theory.md section 3, *Leverage*.
+
+    Examples
+    --------
+    >>> round(incoherence([[[3.0]], [[4.0]]]), 2)
+    1.28
+    """
     leverages = block_leverages(coefficients, common_component=common_component)
     return float(leverages.max() / leverages.mean())

@@ -121,6 +121,27 @@ def solve_oracle(
     -------
     OracleSolution
         ``residual`` is the gradient norm at the returned point, whatever the reason for stopping.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        When the (centred) benign coefficients have rank below r, so that the objective is not smooth;
+        :func:`clair_stats.theory.instance_certificate` refuses such instances with a reason.
+
+    Notes
+    -----
+    docs/derivations/recovery.md, section 1.
+
+    Examples
+    --------
+    Contamination orthogonal to the subspace pulls its coefficients to the benign mean:
+
+    >>> found = solve_oracle(
+    ...     np.array([[[1.0]], [[-1.0]], [[0.0]]]), np.array([2.0]), collaborative_set=np.array([True, True, False]),
+    ...     block_penalty=0.5, common_component=True,
+    ... )
+    >>> round(found.objective, 6), bool(abs(found.coefficients[2, 0, 0]) < 1e-9)  # √2 + 0.5 · 2
+    (2.414214, True)
     """
     rank = coefficients.shape[1]
     n_contaminated = int(np.count_nonzero(~collaborative_set))

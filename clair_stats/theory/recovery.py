@@ -100,6 +100,14 @@ def certificate_bounds(
     -----
     The stated Theorem 2 may use ‖H‖_op only where it bounds an operator norm.  Its κ multiplies a Frobenius norm by
     ‖Ṽ_k‖_op ≤ √(ν_c + 1/K), so there ‖H‖_F = √|O| must stay (docs/derivations/recovery.md has the counterexample).
+
+    Examples
+    --------
+    >>> found = certificate_bounds(
+    ...     block_leverage=0.04, n_benign=25, n_contaminated=4, block_penalty=0.4, common_component=False
+    ... )
+    >>> round(found.eta_bound, 6), round(found.kappa_bound, 6), found.holds
+    (0.8, 0.5, True)
     """
     if n_benign < 1 or n_contaminated < 0:
         raise ValueError(f"n_benign, n_contaminated: {n_benign}, {n_contaminated}; give at least 1 and at least 0")
@@ -167,6 +175,21 @@ def recovery_condition(
     -------
     RecoveryCondition
         ``holds``, ``eta_bound``, ``kappa_bound``, ``margin``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`clair_stats.theory.block_leverages` and :func:`certificate_bounds`; directions of another number than
+        ``n_contaminated``.
+
+    Notes
+    -----
+    docs/derivations/recovery.md, sections 3 and 4.
+
+    Examples
+    --------
+    >>> recovery_condition([[[1.0]], [[-1.0]]] * 10, n_contaminated=2, block_penalty=0.45, common_component=True).holds
+    True
     """
     leverages = block_leverages(coefficients, common_component=common_component)
     _, q, rank = np.asarray(coefficients).shape

@@ -54,7 +54,7 @@ def span_window(coefficients: ArrayLike, *, n_contaminated: int, common_componen
     -----
     For any T ⊂ C the clients of T may be counted with O: √ν(C∖T) < λ < 1/√(|O| + |T|) without common component.  Which
     T is best is a combinatorial question; the largest leverage is set aside first, so that the window is valid but
-    perhaps not the widest.
+    perhaps not the widest.  docs/derivations/recovery.md, section 5.
 
     Examples
     --------

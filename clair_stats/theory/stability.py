@@ -84,10 +84,36 @@ def _geometry(certificate: Certificate) -> _Geometry:
 def stability_terms(certificate: Certificate) -> StabilityTerms:
     """Both constants of Theorem 3 and the terms of the sharp one.
 
+    Parameters
+    ----------
+    certificate : Certificate
+        Of the noiseless instance; must be certified.
+
+    Returns
+    -------
+    StabilityTerms
+        Without unit.
+
     Raises
     ------
     ValueError
         If the instance is not certified: the theorem then promises nothing.
+
+    Notes
+    -----
+    docs/derivations/stability.md, sections 2 and 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats.theory import instance_certificate
+    >>> values = np.stack([[[s], [0.0]] for s in (1.0, -1.0) * 6] + [[[0.0], [5.0]]])
+    >>> exact = instance_certificate(
+    ...     values, basis=np.eye(2)[:, :1], collaborative_set=np.arange(13) < 12, block_penalty=0.5
+    ... )
+    >>> terms = stability_terms(exact)
+    >>> terms.noise < terms.sharp < terms.stated
+    True
     """
     geometry = _geometry(certificate)
     beta = float(np.linalg.norm(certificate.dual))
@@ -138,6 +164,23 @@ def solution_error_bound(
     ------
     ValueError
         If the instance is not certified.
+
+    Examples
+    --------
+    A solution of (B) that uses its radius, with its dual point on the ray of the residual:
+
+    >>> import numpy as np
+    >>> from clair_stats.theory import instance_certificate
+    >>> values = np.stack([[[s], [0.0]] for s in (1.0, -1.0) * 6] + [[[0.0], [5.0]]])
+    >>> exact = instance_certificate(
+    ...     values, basis=np.eye(2)[:, :1], collaborative_set=np.arange(13) < 12, block_penalty=0.5
+    ... )
+    >>> residual = 0.01 * exact.dual / np.linalg.norm(exact.dual)
+    >>> bound = solution_error_bound(
+    ...     exact, dual=exact.dual, residual=residual, noise_radius=0.01, duality_gap=0.0
+    ... )
+    >>> bound < 0.01 * stability_constant(exact)
+    True
     """
     geometry = _geometry(certificate)
     distance = float(np.linalg.norm(dual - certificate.dual))
@@ -172,6 +215,17 @@ def stability_constant(certificate: Certificate, *, form: str = "sharp") -> floa
     ------
     ValueError
         If the instance is not certified, or for an unknown form.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats.theory import instance_certificate
+    >>> values = np.stack([[[s], [0.0]] for s in (1.0, -1.0) * 6] + [[[0.0], [5.0]]])
+    >>> exact = instance_certificate(
+    ...     values, basis=np.eye(2)[:, :1], collaborative_set=np.arange(13) < 12, block_penalty=0.5
+    ... )
+    >>> stability_constant(exact) < stability_constant(exact, form="stated")
+    True
     """
     if form not in ("sharp", "stated"):
         raise ValueError(f"form: {form!r}; give 'sharp' or 'stated'")

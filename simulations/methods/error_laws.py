@@ -124,7 +124,7 @@ class OracleRefinement:
         centered = np.sqrt(shares)[:, None, None] * (blocks - np.tensordot(shares, blocks, axes=1))
         fitted = orthonormal_basis(stack(centered), instance.rank)
         result = refine(blocks, basis=fitted, collaborative_set=everybody, weights=weights)
-        cost = subspace_cost(blocks, center=result.center, basis=instance.basis, estimated_basis=fitted)
+        cost = subspace_cost(blocks, center=result.centre, basis=instance.basis, estimated_basis=fitted)
         chosen = promise.beats_local(cost)
         gains = (local - block_norms(result.estimates - targets) ** 2) / promise.local_risk
         kept = float(gains[chosen].mean()) if chosen.any() else math.nan

@@ -16,7 +16,7 @@ def _one_part(flagged, mean, *, v, sigma):
     """Centre minus X̄ for one benign client with variance v at ``mean`` and flagged clients, all columns (n, d)."""
     blocks = np.concatenate([mean[None], flagged])[:, :, None]
     told = {"basis": np.zeros((mean.size, 0)), "collaborative_set": np.arange(len(blocks)) < 1}
-    return combine(blocks, **told, noise_scales=np.r_[np.sqrt(v), sigma]).center[:, 0] - mean
+    return combine(blocks, **told, noise_scales=np.r_[np.sqrt(v), sigma]).centre[:, 0] - mean
 
 
 @settings(max_examples=80)
@@ -70,7 +70,7 @@ def _excesses(kind, size, *, n_benign, n_flagged, d, draws, seed, center=None):
             truth[n_benign + 1 :] *= 1e-3
         blocks = truth + rng.standard_normal(truth.shape)
         told = {"basis": np.zeros((d, 0)), "collaborative_set": members, "noise_scales": np.ones(members.size)}
-        combined = combine(blocks, **told).center if center is None else center(blocks)
+        combined = combine(blocks, **told).centre if center is None else center(blocks)
         found[draw] = (np.sum(combined**2) - np.sum(blocks[members].mean(axis=0) ** 2)) / (d / n_benign)
     return found
 
@@ -109,7 +109,7 @@ def test_directions_found_in_the_gap_must_be_paid_for(honest):
         blocks[20:] += 2.0 * np.sqrt(2) * np.linalg.qr(rng.standard_normal((8, 2)))[0]
         mean = blocks[:20].mean(axis=0)
         result = combine(blocks, **told, directions=flagged_directions(blocks[20:] - mean, 0))
-        center = result.center
+        center = result.centre
         if not honest and result.directions.shape[1]:  # the weight that the entries off the directions would have
             off = np.array([project_off(result.directions, block - mean) for block in blocks[20:]])
             energies = np.sum(off**2, axis=(1, 2))

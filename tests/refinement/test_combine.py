@@ -76,7 +76,7 @@ def test_the_naive_twin_agrees(drawn):
     blocks, told = _case(**drawn)
     result = combine(blocks, **told)
     center, estimates = _naive(blocks, **told)
-    np.testing.assert_allclose(result.center, center, atol=1e-11)
+    np.testing.assert_allclose(result.centre, center, atol=1e-11)
     np.testing.assert_allclose(result.estimates, estimates, atol=1e-10)
 
 
@@ -88,7 +88,7 @@ def test_weights_sum_to_one_and_make_the_centre(drawn):
     np.testing.assert_allclose(result.weights.sum(axis=1), 1.0, rtol=1e-12)
     assert (result.weights >= 0).all()
     along, off = np.tensordot(result.weights, blocks, axes=1)
-    outside = project_off(result.basis, result.center)
+    outside = project_off(result.basis, result.centre)
     np.testing.assert_allclose(project_on(result.directions, outside), project_on(result.directions, along), atol=1e-11)
     np.testing.assert_allclose(
         project_off(result.directions, outside),
@@ -243,7 +243,7 @@ def test_under_shrinkage_members_are_drawn_towards_what_the_others_and_the_flagg
         collaborative_set=benign[others],
         noise_scales=np.ones(15),
         directions=informed.combination_.directions,
-    ).center
+    ).centre
     off = project_off(informed.refinement_.basis, np.eye(12))
     own, drawn = off @ (blocks[k] - center), off @ (informed.refined_[k] - center)
     assert np.linalg.norm(drawn) < 0.6 * np.linalg.norm(own)

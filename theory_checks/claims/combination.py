@@ -120,7 +120,7 @@ def _squared_errors(instance: Instance, values: FloatArray, *, split: bool, unbi
     else:
         found = flagged_directions(project_off(basis, values[~members] - mean), instance.rank) if split else None
         record = ClientEstimates(values=values, noise_scales=scales)
-        center = combine(record, basis=basis, collaborative_set=members, directions=found).center
+        center = combine(record, basis=basis, collaborative_set=members, directions=found).centre
     errors = project_off(basis, np.stack([mean, center]) - instance.common)
     alone, together = np.einsum("kij,kij->k", errors, errors)
     return float(alone), float(together)

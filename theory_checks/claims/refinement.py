@@ -96,7 +96,7 @@ class SignRule:
             )
             local[draw] = block_norms(values - targets) ** 2
             refined[draw] = block_norms(result.estimates - targets) ** 2
-            costs[draw] = subspace_cost(values, center=result.center, basis=instance.basis, estimated_basis=basis)
+            costs[draw] = subspace_cost(values, center=result.centre, basis=instance.basis, estimated_basis=basis)
         chosen = np.flatnonzero(promise.beats_local(np.sqrt(np.mean(costs**2, axis=0))))
         if chosen.size == 0:
             return {"promised": 0.0, "loss": 0.0, "gain": float("nan")}

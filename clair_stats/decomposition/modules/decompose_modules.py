@@ -85,6 +85,20 @@ def decompose_modules(
     References
     ----------
     theory.md section 6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import decompose_modules
+    >>> rng = np.random.default_rng(0)
+    >>> modules = [rng.standard_normal((p, 1)) @ rng.standard_normal((12, 1, q)) for p, q in ((10, 6), (8, 5))]
+    >>> for blocks in modules:
+    ...     blocks[:2] += rng.standard_normal(blocks[:2].shape)
+    >>> solution = decompose_modules(modules)
+    >>> solution.status
+    'optimal'
+    >>> solution.module(1).block_shape
+    (8, 5)
     """
     if not len(modules):
         raise ValueError("modules: none given; give one stack or set of factors per module")

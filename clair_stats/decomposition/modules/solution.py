@@ -1,4 +1,7 @@
-"""The solution of the joint program: modules are built when asked for."""
+"""The solution of the joint program: modules are built when asked for.
+
+The program is that of docs/theory.md, section 6.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,18 @@ __all__ = ["ModulesDecomposition"]
 
 @dataclass(frozen=True, eq=False)
 class ModulesDecomposition:
-    """Certified solution of the joint program; objective, gap and dual points refer to the scaled modules."""
+    """Certified solution of the joint program; objective, gap and dual points refer to the scaled modules.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from clair_stats import decompose_modules
+    >>> rng = np.random.default_rng(0)
+    >>> modules = [rng.standard_normal((p, 1)) @ rng.standard_normal((12, 1, 6)) for p in (10, 8)]
+    >>> solution = decompose_modules(modules)
+    >>> solution.module_scales.shape
+    (2,)
+    """
 
     objective: float
     duality_gap: float  # absolute, at the stored point

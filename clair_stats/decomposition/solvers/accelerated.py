@@ -3,6 +3,9 @@
 S is minimised out: what remains is min_Z Σ_k h_k(X_k − Z_k) + τ‖Z(I − Π)‖_*, with h_k the Huber function of the block
 norm at τλ_k, whose gradient is 1-Lipschitz.  A step of length one is therefore the alternating minimisation
 Z ← prox(X − S(Z)); extrapolation (Nesterov) with a restart whenever the step turns back makes it accelerated.
+
+Derived in docs/derivations/programs.md, section 5; the restart is that of O'Donoghue and Candès (Found. Comput.
+Math. 15(3), 2015).
 """
 
 from __future__ import annotations

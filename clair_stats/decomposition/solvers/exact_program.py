@@ -1,6 +1,8 @@
 """Program (E): with noise the turning span; without, splitting until the structure is identified, then its finish.
 
 Every one of them is certified or not taken; plain splitting is what all fall back to.
+
+Derived in docs/derivations/programs.md, sections 5 and 6.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 For a stack Y the step solves  min Σ_k t_k‖S_k‖_F + ½‖Y − S − N‖_F²  subject to ‖N‖_F ≤ ε,  t_k = λ_k/ρ.  At its
 solution T = Y − S − N is T_k = Y_k·min(1/(1 + α), t_k/‖Y_k‖_F) and N = αT, where α ≥ 0 solves α‖T(α)‖_F = ε: one
 increasing scalar equation in the K block norms, whatever p and q.
+
+Derived in docs/derivations/programs.md, section 5.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Proximal operators of the two norms, written as their definitions: the twins that fast paths are compared with."""
+"""Proximal operators of the two norms, written as their definitions: the twins that fast paths are compared with.
+
+Derived in docs/derivations/programs.md, section 1.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ A common random map on either side, Y_k = GᵀX_kΩ with G p × p̃ and Ω q × 
 blocks stay a common block plus a stack of rank r, contaminated ones stay contaminated.  The splitting steps that settle
 the structure are then taken at p̃ × q̃ per client, and the full stack enters only in the finish of ``identification`` and
 in the certificate, which decides.  G and Ω come from a fixed stream of their own: the same data give the same answer.
+
+See docs/derivations/programs.md, section 6.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ tracker keeps a basis a few vectors wider than r, turns it by one block power st
 it: three products of the stack with a thin matrix.  Whenever the smallest value it follows is above the threshold,
 the rank has outgrown the basis and the full Gram matrix decides again.  What the tracker might miss cannot go
 unnoticed: the dual point it leaves has then an operator norm above one, which the certificate measures in full.
+
+Norms and their accuracy: docs/derivations/programs.md, section 2.
 """
 
 from __future__ import annotations

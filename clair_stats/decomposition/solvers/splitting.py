@@ -8,6 +8,8 @@ and the scaled dual variable is U_k = (1 − g_k)·Y_k.  So the whole state is o
 
 five passes over memory and one (partial) thresholding.  No assumption on the data is made: this is what every faster
 path falls back to.
+
+Derived in docs/derivations/programs.md, section 5.
 """
 
 from __future__ import annotations
