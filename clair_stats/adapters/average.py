@@ -1,6 +1,6 @@
 """The exact mean of products as one product, and its best approximation of a given rank.
 
-(1/n) Σ_k c_k B_k A_k = [c_1 B_1/n, …, c_n B_n/n][A_1; …; A_n] (FLoRA, Wang and others 2024).  Averaging B_k and A_k
+Σ_k w_k c_k B_k A_k = [w_1 c_1 B_1, …, w_n c_n B_n][A_1; …; A_n] (FLoRA, Wang and others 2024).  Averaging B_k and A_k
 apart is another matrix: Σ_k B_k A_k is not (Σ_k B_k)(Σ_k A_k)/n.
 """
 
@@ -17,19 +17,22 @@ __all__ = ["capped", "mean_product"]
 Pair = tuple[FloatArray, FloatArray]
 
 
-def mean_product(pairs: Sequence[Pair]) -> Pair:
+def mean_product(pairs: Sequence[Pair], weights: FloatArray | None = None) -> Pair:
     """Factors of the mean of B_k A_k.
 
     Parameters
     ----------
     pairs : sequence of (p × s_k, s_k × q)
+    weights : array, shape (K,), optional
+        They sum to 1; 1/K each when not given.
 
     Returns
     -------
     pair
         p × Σ s_k and Σ s_k × q.
     """
-    left = np.concatenate([first / len(pairs) for first, _ in pairs], axis=1)
+    shares = np.full(len(pairs), 1.0 / len(pairs)) if weights is None else weights
+    left = np.concatenate([share * first for share, (first, _) in zip(shares, pairs, strict=True)], axis=1)
     return left, np.concatenate([second for _, second in pairs], axis=0)
 
 

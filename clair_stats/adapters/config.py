@@ -15,7 +15,7 @@ import re2
 
 from clair_stats.adapters.refusal import AdapterRefused
 
-__all__ = ["AdapterConfig", "read_config"]
+__all__ = ["AdapterConfig", "checked_config", "read_config"]
 
 FILE = "adapter_config.json"
 # A configuration with a pattern for each of 1,000 modules has 0.2 MB.
@@ -87,6 +87,26 @@ def read_config(folder: Path) -> AdapterConfig:
         raise AdapterRefused(
             f"{FILE} is no JSON ({' '.join(str(error).split())[:120]}); save the adapter again"
         ) from error
+    return checked_config(fields)
+
+
+def checked_config(fields: object) -> AdapterConfig:
+    """A configuration from its fields.
+
+    Parameters
+    ----------
+    fields : mapping
+        What ``adapter_config.json`` holds.
+
+    Returns
+    -------
+    AdapterConfig
+
+    Raises
+    ------
+    AdapterRefused
+        Another kind of adapter than plain LoRA, or a field out of range.
+    """
     if not isinstance(fields, dict):
         raise AdapterRefused(f"{FILE} holds {type(fields).__name__}, no object; save the adapter again")
     _refuse_other_kinds(fields)

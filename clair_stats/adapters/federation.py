@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from clair_stats.adapters.folder import ClientAdapter, read_adapter
+from clair_stats.adapters.client import ClientAdapter
+from clair_stats.adapters.folder import read_adapter
 from clair_stats.adapters.refusal import AdapterRefused
-from clair_stats.adapters.tensors import read_tensor
 from clair_stats.estimates import ClientEstimates
 
-__all__ = ["AdapterModules", "Federation", "read_federation"]
+__all__ = ["AdapterModules", "Federation", "agreeing", "read_federation", "trimmed_mean"]
 
 # Modules that a message names before it says how many more there are.
 _SHOWN = 3
@@ -51,7 +51,8 @@ def read_federation(folders: Sequence[Path]) -> Federation:
         No folder, or no majority of readable adapters of one base model with one set of modules.
     """
     paths = _client_folders(folders)
-    clients, quarantined = [], {}
+    clients: list[ClientAdapter] = []
+    quarantined: dict[str, str] = {}
     for name, path in paths.items():
         try:
             clients.append(read_adapter(path, name))
@@ -59,10 +60,22 @@ def read_federation(folders: Sequence[Path]) -> Federation:
             quarantined[name] = str(refused)
         except OSError as error:
             quarantined[name] = f"cannot be read ({error.strerror})"
+    return agreeing(clients, quarantined)
+
+
+def agreeing(clients: Sequence[ClientAdapter], quarantined: Mapping[str, str]) -> Federation:
+    """The clients of the base model, modules and shapes that most have; the others join the quarantined ones.
+
+    Raises
+    ------
+    ValueError
+        No client, or none of the groups is a majority.
+    """
+    quarantined = dict(quarantined)
     groups = Counter(_signature(client) for client in clients)
     if not groups:
-        first = next(iter(quarantined.items()))
-        raise ValueError(f"no adapter can be read; {first[0]}: {first[1]}")
+        name, reason = next(iter(quarantined.items()), ("there is none", "give at least one"))
+        raise ValueError(f"no adapter can be read; {name}: {reason}")
     common, count = groups.most_common(1)[0]
     if 2 * count <= len(clients):
         raise ValueError(
@@ -147,6 +160,6 @@ class AdapterModules(Mapping[str, ClientEstimates]):
 
 def trimmed_mean(clients: Sequence[ClientAdapter], name: str, *, trim: float = 0.2) -> np.ndarray:
     """Entry by entry, the mean without the lowest and the highest fifth of the clients (Yin and others 2018)."""
-    stack = np.sort(np.stack([read_tensor(client.dense[name]) for client in clients]), axis=0)
+    stack = np.sort(np.stack([client.dense[name].read() for client in clients]), axis=0)
     cut = int(trim * len(clients))
     return np.asarray(stack[cut : len(clients) - cut].mean(axis=0))

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clair_stats.adapters.client import ClientAdapter
 from clair_stats.adapters.config import FILE
-from clair_stats.adapters.folder import WEIGHTS, ClientAdapter
+from clair_stats.adapters.folder import WEIGHTS
 from clair_stats.adapters.keys import PREFIX
-from clair_stats.adapters.tensors import read_tensor, write_tensors
+from clair_stats.adapters.tensors import write_tensors
 from clair_stats.records import FloatArray
 
-__all__ = ["check_output_folder", "new_folder", "write_adapter"]
+__all__ = ["as_peft", "check_output_folder", "new_folder", "write_adapter"]
 
 Pair = tuple[FloatArray, FloatArray]
 # Settings of a client's training that an averaged adapter does not have.
@@ -68,7 +69,7 @@ def new_folder(output: Path) -> Iterator[Path]:
 def write_adapter(
     folder: Path, like: ClientAdapter, products: Mapping[str, Pair], dense: Mapping[str, FloatArray]
 ) -> None:
-    """Write one adapter that PEFT reloads as it is meant: scale 1 for every module, whatever its rank.
+    """Write one adapter that PEFT reloads as it is meant, whatever the ranks of its modules.
 
     Parameters
     ----------
@@ -86,18 +87,34 @@ def write_adapter(
         When what is read back is not what was meant.
     """
     folder.mkdir(parents=True)
+    tensors, fields = as_peft(like, products, dense)
+    write_tensors(folder / WEIGHTS, tensors)
+    text = json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def as_peft(
+    like: ClientAdapter, products: Mapping[str, Pair], dense: Mapping[str, FloatArray]
+) -> tuple[dict[str, FloatArray], dict[str, Any]]:
+    """Tensors and configuration of an adapter; parameters as for :func:`write_adapter`.
+
+    Where every product has the rank that it has in ``like``, the configuration stays as it is and B is divided by its
+    scale, so that a client can load the tensors into the model that it has; elsewhere every scale is 1.
+    """
     tensors: dict[str, FloatArray] = {}
+    own = like.products
+    keep = all(left.shape[1] == own[module].rank and own[module].scale for module, (left, _) in products.items())
+    if keep:
+        products = {module: (left / own[module].scale, right) for module, (left, right) in products.items()}
     for module, (left, right) in products.items():
         if like.products[module].embedding:
             tensors[f"{PREFIX}{module}.lora_embedding_A"], tensors[f"{PREFIX}{module}.lora_embedding_B"] = right, left
         else:
             tensors[f"{PREFIX}{module}.lora_A.weight"], tensors[f"{PREFIX}{module}.lora_B.weight"] = right, left
     tensors |= {f"{PREFIX}{name}": tensor for name, tensor in dense.items()}
-    tensors |= {f"{PREFIX}{module}.base_layer.weight": read_tensor(stored) for module, stored in like.base.items()}
-    write_tensors(folder / WEIGHTS, tensors)
+    tensors |= {f"{PREFIX}{module}.base_layer.weight": tensor.read() for module, tensor in like.base.items()}
     ranks = {module: left.shape[1] for module, (left, _) in products.items()}
-    text = json.dumps(_configuration(like, ranks), indent=2, sort_keys=True, ensure_ascii=False)
-    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+    return tensors, dict(like.config.fields) if keep else _configuration(like, ranks)
 
 
 def _configuration(like: ClientAdapter, ranks: Mapping[str, int]) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from typing import cast
 import numpy as np
 
 from clair_stats.adapters.average import capped, mean_product
+from clair_stats.adapters.client import ClientAdapter
 from clair_stats.adapters.federation import AdapterModules, trimmed_mean
-from clair_stats.adapters.folder import ClientAdapter
 from clair_stats.adapters.output import write_adapter
-from clair_stats.adapters.tensors import read_tensor
 from clair_stats.clair import CLAIR
 from clair_stats.records import FloatArray
 
@@ -108,7 +107,7 @@ def write_refined(
     (folder / "refined").mkdir()
     for k, client in enumerate(clients):
         products = {module: _loaded(parts, number, k) for number, module in enumerate(modules)}
-        dense = {name: read_tensor(stored) for name, stored in client.dense.items()}
+        dense = {name: stored.read() for name, stored in client.dense.items()}
         write_adapter(folder / "refined" / _folder_name(client.name), client, products, dense)
     shutil.rmtree(parts)
     return {client.name: cap.share for client, cap in zip(clients, caps, strict=True)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,18 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from clair_stats.adapters.federation import AdapterModules, Federation, read_federation
+from clair_stats.adapters.judge import fitted, report_on
 from clair_stats.adapters.output import check_output_folder, new_folder
-from clair_stats.adapters.report import AdapterReport, AdapterRow, AdapterVerdict, write_report
+from clair_stats.adapters.report import AdapterReport, write_report
 from clair_stats.adapters.results import write_aggregate, write_refined
-from clair_stats.adapters.traits import inner_products, traits_of
-from clair_stats.clair import CLAIR, NoMajorityWarning
+from clair_stats.clair import CLAIR
 
 __all__ = ["AdapterResult", "aggregate_adapters"]
-
-# A t law of a majority needs that many clients; below it nothing can be said about anybody.
-FEWEST_CLIENTS = 3
-# Flagged clients are described from the modules in which they stand out most.
-_DESCRIBED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +75,9 @@ def aggregate_adapters(
     progress("reading")
     federation = read_federation(paths)
     modules = AdapterModules(federation.clients)
-    model: CLAIR | None = None
-    if len(federation.clients) >= FEWEST_CLIENTS:
-        progress(f"comparing {len(federation.clients)} adapters in {len(modules)} modules")
-        model = CLAIR(level=level)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoMajorityWarning)  # it is the verdict of the report
-            model.fit(modules)
-    report = _report(federation, modules, model, level)
+    progress(f"comparing {len(federation.clients)} adapters in {len(modules)} modules")
+    model = fitted(modules, len(federation.clients), level)
+    report = report_on(federation, modules, model, level)
     if target is not None:
         with new_folder(target) as beside:
             if model is not None and model.majority_:
@@ -101,63 +90,3 @@ def aggregate_adapters(
                     report = replace(report, rows=rows)
             write_report(report, beside)
     return AdapterResult(report, federation, model, target)
-
-
-def _report(federation: Federation, modules: AdapterModules, model: CLAIR | None, level: float) -> AdapterReport:
-    quarantined = [
-        AdapterRow(n, "quarantined", np.nan, np.nan, why) for n, why in sorted(federation.quarantined.items())
-    ]
-    judged = _judged(federation, modules, model)
-    n_flagged = sum(row.verdict == "flagged" for row in judged)
-    if model is None or not model.majority_:
-        verdict = "no verdict"
-        told = f"No verdict on {len(judged)} adapters: {_why_none(model)}"
-    else:
-        verdict = "somebody flagged" if n_flagged else "nobody flagged"
-        told = f"{n_flagged or 'None'} of {len(judged)} adapters flagged"
-        told += f": {', '.join(row.name for row in judged if row.verdict == 'flagged')}" if n_flagged else ""
-    if quarantined:
-        told += f"; {len(quarantined)} quarantined: {', '.join(row.name for row in quarantined)}"
-    return AdapterReport(
-        verdict=verdict,
-        explanation=told,
-        rows=(*quarantined, *judged),
-        n_modules=len(modules),
-        level=level,
-        base_model=federation.clients[0].config.base_model,
-        dense=tuple(federation.clients[0].dense),
-    )
-
-
-def _why_none(model: CLAIR | None) -> str:
-    if model is None:
-        return f"fewer than {FEWEST_CLIENTS} can be compared; add clients"
-    return "no majority of them agrees; add clients, or train with the same settings"
-
-
-def _judged(federation: Federation, modules: AdapterModules, model: CLAIR | None) -> list[AdapterRow]:
-    """Rows of the clients that were compared, flagged ones first, then by score."""
-    names = [client.name for client in federation.clients]
-    if model is None:
-        return [AdapterRow(name, "undecided", np.nan, np.nan, "too few clients") for name in names]
-    scores = {module: np.asarray(values) for module, values in (model.module_scores_ or {}).items()}
-    benign = model.collaborative_set_
-    verdicts: list[AdapterVerdict] = ["benign" if b else "flagged" for b in benign]
-    if not model.majority_:
-        verdicts = ["undecided"] * len(names)
-    inner = None
-    if "flagged" in verdicts:
-        excess = {module: float(np.nanmax(values[~benign])) for module, values in scores.items()}
-        inner = inner_products(modules, sorted(excess, key=lambda m: -excess[m])[:_DESCRIBED])
-    rows = []
-    for k, name in enumerate(names):
-        own = {module: float(values[k]) for module, values in scores.items()}
-        worst = max(own, key=lambda module: own[module]) if own else ""
-        reason = ""
-        if verdicts[k] == "flagged" and inner is not None:
-            traits = traits_of(k, inner, benign, names)
-            standing = f"{model.scores_[k]:.2g} standard deviations above the benign adapters, most in {worst}"
-            reason = "; ".join([standing, *traits])
-        score, p_value = float(model.scores_[k]), float(model.p_values_[k])
-        rows.append(AdapterRow(name, verdicts[k], score, p_value, reason, worst, own))
-    return sorted(rows, key=lambda row: (row.verdict != "flagged", -row.score))

@@ -10,15 +10,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from clair_stats.adapters.refusal import AdapterRefused
 from clair_stats.records import FloatArray
 
-__all__ = ["StoredTensor", "is_zero", "read_header", "read_tensor", "write_tensors"]
+__all__ = ["ArrayTensor", "StoredTensor", "Tensor", "read_header", "write_tensors"]
 
 # The format allows headers of 100 MB; an adapter of 1,000 modules needs 0.2 MB, and a longer one costs seconds.
 LARGEST_HEADER = 1 << 24
@@ -27,15 +29,94 @@ _PART = 1 << 22
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
+class Tensor(Protocol):
+    """A tensor of a client, in a file or in memory."""
+
+    @property
+    def name(self) -> str:
+        """As the client calls it."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        ...
+
+    def read(self) -> FloatArray:
+        """The numbers as float64, all finite; :class:`AdapterRefused` otherwise."""
+        ...
+
+    def is_zero(self) -> bool:
+        """Whether every number is zero; all are looked at, and refused as by :meth:`read`."""
+        ...
+
+
+def _finite(numbers: FloatArray, name: str) -> FloatArray:
+    bad = int(np.count_nonzero(~np.isfinite(numbers)))
+    if bad:
+        raise AdapterRefused(f"tensor {name} has {bad} entries that are NaN or infinite; train this client again")
+    return numbers
+
+
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where one tensor lies."""
+    """A tensor in a file; see :class:`Tensor`."""
 
     path: Path
     name: str
     dtype: str  # "F64", "F32", "F16" or "BF16"
     shape: tuple[int, ...]
     start: int  # bytes from the beginning of the file
+
+    def read(self) -> FloatArray:
+        """See :class:`Tensor`."""
+        return self._part(0, int(np.prod(self.shape))).reshape(self.shape)
+
+    def is_zero(self) -> bool:
+        """See :class:`Tensor`; a part at a time."""
+        total, zero = int(np.prod(self.shape)), True
+        for first in range(0, total, _PART):
+            zero &= not np.any(self._part(first, min(_PART, total - first)))
+        return zero
+
+    def _part(self, first: int, count: int) -> FloatArray:
+        """``count`` numbers from number ``first`` on."""
+        dtype = np.dtype(_FLOATS[self.dtype])
+        raw = np.fromfile(self.path, dtype=dtype, count=count, offset=self.start + first * dtype.itemsize)
+        if raw.size != count:
+            raise AdapterRefused(f"tensor {self.name}: the file became shorter while it was read; copy it again")
+        if self.dtype == "BF16":  # bfloat16 is the upper half of a float32
+            raw = (raw.astype(np.uint32) << 16).view(np.float32)
+        return _finite(raw.astype(np.float64), self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayTensor:
+    """A tensor in memory, as a server receives it; see :class:`Tensor`."""
+
+    name: str
+    array: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if self.array.dtype.kind != "f":
+            raise AdapterRefused(
+                f"tensor {self.name} holds {self.array.dtype}; send float32 or float16 (bfloat16 widened to float32)"
+            )
+        if not self.array.ndim or 0 in self.array.shape:
+            raise AdapterRefused(f"tensor {self.name} has shape {self.array.shape}; it holds nothing to average")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See :class:`Tensor`."""
+        return self.array.shape
+
+    def read(self) -> FloatArray:
+        """See :class:`Tensor`."""
+        return _finite(np.asarray(self.array, dtype=np.float64), self.name)
+
+    def is_zero(self) -> bool:
+        """See :class:`Tensor`."""
+        return not np.any(self.read())
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:
@@ -94,42 +175,6 @@ def _stored(path: Path, name: str, entry: Mapping[str, object], data: int) -> St
     return StoredTensor(path, name, dtype, tuple(int(n) for n in shape), data + int(offsets[0]))
 
 
-def _read(stored: StoredTensor, first: int, count: int) -> FloatArray:
-    """``count`` numbers from number ``first`` on, as float64."""
-    dtype = np.dtype(_FLOATS[stored.dtype])
-    raw = np.fromfile(stored.path, dtype=dtype, count=count, offset=stored.start + first * dtype.itemsize)
-    if raw.size != count:
-        raise AdapterRefused(f"tensor {stored.name}: the file became shorter while it was read; copy it again")
-    if stored.dtype == "BF16":  # bfloat16 is the upper half of a float32
-        raw = (raw.astype(np.uint32) << 16).view(np.float32)
-    numbers = raw.astype(np.float64)
-    bad = int(np.count_nonzero(~np.isfinite(numbers)))
-    if bad:
-        raise AdapterRefused(
-            f"tensor {stored.name} has {bad} entries that are NaN or infinite; train this client again"
-        )
-    return numbers
-
-
-def read_tensor(stored: StoredTensor) -> FloatArray:
-    """The numbers of one tensor as float64, all finite.
-
-    Raises
-    ------
-    AdapterRefused
-        When a number is NaN or infinite, or the file has changed since its header was read.
-    """
-    return _read(stored, 0, int(np.prod(stored.shape))).reshape(stored.shape)
-
-
-def is_zero(stored: StoredTensor) -> bool:
-    """Whether every number is zero; all are read, a part at a time, and refused as by :func:`read_tensor`."""
-    total, zero = int(np.prod(stored.shape)), True
-    for first in range(0, total, _PART):
-        zero &= not np.any(_read(stored, first, min(_PART, total - first)))
-    return zero
-
-
 def write_tensors(path: Path, tensors: Mapping[str, FloatArray]) -> None:
     """Write float32 tensors and read them back.
 
@@ -154,5 +199,5 @@ def write_tensors(path: Path, tensors: Mapping[str, FloatArray]) -> None:
             raise ValueError(f"tensor {name} is not finite in float32; nothing was written")
     save_file(plain, path, metadata={"format": "pt"})
     for name, stored in read_header(path).items():
-        if not np.array_equal(read_tensor(stored), plain[name]):
+        if not np.array_equal(stored.read(), plain[name]):
             raise ValueError(f"tensor {name} was not written as it was meant; check the disk and write again")

@@ -3,7 +3,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from clair_stats.adapters.refusal import AdapterRefused
-from clair_stats.adapters.tensors import is_zero, read_header, read_tensor, write_tensors
+from clair_stats.adapters.tensors import StoredTensor, read_header, write_tensors
 
 RNG = np.random.default_rng(2)
 
@@ -14,8 +14,8 @@ def test_numbers_are_those_of_the_library(tmp_path, dtype):
     save_file(arrays, tmp_path / "f.safetensors")
     header = read_header(tmp_path / "f.safetensors")
     for name, array in arrays.items():
-        np.testing.assert_array_equal(read_tensor(header[name]), array.astype(np.float64))
-    assert not is_zero(header["a"])
+        np.testing.assert_array_equal(header[name].read(), array.astype(np.float64))
+    assert not header["a"].is_zero()
 
 
 def test_bfloat16_is_the_upper_half_of_float32(tmp_path):
@@ -23,7 +23,7 @@ def test_bfloat16_is_the_upper_half_of_float32(tmp_path):
     save = pytest.importorskip("safetensors.torch").save_file
     exact = torch.randn(6, 4).to(torch.bfloat16)
     save({"a": exact}, tmp_path / "f.safetensors")
-    found = read_tensor(read_header(tmp_path / "f.safetensors")["a"])
+    found = read_header(tmp_path / "f.safetensors")["a"].read()
     np.testing.assert_array_equal(found, exact.double().numpy())
 
 
@@ -31,7 +31,7 @@ def test_bfloat16_is_the_upper_half_of_float32(tmp_path):
 def test_arrays_that_are_not_contiguous_are_written_as_meant(tmp_path, layout):
     array = layout(np.arange(48.0).reshape(8, 6))
     write_tensors(tmp_path / "f.safetensors", {"a": array})
-    np.testing.assert_array_equal(read_tensor(read_header(tmp_path / "f.safetensors")["a"]), array)
+    np.testing.assert_array_equal(read_header(tmp_path / "f.safetensors")["a"].read(), array)
 
 
 def test_what_float32_cannot_hold_is_refused(tmp_path):
@@ -75,6 +75,6 @@ def test_a_header_that_claims_gigabytes_is_not_read(tmp_path):
 def test_numbers_that_are_not_finite_are_refused(tmp_path):
     save_file({"a": np.array([1.0, np.nan, np.inf], dtype=np.float32)}, tmp_path / "f.safetensors")
     stored = read_header(tmp_path / "f.safetensors")["a"]
-    for look in (read_tensor, is_zero):
+    for look in (StoredTensor.read, StoredTensor.is_zero):
         with pytest.raises(AdapterRefused, match="tensor a has 2 entries that are NaN"):
             look(stored)
