@@ -58,6 +58,7 @@ bench: $(STAMP) ## speed and scale; writes docs/performance.md
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP) ## the documentation site, examples run, warnings are errors; docs/_build/html/index.html
+	rm -rf docs/api/generated
 	cd docs && PYTHONPATH=.. ../$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html . _build/html
 
 clean: ## remove results, reports, caches and the environment

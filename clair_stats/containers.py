@@ -1,4 +1,4 @@
-"""From what people have in hand to plain arrays: mappings, data frames, tensors.
+"""Conversion of mappings, data frames and tensors to arrays.
 
 Nothing is imported for it: a data frame is recognised by its labels, a tensor by ``detach``.
 """

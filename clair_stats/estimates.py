@@ -1,7 +1,7 @@
-"""The local estimators of K clients, checked once at the border of the library.
+"""The local estimators of K clients, checked once when they enter the library.
 
-Every array that enters passes through :class:`ClientEstimates`, and is checked there and nowhere else; what the stages
-hand on is in :mod:`clair_stats.records`.  Symbols, names and shapes are listed in ``docs/notation.md``.
+Every array that enters passes through :class:`ClientEstimates`, and is checked there and nowhere else; the records of
+results are in :mod:`clair_stats.records`.  Symbols, names and shapes are listed in ``docs/notation.md``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _checked_halves(raw: ArrayLike) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class ClientEstimates:
-    """The local estimators X_k of K clients, checked once at the border.
+    """The local estimators X_k of K clients, checked when the record is made.
 
     Give either ``values`` or ``factors``.
 

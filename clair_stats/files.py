@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and outputs refused before any work."""
+"""Files are written completely or not at all; an output that cannot be written is refused before any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The few linear-algebra words that every room shares; one orientation, p × q blocks stacked side by side.
+"""Linear algebra that several stages need; blocks are p × q and are stacked side by side.
 
 A stack of K blocks is an array (K, p, q) at every border.  Inside kernels the same numbers are the p × qK matrix
 X = [X_1, …, X_K] of theory.md section 1.
@@ -11,6 +11,7 @@ import numpy as np
 from clair_stats.records import FloatArray
 
 __all__ = [
+    "balanced_factors",
     "block_norms",
     "entrywise_median",
     "orthonormal_basis",
@@ -95,6 +96,27 @@ def entrywise_median(blocks: FloatArray) -> FloatArray:
     ordered = np.sort(blocks, axis=0)
     middle: FloatArray = ordered[half] if odd else 0.5 * (ordered[half - 1] + ordered[half])
     return middle
+
+
+def balanced_factors(block: FloatArray, *, relative_tolerance: float = 1e-10) -> tuple[FloatArray, FloatArray]:
+    """A matrix as a product of two factors with the same singular values, the roots of its own.
+
+    Parameters
+    ----------
+    block : ndarray, shape (p, q)
+    relative_tolerance : float
+        Singular values below this multiple of the largest are rounding and left out.
+
+    Returns
+    -------
+    tuple of ndarrays, shapes (p, t) and (t, q)
+        t is the numerical rank, and 1 for a zero matrix.
+    """
+    left, sizes, right = np.linalg.svd(block, full_matrices=False)
+    kept = sizes > relative_tolerance * max(float(sizes[0]), np.finfo(float).tiny)
+    kept[0] = True  # a zero block still needs one factor
+    root = np.sqrt(sizes[kept])
+    return left[:, kept] * root, root[:, None] * right[kept]
 
 
 def project_on(basis: FloatArray, blocks: FloatArray) -> FloatArray:

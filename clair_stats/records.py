@@ -1,4 +1,4 @@
-"""The frozen records that the stages hand on: ``Decomposition`` (theory.md section 2), ``Detection``, ``Refinement``.
+"""Frozen records of results: ``Decomposition`` (theory.md section 2), ``Detection``, ``Refinement``.
 
 Symbols, names and shapes are listed in ``docs/notation.md``; what enters is :mod:`clair_stats.estimates`.
 """

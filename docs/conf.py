@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 import clair_stats  # noqa: E402 - found through the path above
 
@@ -81,3 +85,15 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 copyright = "the CLAIR-stats founders, BSD 3-Clause"
+
+
+def _built_examples(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Pages link to the scripts of docs/examples, which stand in the repository; here they lead to what was built."""
+    del app, docname
+    source[0] = re.sub(r"\]\(examples/(\w+)\.py\)", r"](auto_examples/\1.rst)", source[0])
+    source[0] = source[0].replace("](examples/)", "](auto_examples/index.rst)")
+
+
+def setup(app: Sphinx) -> None:
+    """Register what belongs to this site alone."""
+    app.connect("source-read", _built_examples)

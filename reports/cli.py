@@ -44,7 +44,7 @@ def build(
     output: Annotated[Path, typer.Option("--output", help="Folder to write.")] = Path("reports/generated"),
     pdf: Annotated[bool, typer.Option(help="Compile report.pdf where latexmk is installed.")] = True,
 ) -> None:
-    """Write LaTeX tables, figures (PDF and PNG), report.pdf and index.html; what is missing is left out and told.
+    """Write LaTeX tables, figures (PDF and PNG), report.pdf and index.html; what is missing is omitted and reported.
 
     The same results give the same files, byte for byte.
     """

@@ -1,4 +1,4 @@
-"""Numbers as a reader expects them: a value to the second digit of its standard error, 0.948(72) for 0.948 ± 0.072."""
+"""Formatting of numbers: a value to the second digit of its standard error, 0.948(72) for 0.948 ± 0.072."""
 
 from __future__ import annotations
 

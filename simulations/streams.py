@@ -1,4 +1,4 @@
-"""Random streams addressed by what they are for, never by who computes them or when.
+"""Random streams addressed by their purpose, so that they do not depend on workers or on the order of computation.
 
 ``SeedSequence(root, spawn_key=(regime hash, replication, role hash))``: a stream depends on the study's root seed, the
 content of the regime, the number of the replication and the name of the role.  Adding a regime, a method or more

@@ -1,4 +1,4 @@
-"""One habit for all property tests: the default run draws the same examples every time.
+"""Settings of all property tests: the default run draws the same examples every time.
 
 A gate that fails by luck teaches people to press the button again.  Fresh examples come with
 ``HYPOTHESIS_PROFILE=explore make test``; what they find becomes a named example.

@@ -1,4 +1,4 @@
-"""Who imports whom in the house, read from the sources: every import counts, wherever in a file it stands."""
+"""The import graph, read from the sources: every import counts, wherever in a file it stands."""
 
 import ast
 from pathlib import Path

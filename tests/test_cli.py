@@ -1,4 +1,4 @@
-"""The ``clair`` command on real processes' terms: exit statuses, one-line refusals, nothing half-written."""
+"""The ``clair`` command in processes of its own: exit statuses, one-line refusals, no file half written."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The newcomer's path: every snippet of the README runs, in order, in an empty folder, and does what the text says."""
+"""Every snippet of the README runs, in order, in an empty folder, and does what the text says."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The border: what enters is checked once, and every refusal names client, field and remedy."""
+"""Input is checked once, and every refusal names client, field and remedy."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Robust aggregators of the same job, one per file, one signature; comparisons only, CLAIR does not use them.
+"""Robust aggregation methods for comparison, one per file, with one signature; CLAIR does not use them.
 
 Every method is called ``method(estimates, *, rank, n_contaminated, level=0.05)`` and returns a
 :class:`~clair_stats.baselines.fit.BaselineFit`.  It is told the true rank and the number of contaminated clients, which

@@ -1,4 +1,4 @@
-"""What a baseline returns, and the steps that several of them share.
+"""The result of a baseline, and the steps that several baselines share.
 
 The test of the flagged is that of docs/theory.md, section 5.
 """

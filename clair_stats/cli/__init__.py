@@ -1,4 +1,4 @@
-"""The command line for people with files in hand: ``clair inspect | refine | certify``."""
+"""The command line: ``clair inspect | refine | certify``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The front doors of the three programs, for stacks and for LoRA factors.
+"""Functions that solve the three programs, for stacks and for LoRA factors.
 
 The programs are those of docs/theory.md, section 2.
 """

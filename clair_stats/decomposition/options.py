@@ -1,4 +1,4 @@
-"""The options of the front doors but for the block penalty, checked before any work.
+"""The options of the solving functions, checked before any work; the block penalty is in ``penalties``.
 
 The programs are those of docs/theory.md, section 2.
 """

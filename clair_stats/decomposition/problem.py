@@ -1,4 +1,4 @@
-"""The three convex programs as data: penalties, objective, and the window outside which nothing happens.
+"""The three convex programs as data: estimates, penalties, residual and objective.
 
 Programs (E), (B) and (N) of theory.md section 2 differ only in what may be left over in X − 1ᵀ⊗M − L − S: nothing, a
 ball, or anything at a quadratic price.  One record holds all three, so that every solver and the certificate read the

@@ -1,4 +1,4 @@
-"""The three convex programs as objects: what may be left over in X − 1ᵀ⊗M − L − S, and at which price.
+"""The three convex programs as objects: how large the residual X − 1ᵀ⊗M − L − S may be, and its penalty.
 
 They are stated in docs/theory.md, section 2.
 """

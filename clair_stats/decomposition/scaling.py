@@ -1,4 +1,4 @@
-"""Scaling by powers of two at the border: exact, and afterwards norms of 1e-150 or 1e150 can be squared.
+"""Scaling by powers of two before and after solving: it is exact, and norms of 1e-150 or 1e150 can then be squared.
 
 Solutions scale with the estimates (docs/theory.md, section 2, equivariance).
 """

@@ -1,4 +1,4 @@
-"""How a solve ended, in prose: every outcome and its remedy in one table."""
+"""The message of every way in which a solver can end, with its remedy, in one table."""
 
 from __future__ import annotations
 

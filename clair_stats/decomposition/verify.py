@@ -1,4 +1,4 @@
-"""A second opinion on a solution: everything recomputed from the data by plain definitions.
+"""Independent verification of a solution: everything is recomputed from the data by its definition.
 
 Nothing is shared with the solvers or with ``certificate``: singular values come from a full SVD, norms from their
 definition, and the dual point is taken as it stands, not repaired.

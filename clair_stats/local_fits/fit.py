@@ -1,4 +1,4 @@
-"""What every local fit returns: the estimate and the law of its error.
+"""The result of a local fit: the estimate and the covariance of its error.
 
 How noise scales and covariances are used: docs/studies.md and docs/derivations/detection.md.
 """

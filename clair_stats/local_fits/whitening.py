@@ -1,4 +1,4 @@
-"""Bring local estimates to a scale on which their errors look alike in every direction, and back.
+"""Whitening: a scale on which the errors of local estimates have nearly equal variance in every direction.
 
 X_k → W_R X_k W_S maps the model of theory.md section 1 onto itself: M* → W_R M* W_S, U* → an orthonormal basis of
 W_R span(U*), and contaminated stays contaminated.  With W_R, W_S the inverse square roots of the pooled row and column

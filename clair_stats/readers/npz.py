@@ -23,7 +23,7 @@ LARGEST_CONTENT = 1 << 33
 LARGEST_RATIO = 200
 _ESTIMATES = "estimates"
 _FIELDS = tuple(field.name for field in fields(ClientEstimates) if field.name not in ("values", "factors"))
-# What NumPy and zipfile raise on bytes that are not theirs; headers of old .npy versions pass through tokenize.
+# What NumPy and zipfile raise on bytes that are not theirs; old .npy headers are read by the tokeniser.
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError, KeyError,
     SyntaxError, struct.error, MemoryError, OverflowError, UnicodeDecodeError, TypeError, tokenize.TokenError,

@@ -1,4 +1,4 @@
-"""One way in for paths: .npz, one long .csv, a folder with a .csv per client, or standard input."""
+"""Reading of paths: .npz, one long .csv, a folder with a .csv per client, or standard input."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a fitted model says in words and pictures."""
+"""Summary, reasons and figures of a fitted model."""

@@ -1,4 +1,4 @@
-"""Text from strangers made safe to print: client names may hold markup, terminal escapes, or a whole book."""
+"""Client names made safe to print: they may hold markup, terminal escapes, or very long text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a client was flagged, in words a practitioner can act on.
+"""The reason why a client was flagged, in words that suggest what to check.
 
 The words describe the off-subspace residual D_k = (I − P_U)(X_k − M) of theory.md section 1; they explain a decision
 that :mod:`clair_stats.detection.detect` has taken and change nothing about it.

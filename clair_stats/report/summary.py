@@ -1,4 +1,4 @@
-"""What a fitted CLAIR model has to say for itself, in a few lines."""
+"""The summary of a fitted CLAIR model in a few lines."""
 
 from __future__ import annotations
 

@@ -74,15 +74,18 @@ class _Noise:
     tail: float  # chance that one contaminated client's score is below its quantile
 
 
-def _noise(p: int, q: int, rank: int, size: int, n_clients: int, n_contaminated: int, level: float) -> _Noise:
+def _noise(
+    p: int, q: int, rank: int, size: int, n_clients: int, n_contaminated: int, level: float, heterogeneity: float
+) -> _Noise:
     each = level / _NOISE_EVENTS
     # Which clients are in the set depends on the data: all subsets of this size, and all sizes, are paid for.
     log_subsets = gammaln(n_clients + 1) - gammaln(size + 1) - gammaln(n_clients - size + 1) + np.log(n_clients)
     log_tail = np.log(each) - float(log_subsets)
+    shift = float(np.sqrt(size)) * heterogeneity  # ‖H_B‖_F in units of σ
     return _Noise(
-        operator=float(np.sqrt(p - rank) + np.sqrt(size * q) + np.sqrt(-2 * log_tail)),
-        along=float(np.sqrt(p - rank) + np.sqrt(rank) + np.sqrt(-2 * log_tail)),
-        mean=float(np.sqrt(chi2.isf(np.exp(log_tail), (p - rank) * q))),
+        operator=float(np.sqrt(p - rank) + np.sqrt(size * q) + np.sqrt(-2 * log_tail)) + shift,
+        along=float(np.sqrt(p - rank) + np.sqrt(rank) + np.sqrt(-2 * log_tail)) + shift,
+        mean=float(np.sqrt(chi2.isf(np.exp(log_tail), (p - rank) * q))) + shift,
         freedom=(p - rank) * q,
         tail=each / max(n_contaminated, 1),
     )
@@ -183,10 +186,11 @@ def accepted_set_error(
     n_contaminated: int,
     level: float = 0.05,
     common_component: bool = True,
+    heterogeneity: float = 0.0,
 ) -> AcceptedSetError:
     """Bound the error of the subspace and the contamination hidden in an accepted set, without knowing the truth.
 
-    Errors are independent N(0, σ_k²) entries; benign clients of the set have no heterogeneity.
+    Errors are independent N(0, σ_k²) entries.
 
     Parameters
     ----------
@@ -204,6 +208,8 @@ def accepted_set_error(
         Chance that any of the bounds fails.
     common_component : bool
         Whether M is free.
+    heterogeneity : float
+        η, largest ‖H_k‖_F of a benign client, on the scale of the estimates.
 
     Returns
     -------
@@ -245,8 +251,11 @@ def accepted_set_error(
         raise ValueError("noise_scales: give one positive standard deviation per client")
     if not 0 < level < 1:
         raise ValueError(f"level: {level!r}; give a probability between 0 and 1")
+    if not (np.isfinite(heterogeneity) and heterogeneity >= 0):
+        raise ValueError(f"heterogeneity: {heterogeneity!r}; give a norm, 0 or more")
     fit = _fit(values[mask], sigma[mask], rank, common_component)
-    noise = _noise(p, q, rank, n_members - n_contaminated, n_clients, n_contaminated, level)
+    spread = heterogeneity / float(sigma[mask].min())
+    noise = _noise(p, q, rank, n_members - n_contaminated, n_clients, n_contaminated, level, spread)
     exact = comb(n_members, n_contaminated) <= _ENUMERATION_LIMIT
     tilt, scores = (
         _by_removal(fit, noise, n_contaminated) if exact else _by_bounds(fit, noise, n_contaminated, common_component)

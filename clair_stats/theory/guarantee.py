@@ -40,7 +40,7 @@ class SetGuarantee:
 
 
 def chi_square_tolerances(
-    noise_scales: ArrayLike, *, shape: tuple[int, int], rank: int, level: float = 0.05
+    noise_scales: ArrayLike, *, shape: tuple[int, int], rank: int, level: float = 0.05, heterogeneity: float = 0.0
 ) -> FloatArray:
     """Tolerances τ_k of sets of rank 0, …, r: Šidák quantiles of σ_kχ_{(p−r̂)q} (theory.md section 5, *Calibration*).
 
@@ -54,6 +54,8 @@ def chi_square_tolerances(
         r, 0 ≤ r < p.
     level : float
         α: all K benign residuals at the truth are within their tolerances with probability 1 − α.
+    heterogeneity : float
+        Largest ‖H_k‖_F of a benign client, on the scale of the estimates; the χ² laws are then non-central.
 
     Returns
     -------
@@ -78,9 +80,11 @@ def chi_square_tolerances(
         raise ValueError(f"rank, shape: {rank}, {shape}; give 0 ≤ r < p and q ≥ 1")
     if not 0 < level < 1:
         raise ValueError(f"level: {level!r}; give a probability between 0 and 1")
+    if not (np.isfinite(heterogeneity) and heterogeneity >= 0):
+        raise ValueError(f"heterogeneity: {heterogeneity!r}; give a norm, 0 or more")
     tail = -np.expm1(np.log1p(-level) / sigma.size)
-    points = chi2.isf(tail, (p - np.arange(rank + 1)) * q)
-    return np.asarray(np.sqrt(points)[:, None] * sigma, dtype=np.float64)
+    points = ncx2.isf(tail, (p - np.arange(rank + 1)[:, None]) * q, (heterogeneity / sigma) ** 2)
+    return np.asarray(np.sqrt(points) * sigma, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class _Setting:
     width: int  # m = r + q, or r without common component
     log_subsets: float
     tail: float  # 1 − (1 − α)^{1/K}
+    heterogeneity: float  # largest ‖H_k‖_F/σ_k
 
     def tilt(self, margin: float, allowance: float) -> tuple[BoolArray, float, float]:
         """Whether each lower rank is excluded, s² and T at rank r, outside an event of probability ``allowance``."""
@@ -103,14 +108,15 @@ class _Setting:
         absorbed = float(np.sqrt(chi2.isf(each, rows * self.width)))
         free = float(chi2.ppf(each, rows * columns)) if columns > 0 else 0.0
         norm = np.sqrt(rows) + np.sqrt(columns) + np.sqrt(-2 * log_each) if columns > 0 else 0.0
+        shift = float(np.sqrt(self.size)) * self.heterogeneity  # ‖H_B‖_F in units of σ
         excluded, squared, radius = np.zeros(self.rank, dtype=bool), float(self.rank), np.inf
         for lower_rank in range(self.rank + 1):
-            quantile = float(chi2.isf(self.tail, (self.p - lower_rank) * self.q))
+            quantile = float(ncx2.isf(self.tail, (self.p - lower_rank) * self.q, self.heterogeneity**2))
             found, reach = largest_tilt(
                 allowed=self.size * quantile,
-                free_noise=free,
-                free_norm=norm,
-                absorbed=absorbed,
+                free_noise=max(0.0, float(np.sqrt(free)) - shift) ** 2,
+                free_norm=norm + shift,
+                absorbed=absorbed + shift,
                 margin=margin,
                 rank=self.rank,
                 lower_rank=lower_rank,
@@ -153,12 +159,13 @@ def set_guarantee(
     noise_scales: ArrayLike = 1.0,
     level: float = 0.05,
     common_component: bool = True,
+    heterogeneity: float = 0.0,
     allowance: float | None = None,
 ) -> SetGuarantee:
     """Bound the probability that smallest accepted rank and largest accepted set are not r and C.
 
-    Errors are independent N(0, σ_k²) entries, benign clients have no heterogeneity, and the tolerances are those of
-    :func:`chi_square_tolerances`.  The bound is conditional on the parts of the blocks inside span(U*).
+    Errors are independent N(0, σ_k²) entries, and the tolerances are those of :func:`chi_square_tolerances`.  The bound
+    is conditional on the parts of the blocks inside span(U*).
 
     Parameters
     ----------
@@ -176,6 +183,8 @@ def set_guarantee(
         α of the tolerances.
     common_component : bool
         Whether M is free.
+    heterogeneity : float
+        η, largest ‖H_k‖_F of a benign client, on the scale of the estimates; the tolerances allow for it.
     allowance : float, optional
         Part of δ spent on the noise of the benign clients; the best of a fixed grid when not given.
 
@@ -206,7 +215,7 @@ def set_guarantee(
     blocks, mask, distances = _checked(coefficients, collaborative_set, contamination, n_rows)
     n_clients, q, rank = blocks.shape
     sigma = np.broadcast_to(np.asarray(noise_scales, dtype=np.float64), (n_clients,))
-    tau = chi_square_tolerances(sigma, shape=(n_rows, q), rank=rank, level=level)
+    tau = chi_square_tolerances(sigma, shape=(n_rows, q), rank=rank, level=level, heterogeneity=heterogeneity)
     size = n_clients // 2 + 1 - int(np.count_nonzero(~mask))
     margin = subset_margin(
         blocks[mask],
@@ -219,7 +228,8 @@ def set_guarantee(
     n_benign = int(mask.sum())
     log_subsets = float(gammaln(n_benign + 1) - gammaln(size + 1) - gammaln(n_benign - size + 1))
     width = rank + q if common_component else rank
-    setting = _Setting(n_rows, q, rank, size, width, log_subsets, -np.expm1(np.log1p(-level) / n_clients))
+    tail, spread = -np.expm1(np.log1p(-level) / n_clients), heterogeneity / float(sigma[mask].min())
+    setting = _Setting(n_rows, q, rank, size, width, log_subsets, tail, spread)
     cut = tau[rank, ~mask] / sigma[~mask]
     freedom = (n_rows - rank) * q
     best: SetGuarantee | None = None

@@ -150,8 +150,10 @@ def mathematics_in_docstring(lines: list[str]) -> list[str]:
         if example or not line.strip() or line.lstrip().startswith((".. ", ":param", ":returns", ":rtype", "====")):
             out.append(line)
             continue
-        indent = line[: len(line) - len(line.lstrip())]
-        out.append(indent + _escaped(with_formulas(line.lstrip(), role)))
+        # The name of a parameter, which numpydoc has put between stars, is no formula.
+        kept = re.match(r"\s*(?:\*\*[^*]+\*\*)?", line)
+        head = kept.group() if kept else ""
+        out.append(head + _escaped(with_formulas(line[len(head) :], role)))
     return out
 
 

@@ -1,4 +1,4 @@
-"""Theory meets practice: spectra, off-subspace shares and Theorem 5's sign rule, from estimated quantities.
+"""Diagnostics of trained adapters: spectra, off-subspace shares and Theorem 5's sign rule, from estimated quantities.
 
 Noise and heterogeneity look alike in one set of updates.  Two trainings on independent data of the same clients tell
 them apart: half the squared difference is noise, and the product of the two deviations from the mean is heterogeneity,

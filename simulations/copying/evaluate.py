@@ -1,4 +1,4 @@
-"""What a client's model can do: loss and accuracy on its own and on common sequences, and the backdoor's success."""
+"""Evaluation of a client's model: loss and accuracy on its own and on common sequences, and the backdoor's success."""
 
 from __future__ import annotations
 

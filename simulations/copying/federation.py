@@ -1,4 +1,4 @@
-"""Who takes part: benign clients with one common rule and small variations of it, and contaminated ones."""
+"""The clients: benign ones with one common rule and small variations of it, and contaminated ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run will cost before it runs, and one replication computed again alone."""
+"""The expected cost of a run, and the recomputation of one replication."""
 
 from __future__ import annotations
 

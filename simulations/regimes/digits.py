@@ -1,4 +1,4 @@
-"""Real input: the 1,797 handwritten digits of scikit-learn, shared out to clients that scan and label differently.
+"""The 1,797 handwritten digits of scikit-learn, distributed among clients that scan and label differently.
 
 Source of the data: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
 Repository (1998), as shipped by ``sklearn.datasets.load_digits``: 8 × 8 pixels with values 0 … 16, ten classes.

@@ -1,4 +1,4 @@
-"""Teacher and students: hidden-layer weights of a two-layer network, fine-tuned from one shared initialisation.
+"""Hidden-layer weights of a two-layer network, fine-tuned from one shared initialisation.
 
 The teacher of client k has hidden weights W₀ + Θ*_k with Θ*_k from the model of theory.md section 1; the client trains
 a student of the same width on noisy teacher outputs, starting at W₀, for a stated number of steps.  The output layer is

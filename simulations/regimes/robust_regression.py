@@ -1,4 +1,4 @@
-"""Linear regression with errors that least squares does not like: heavy tails and outliers; Huber against OLS."""
+"""Linear regression with heavy-tailed errors and outliers: Huber against OLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs at the edges: the right answer or one clear error, never a crash and never silence."""
+"""Degenerate inputs: the right answer or one clear error."""
 
 import numpy as np
 import pytest

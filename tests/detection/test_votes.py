@@ -1,4 +1,4 @@
-"""A direction bought for a few gives them no vote; one that most members use costs nobody his."""
+"""A direction that few members use gives them no vote; one that most members use leaves every vote."""
 
 import numpy as np
 import pytest

@@ -62,9 +62,10 @@ def test_an_indented_formula_is_displayed_and_an_indented_command_is_not():
 
 
 def test_docstrings_get_roles_and_keep_their_examples():
-    lines = ["At most |C| of K, see refined_.", "", ">>> x_k = 1", "σ_k"]
+    lines = ["At most |C| of K, see refined_.", "**n** : int", "", ">>> x_k = 1", "σ_k"]
     assert mathematics_in_docstring(lines) == [
         r"At most \ :math:`\vert C\vert`\  of \ :math:`K`\ , see ``refined_``.",
+        "**n** : int",
         "",
         ">>> x_k = 1",
         "σ_k",

@@ -1,4 +1,4 @@
-"""Real processes, really killed: nothing lost, nothing doubled, nothing changed, and no orphan left behind."""
+"""Processes that are killed: no row is lost, doubled or changed, and no process is left behind."""
 
 from __future__ import annotations
 

@@ -113,6 +113,17 @@ def test_a_clean_set_has_a_small_angle_and_hides_nothing():
     assert np.all(found.contamination == 0)
 
 
+def test_heterogeneity_widens_every_bound():
+    values, scales, _ = draw(1)
+    options = {"accepted_set": np.ones(9, dtype=bool), "rank": 2, "noise_scales": scales, "n_contaminated": 1}
+    plain = accepted_set_error(values, **options)
+    wide = accepted_set_error(values, **options, heterogeneity=0.05)
+    assert plain.angle < wide.angle
+    assert np.all(plain.contamination < wide.contamination)
+    with pytest.raises(ValueError, match="heterogeneity"):
+        accepted_set_error(values, **options, heterogeneity=np.inf)
+
+
 def test_bounds_have_the_unit_of_the_estimates():
     values, scales, _ = draw(1)
     options = {"accepted_set": np.ones(9, dtype=bool), "rank": 2, "n_contaminated": 1}

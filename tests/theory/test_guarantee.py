@@ -83,6 +83,19 @@ def test_bound_scales_with_the_unit_of_the_estimates():
     assert set_guarantee(**moved).delta == pytest.approx(set_guarantee(**given).delta, rel=1e-6)
 
 
+def test_heterogeneity_raises_tolerances_and_the_bound():
+    plain = chi_square_tolerances([1.0, 2.0], shape=(6, 2), rank=1)
+    wide = chi_square_tolerances([1.0, 2.0], shape=(6, 2), rank=1, heterogeneity=1.5)
+    np.testing.assert_allclose(wide[1, 1], 2 * np.sqrt(ncx2.ppf(0.95**0.5, 10, 0.75**2)))
+    assert np.all(wide > plain)
+    given = {**numbers(), "contamination": 1.2}
+    deltas = [set_guarantee(**given, heterogeneity=h).delta for h in (0.0, 0.02, 0.1)]
+    assert deltas == sorted(deltas)
+    assert deltas[0] < deltas[-1]
+    with pytest.raises(ValueError, match="heterogeneity"):
+        set_guarantee(**given, heterogeneity=-1.0)
+
+
 def test_bad_arguments_are_refused():
     given = numbers()
     with pytest.raises(ValueError, match="benign majority"):

@@ -1,4 +1,4 @@
-"""Does the family keep its level?  The whole quick family again and again, each time with a seed of its own.
+"""The error rate of the family of claims, by running the quick family many times with new seeds.
 
 All claims are true, so a repetition with any claim called *violated* is a false alarm of the family.  The repetitions
 are kept in one file, one line each, so that the run can be ended and continued.

@@ -1,4 +1,4 @@
-"""One verdict file for many runs: what is judged again replaces its earlier verdict, everything else stays.
+"""Merging of verdicts: a claim that is judged again replaces its earlier verdict, and all others stay.
 
 Holm's procedure is applied again to the p-values of each family, since an added member changes the correction.
 """

@@ -1,4 +1,4 @@
-"""The three programs as cvxpy writes them: readable as the mathematics, the oracle of the tests.
+"""The three programs in cvxpy; the tests compare the other solvers with them.
 
 CLARABEL below 60 rows and columns in all, SCS above: an interior-point method forms the dense semidefinite KKT system
 and needs 2.4 GB at 20 × 200 already, where SCS needs one second.

@@ -1,4 +1,4 @@
-"""What a solver hands to the certificate, and what it may start from."""
+"""The point that a solver returns for certification, and the point from which it may start."""
 
 from __future__ import annotations
 

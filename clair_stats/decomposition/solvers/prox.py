@@ -1,4 +1,4 @@
-"""Proximal operators of the two norms, written as their definitions: the twins that fast paths are compared with.
+"""Proximal operators of the two norms by their definitions; the tests compare the fast versions with them.
 
 Derived in docs/derivations/programs.md, section 1.
 """

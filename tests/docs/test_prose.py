@@ -1,0 +1,115 @@
+"""Prose in British spelling, in lines of at most 120 characters."""
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LONGEST = 120
+
+# American forms; the endings -ize and -yze are looked for in every word that is not an exception.
+AMERICAN = re.compile(
+    r"\b(?:behaviors?|colors?|colored|favors?|favorable|neighbors?|neighborhoods?|centers?|centered|centering|gray|grey-scale"
+    r"|catalogs?|modeled|modeling|labeled|labeling|canceled|traveled|fulfill|artifacts?|judgment|analog|defense)\b"
+    r"|\b[a-z]*[a-z]{2}(?:i[z](?:e|ed|es|er|ers|ing|ation|ations)|y[z](?:e|ed|es|ing))\b",
+    re.IGNORECASE,
+)
+SIZES = re.compile(r"(?:[a-z]*size[ds]?|[a-z]*sizing|prize[ds]?|seize[ds]?)", re.IGNORECASE)
+# Where another program or a public name decides the spelling: code between backticks, keywords, attributes.
+CODE = re.compile(
+    r"^ *>>>[^\n]*|^ *\.\.\. [^\n]*|^ *[\w, ]+ : |```.*?```|`[^`\n]*`|:\w+:`[^`]*`"
+    r"|\b(?:np|scipy|stats|cp|pd|plt|ax|axis|axes|figure|mpl|unicodedata|doctest|pytest|json|tokenize|table)(?:\.\w+)+"
+    r"|\b\w+=|\b\w*_\w*\b|#[0-9a-f]{6}",
+    re.DOTALL | re.MULTILINE,
+)
+# Pages that are being rewritten, and pages that a program writes.
+PENDING = {
+    "docs/derivations/detection.md",
+    "docs/theory.md",
+    "docs/derivations/recovery.md",
+    "docs/derivations/guarantee.md",
+}
+PENDING |= {"docs/derivations/programs.md", "docs/derivations/refinement.md", "docs/derivations/shrinkage.md"}
+PENDING |= {"docs/derivations/stability.md", "docs/derivations/consistency.md", "docs/regimes.md", "CHANGELOG.md"}
+PENDING |= {"reports/templates/copying.md"}
+WRITTEN_BY_PROGRAMS = {"docs/performance.md", "docs/gallery/copying.md"}
+
+
+def tracked(*suffixes):
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    return [name for name in listed if name.endswith(suffixes) and (ROOT / name).exists()]
+
+
+def american_words(text):
+    """Words in American spelling outside code."""
+    found = (match.group() for match in AMERICAN.finditer(CODE.sub(" ", text)))
+    return [word for word in found if not SIZES.fullmatch(word)]
+
+
+def prose_of(source):
+    """Comments and docstrings of a Python file."""
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(source)) if isinstance(node, holders)]
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return "\n".join([*docstrings, *(token.string for token in tokens if token.type == tokenize.COMMENT)])
+
+
+def long_lines(text):
+    """Numbers of the lines of prose over the limit; code blocks and tables of numbers are none."""
+    found = []
+    code = False
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.lstrip().startswith(("```", "~~~")):
+            code = not code
+        if len(line) > LONGEST and not code and not _numeric(line):
+            found.append(number)
+    return found
+
+
+def _numeric(line):
+    """A row of a table in which most cells hold a number."""
+    cells = [cell for cell in line.strip().strip("|").split("|") if cell.strip()]
+    return line.lstrip().startswith("|") and sum(bool(re.search(r"\d", cell)) for cell in cells) > len(cells) / 2
+
+
+@pytest.mark.parametrize("name", tracked(".md", ".rst"))
+def test_pages_are_spelt_in_british_english(name):
+    assert american_words((ROOT / name).read_text(encoding="utf-8")) == []
+
+
+def test_comments_and_docstrings_are_spelt_in_british_english():
+    found = {name: american_words(prose_of((ROOT / name).read_text(encoding="utf-8"))) for name in tracked(".py")}
+    assert {name: words for name, words in found.items() if words and name != "tests/docs/test_prose.py"} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in tracked(".md") if name not in PENDING | WRITTEN_BY_PROGRAMS])
+def test_lines_of_pages_are_short(name):
+    assert long_lines((ROOT / name).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The center of a neighborhood.", ["center", "neighborhood"]),
+        ("Normalized and analyzed sizes, a prize.", ["Normalized", "analyzed"]),
+        ('`color` is matplotlib\'s, `behavior="x"` too; plt.colorbar and color=red as well.', []),
+        ("The centre is normalised; resized, oversized, seized.", []),
+    ],
+)
+def test_the_word_list_sees_what_it_should(text, words):
+    assert american_words(text) == words
+
+
+def test_a_long_line_is_seen_and_a_row_of_numbers_is_not():
+    row = "| " + " | ".join(["0.123456789"] * 12) + " |"
+    assert long_lines("short\n" + "x" * 121 + "\n" + row + "\n```\n" + "y" * 130 + "\n```") == [2]
+
+
+def test_prose_of_a_file_is_its_comments_and_docstrings():
+    source = '"""Head."""\nx = "color"  # a remark\n\n\ndef f():\n    """Inner."""\n'
+    assert prose_of(source) == "Head.\nInner.\n# a remark"
