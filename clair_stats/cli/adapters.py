@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clair_stats.cli.console import clear_errors, plain_console
 from clair_stats.cli.options import EXIT_FLAGGED, EXIT_NO_MAJORITY, EXIT_OK, Level
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ def adapters_command(
 ) -> None:
     """Find contaminated LoRA adapters, average the benign ones exactly, refine each.  Exits 3 when one is flagged."""
     from clair_stats.adapters import aggregate_adapters
-    from clair_stats.cli.app import clear_errors
     from clair_stats.files import check_output, written_whole
 
     with clear_errors():
@@ -66,7 +66,6 @@ def _print(report: AdapterReport, output: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from clair_stats.cli.app import plain_console
     from clair_stats.report.printable import printable
 
     console = plain_console()

@@ -9,8 +9,7 @@ The library is imported inside the commands: ``--help`` and a wrong option need 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from clair_stats.cli.adapters import adapters_command
+from clair_stats.cli.console import clear_errors, plain_console
 from clair_stats.cli.options import (
-    EXIT_BAD_INPUT,
     EXIT_FLAGGED,
     EXIT_NO_MAJORITY,
     EXIT_OK,
@@ -33,12 +32,10 @@ from clair_stats.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from clair_stats.clair import CLAIR
     from clair_stats.estimates import ClientEstimates
 
-__all__ = ["app", "clear_errors", "plain_console", "run"]
+__all__ = ["app", "run"]
 
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -65,18 +62,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the command itself."""
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Bad input becomes one line on standard error and exit status 2; a bug still shows its traceback."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError) as error:
-        from clair_stats.report.printable import printable
-
-        typer.echo(f"clair: {printable(' '.join(str(error).split()), longest=2000)}", err=True)
-        raise typer.Exit(EXIT_BAD_INPUT) from error
 
 
 def _load(path: Path) -> ClientEstimates:
@@ -127,16 +112,6 @@ def _exit_status(model: CLAIR) -> int:
     if not model.majority_:
         return EXIT_NO_MAJORITY
     return EXIT_OK if model.collaborative_set_.all() else EXIT_FLAGGED
-
-
-def plain_console() -> Console:
-    """Full width on a terminal; 120 columns in a pipe, where 80 would fold every sentence.  No markup in any text."""
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    if console.is_terminal:
-        return console
-    return Console(highlight=False, markup=False, width=max(console.width, 120))
 
 
 @app.command()

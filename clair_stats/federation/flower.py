@@ -1,7 +1,8 @@
 """A strategy for Flower's Message API: the round of :mod:`clair_stats.federation.round` between FedAvg's doors.
 
-Needs ``flwr`` 1.41 to 1.99.  Clients reply with their adapter's tensors in the ArrayRecord, "num-examples" in the
-MetricRecord and, if they like, a ConfigRecord with "client-name" and "adapter-config" (JSON; the server's when absent).
+Needs ``flwr`` 1.41 or newer, below 2.  Clients reply with their adapter's tensors in the ArrayRecord, "num-examples" in
+the MetricRecord and, if they like, a ConfigRecord with "client-name" and "adapter-config" (JSON; the server's when
+absent).
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class ClairStrategy(FedAvg):
 
     def _reply(self, message: Message) -> Reply:
         arrays = next(iter(message.content.array_records.values()), None)
-        metrics = next(iter(message.content.metric_records.values()), {})
+        metrics: Mapping[str, Any] = next(iter(message.content.metric_records.values()), {})
         stated = metrics.get(self.weighted_by_key, 1.0)
         config = _config(message).get("adapter-config")
         try:

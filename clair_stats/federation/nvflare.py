@@ -22,7 +22,7 @@ from clair_stats.federation.weights import CAP
 __all__ = ["ClairAggregator"]
 
 
-class ClairAggregator(ModelAggregator):  # type: ignore[misc]
+class ClairAggregator(ModelAggregator):
     """Names contaminated sites and leaves them out.
 
     Parameters

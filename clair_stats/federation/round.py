@@ -105,6 +105,8 @@ def aggregate_round(
     """
     if len({reply.name for reply in replies}) < len(replies):
         raise ValueError("replies: two clients have one name; give distinct names")
+    # In one order, so that the numbers do not depend on who answered first.
+    replies = sorted(replies, key=lambda reply: reply.name)
     federation = _federation(replies, absent or {})
     starts = _starts(federation, previous)
     modules: Mapping[str, ClientEstimates] = AdapterModules(federation.clients)

@@ -13,13 +13,15 @@ class Federation:
 
     def __init__(self, n_clients=16, seed=3, noise=0.2):
         self.rng = np.random.default_rng(seed)
-        self.n_clients, self.noise = n_clients, noise
+        self.n_clients, self.noise, self.seed = n_clients, noise, seed
         self.spans = {m: np.linalg.qr(self.rng.normal(size=(p, 2)))[0] for m, (p, _) in MODULES.items()}
 
-    def adapter(self, start=None, change=lambda block, module: block, rank=RANK):
+    def adapter(self, start=None, change=lambda block, module: block, rank=RANK, key=None):
+        """One client's reply; with a key the same numbers whoever is asked first."""
+        rng = self.rng if key is None else np.random.default_rng([self.seed, *key])
         tensors = {}
         for module, (p, q) in MODULES.items():
-            step = self.spans[module] @ self.rng.normal(size=(2, q)) + self.noise * self.rng.normal(size=(p, q))
+            step = self.spans[module] @ rng.normal(size=(2, q)) + self.noise * rng.normal(size=(p, q))
             whole = change(step, module) + (0 if start is None else product(start, module))
             left, right = truncated(whole, rank)
             tensors[f"{PREFIX}{module}.lora_A.weight"] = right.astype(np.float32)

@@ -78,7 +78,7 @@ class InProcess(Grid):
         node = message.metadata.dst_node_id
         start = Adapter({key: array.numpy() for key, array in message.content["arrays"].items()}, FIELDS)
         rank = 2 if self.kind == "mixed ranks" and node == BAD else RANK
-        adapter = self.federation.adapter(start, rank=rank)
+        adapter = self.federation.adapter(start, rank=rank, key=(node, len(self.sent)))
         tensors, examples, _ = spoil(self.kind if node == BAD else None, adapter)
         TaskIdentity.node_id = node
         try:
@@ -136,11 +136,11 @@ def test_fedavg_on_the_same_clients_is_spoilt():
 
 
 def test_the_same_numbers_as_the_round_itself():
-    grid, _, final = run("x100", rounds=1)
+    _, _, final = run("x100", rounds=1)
     twin = InProcess("x100")
     replies = []
     for node in twin.get_node_ids():
-        adapter = twin.federation.adapter(untrained())
+        adapter = twin.federation.adapter(untrained(), key=(node, 1))
         tensors, examples, _ = spoil("x100" if node == BAD else None, adapter)
         replies.append(Reply(f"site {node}", Adapter(tensors, adapter.config), examples))
     alone = aggregate_round(replies, previous=untrained(), rank=RANK).aggregate
