@@ -366,13 +366,24 @@ class CLAIR:
         return array if self.shared == "columns" else np.ascontiguousarray(np.swapaxes(array, -1, -2))
 
     def summary(self) -> str:
-        """Rank, set, level, noise, certificate status and what would change the answer."""
+        """Rank, set, level, noise, certificate status and what would change the answer.
+
+        Returns
+        -------
+        str
+            Lines without a final line break.
+        """
         return summarise(self)
 
     def plot(self, target: str | Path | Axes) -> None:
         """Scores with thresholds, spectrum and the plane in which clients differ most, into a file (.png, .pdf, .svg).
 
         Given matplotlib axes instead of a path, only the scores are drawn, into them.
+
+        Parameters
+        ----------
+        target : str, Path or matplotlib.axes.Axes
+            A file that ends in .png, .pdf or .svg, or axes.
         """
         # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
         from clair_stats.report.plots import draw_scores, plot_model

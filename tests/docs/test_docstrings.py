@@ -25,18 +25,12 @@ NOTHING_COMPUTED = (
     "clair_stats.decomposition.status",
 )
 # Rooms whose docstrings are being written.
-PENDING = (
-    "clair_stats.detection",
-    "clair_stats.refin",
-    "clair_stats.theory",
-    "clair_stats.report",
-    "clair_stats.clair.",
-)
+PENDING = ("clair_stats.detection", "clair_stats.refin")
 PENDING += tuple(
     f"clair_stats.decomposition.solvers.{name}" for name in ("grams", "mixing", "noisy_program", "span", "i")
 )
 ARRAYS = re.compile(r"FloatArray|BoolArray|NDArray|ArrayLike")
-SHAPE = re.compile(r"shapes?\b|\(K|\(p|any shape|scalar|mapping|callable|float")
+SHAPE = re.compile(r"shapes?\b|\(K|\(p|any shapes?|scalar|mapping|callable|float")
 SOURCE = re.compile(
     r"theory\.md|derivations|docs/|notation\.md|arXiv"
     r"|\((?:[^()]*\D)?(?:19|20)\d\d\)"  # (Author, 1936) or (1936)
