@@ -11,6 +11,7 @@ import numpy as np
 from clair_stats.records import FloatArray
 
 __all__ = [
+    "balanced_factors",
     "block_norms",
     "entrywise_median",
     "orthonormal_basis",
@@ -95,6 +96,27 @@ def entrywise_median(blocks: FloatArray) -> FloatArray:
     ordered = np.sort(blocks, axis=0)
     middle: FloatArray = ordered[half] if odd else 0.5 * (ordered[half - 1] + ordered[half])
     return middle
+
+
+def balanced_factors(block: FloatArray, *, relative_tolerance: float = 1e-10) -> tuple[FloatArray, FloatArray]:
+    """A matrix as a product of two factors with the same singular values, the roots of its own.
+
+    Parameters
+    ----------
+    block : ndarray, shape (p, q)
+    relative_tolerance : float
+        Singular values below this multiple of the largest are rounding and left out.
+
+    Returns
+    -------
+    tuple of ndarrays, shapes (p, t) and (t, q)
+        t is the numerical rank, and 1 for a zero matrix.
+    """
+    left, sizes, right = np.linalg.svd(block, full_matrices=False)
+    kept = sizes > relative_tolerance * max(float(sizes[0]), np.finfo(float).tiny)
+    kept[0] = True  # a zero block still needs one factor
+    root = np.sqrt(sizes[kept])
+    return left[:, kept] * root, root[:, None] * right[kept]
 
 
 def project_on(basis: FloatArray, blocks: FloatArray) -> FloatArray:

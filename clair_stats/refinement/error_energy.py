@@ -15,10 +15,20 @@ import numpy as np
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["ErrorEnergy", "HalvesEnergy", "KroneckerEnergy", "WhiteEnergy", "error_energy", "pooled_share"]
+__all__ = [
+    "ErrorEnergy",
+    "HalvesEnergy",
+    "KroneckerEnergy",
+    "WhiteEnergy",
+    "error_energy",
+    "inverse_root",
+    "pooled_share",
+]
 
 # Var((X¹ + X²)/2 − Θ) = Var(X¹ − X²)/4 for two independent fits of one law.
 _HALVES = 4.0
+# Variances below this share of the largest are not told from 0: their weight would be that of rounding.
+_FLOOR = 1e-8
 
 
 class ErrorEnergy(Protocol):
@@ -30,6 +40,14 @@ class ErrorEnergy(Protocol):
 
     def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The same of u_iᵀE_k for every column u_i of ``frame`` (p, m): two arrays (m,)."""
+        ...
+
+    def whitening(self) -> tuple[FloatArray, FloatArray] | None:
+        """Symmetric W_R (p, p), W_S (q, q) under which W_R E_k W_S is about white in most clients; None: it is."""
+        ...
+
+    def turned(self, left: FloatArray, right: FloatArray) -> ErrorEnergy:
+        """The law of left E_k right."""
         ...
 
 
@@ -53,6 +71,16 @@ class WhiteEnergy:
         trace = float(self.scales[client]) ** 2 * self.shape[1]
         return np.full(frame.shape[1], trace), np.full(frame.shape[1], min(largest, trace))
 
+    def whitening(self) -> None:
+        """White as it is, or not known to be otherwise."""
+        return
+
+    def turned(self, left: FloatArray, right: FloatArray) -> ErrorEnergy:
+        """White errors in other coordinates."""
+        n_clients = self.scales.size
+        rows = self.scales[:, None, None] ** 2 * np.broadcast_to(left @ left.T, (n_clients, *left.shape))
+        return KroneckerEnergy(rows, np.broadcast_to(right.T @ right, (n_clients, *right.shape)))
+
 
 @dataclass(frozen=True, eq=False)
 class KroneckerEnergy:
@@ -72,6 +100,18 @@ class KroneckerEnergy:
         columns = self.columns[client]
         within = np.einsum("pi,pr,ri->i", frame, self.rows[client], frame, optimize=True)
         return within * np.trace(columns), within * np.linalg.eigvalsh(columns)[-1]
+
+    def whitening(self) -> tuple[FloatArray, FloatArray]:
+        """Of the mean covariances, each client with the same weight."""
+        rows, columns = (
+            np.mean(side / np.trace(side, axis1=1, axis2=2)[:, None, None], axis=0)
+            for side in (self.rows, self.columns)
+        )
+        return inverse_root(rows), inverse_root(columns)
+
+    def turned(self, left: FloatArray, right: FloatArray) -> KroneckerEnergy:
+        """Both sides turned."""
+        return KroneckerEnergy(left @ self.rows @ left.T, right.T @ self.columns @ right)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +138,37 @@ class HalvesEnergy:
         """‖uᵀ(X¹ − X²)‖²/4; within a direction the largest share of a column covariance."""
         trace = np.sum((frame.T @ self.differences[client]) ** 2, axis=1) / _HALVES
         return trace, np.minimum(trace, self.whole(client)[1])
+
+    def whitening(self) -> tuple[FloatArray, FloatArray] | None:
+        """Of the differences' pooled covariances, drawn towards multiples of the identity."""
+        if not self.differences.any():
+            return None
+        flipped = np.swapaxes(self.differences, 1, 2)
+        return inverse_root(_pooled_covariance(self.differences)), inverse_root(_pooled_covariance(flipped))
+
+    def turned(self, left: FloatArray, right: FloatArray) -> HalvesEnergy:
+        """The differences turned."""
+        return HalvesEnergy(left @ self.differences @ right)
+
+
+def _pooled_covariance(blocks: FloatArray) -> FloatArray:
+    """Row covariance of K blocks (K, p, q), drawn towards a multiple of the identity as far as sampling error asks.
+
+    Oracle approximating shrinkage: Chen, Wiesel, Eldar and Hero, IEEE Trans. Signal Process. 58(10), 2010, equation 23.
+    """
+    n_clients, p, q = blocks.shape
+    pooled = np.einsum("kij,klj->il", blocks, blocks, optimize=True) / (n_clients * q)
+    size, square = float(np.trace(pooled)), float(np.sum(pooled**2))
+    scatter = (n_clients * q + 1 - 2 / p) * (square - size**2 / p)
+    drawn = 1.0 if scatter <= 0 else min(1.0, ((1 - 2 / p) * square + size**2) / scatter)
+    return np.asarray((1 - drawn) * pooled + drawn * size / p * np.eye(p))
+
+
+def inverse_root(covariance: FloatArray) -> FloatArray:
+    """C^(−1/2) up to a factor, its largest eigenvalue 1; directions with hardly any error count as if with little."""
+    values, vectors = np.linalg.eigh(covariance)
+    floored = np.maximum(values, _FLOOR * values[-1])
+    return np.asarray((vectors * np.sqrt(floored[0] / floored)) @ vectors.T)
 
 
 def pooled_share(errors: FloatArray) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from clair_stats.linalg import orthonormal_basis
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.refinement.error_energy import ErrorEnergy
 from clair_stats.refinement.others import Others, each_without_itself, leading_directions
@@ -20,6 +21,12 @@ __all__ = ["Shrunk", "shrink", "stein_risk", "stein_weight"]
 # Ranks beyond this are not tried for refinement: each direction costs up to two error variances, and one that holds
 # so small a part of 32 directions' heterogeneity saves less.
 _LARGEST_RANK = 32
+# Directions beyond these are shrunk together with the rest; more would cost more time than they could save error.
+_MOST_DIRECTIONS = 128
+# Bands off the subspace begin at this width: each costs two error variances.
+_NARROWEST_BAND = 4
+# Divisor in the place of 0, where errors are.
+_TINY = float(np.finfo(float).tiny)
 # Relative risks closer than this are equal but for rounding (all directions apart, or none); the smaller rank stands.
 _TIE = 1e-9
 # James and Stein need three entries; with fewer the directions of the subspace are shrunk together.
@@ -33,6 +40,7 @@ class Shrunk:
     estimates: FloatArray  # (K, p, q); clients outside the set keep X_k
     basis: FloatArray  # (p, r), directions that have a weight of their own; fitted on all members when not given
     kept: FloatArray  # (K,), share of the own part off the subspace that is kept; 1 outside the set
+    # Risks are squared norms of the entries, or of the whitened entries where the errors' covariance is known.
     risk: FloatArray  # (K,), Stein's estimate of E‖Θ̃_k − Θ*_k‖² (an upper one off white errors); trace outside the set
     own_risk: FloatArray  # (K,), E‖E_k‖², the trace of the error's covariance
 
@@ -64,7 +72,8 @@ def shrink(
 
     The P_g project on the single directions of the others' subspace and off all of them.  Without a ``basis`` the
     directions are the leading eigenvectors of the others' scatter, and their number is that with the smallest sum of
-    estimated relative risks over the members.
+    estimated relative risks over the members.  Where the covariance of the errors is known, all this is done in the
+    coordinates in which its mean over clients is white, and the risk is that in the norm of those coordinates.
 
     Parameters
     ----------
@@ -83,80 +92,128 @@ def shrink(
     -------
     Shrunk
     """
+    maps = energy.whitening()
+    if maps is None:
+        return _shrink_white(blocks, members, weights, energy, basis, targets)
+    left, right = maps
+    turned = None if basis is None else orthonormal_basis(left @ basis, basis.shape[1])
+    moved = None if targets is None else left @ targets @ right
+    found = _shrink_white(left @ blocks @ right, members, weights, energy.turned(left, right), turned, moved)
+    back, aside = np.linalg.inv(left), np.linalg.inv(right)
+    refined = np.where(members[:, None, None], back @ found.estimates @ aside, blocks)
+    shared = orthonormal_basis(back @ found.basis, found.basis.shape[1]) if basis is None else basis
+    return replace(found, estimates=refined, basis=shared)
+
+
+def _shrink_white(
+    blocks: FloatArray,
+    members: BoolArray,
+    weights: FloatArray,
+    energy: ErrorEnergy,
+    basis: FloatArray | None,
+    targets: FloatArray | None,
+) -> Shrunk:
+    """Shrinkage in coordinates in which errors are about white."""
     n_members, (n_clients, p, q) = int(members.sum()), blocks.shape
     own_risk = np.array([energy.whole(k)[0] for k in range(n_clients)])
     if n_members < 2:
         return Shrunk(
             blocks.copy(), np.zeros((p, 0)) if basis is None else basis, np.ones(n_clients), own_risk.copy(), own_risk
         )
-    count = max(min(p, (n_members - 2) * q, _LARGEST_RANK), 0)
-    parts = []
-    for others in each_without_itself(blocks, members, weights, count=count, basis=basis):
-        towards = others if targets is None else replace(others, mean=targets[others.client])
-        parts.append(_Parts.of(blocks, energy, towards))
-    risks = np.stack([part.risks() for part in parts])
-    rank = risks.shape[1] - 1
-    if basis is None:
-        size = np.maximum(own_risk[members], np.finfo(float).tiny)
-        relative = np.sum(risks / size[:, None], axis=0)
-        rank = int(np.argmax(relative <= relative.min() + _TIE * n_members))
+    # No more directions than the others' scatter has; beyond, eigenvectors would be arbitrary.
+    count = max(min(p, (n_members - 2) * q, _MOST_DIRECTIONS), 0)
+    everyone = list(each_without_itself(blocks, members, weights, count=count, basis=basis))
+    if targets is not None:
+        everyone = [replace(others, mean=targets[others.client]) for others in everyone]
+    table = _Table.of(blocks, energy, everyone)
+    rank, banded = (table.energies.shape[1], False) if basis is not None else table.best(own_risk[members])
     estimates, kept, risk = blocks.copy(), np.ones(n_clients), own_risk.copy()
-    for part, estimated in zip(parts, risks, strict=True):
-        k = part.others.client
-        estimates[k], kept[k] = part.drawn(blocks[k], rank)
-        risk[k] = estimated[rank]
+    risk[members] = table.risks(rank, banded)
+    inside, off = table.weights(rank, banded)
+    edges = _bands(rank, table.energies.shape[1], banded)
+    rest = table.off(rank, banded)[1]
+    for place, others in enumerate(everyone):
+        k, frame = others.client, others.frame[:, : edges[-1]]
+        along = np.r_[inside[place], np.repeat(off[place, :-1], np.diff(edges))]
+        distance = blocks[k] - others.mean
+        last = off[place, -1]  # holds off all of these
+        estimates[k] -= frame @ ((along - last)[:, None] * (frame.T @ distance)) + last * distance
+        total = float(rest[place].sum())
+        kept[k] = 1.0 - (float(off[place] @ rest[place]) / total if total > 0 else float(last))
     shared = leading_directions(blocks, members, weights, rank) if basis is None else basis
     return Shrunk(estimates, shared, kept, risk, own_risk)
 
 
 @dataclass(frozen=True, eq=False)
-class _Parts:
-    """One client's distance from the others, direction by direction, beside the error that it holds."""
+class _Table:
+    """Every member's distance from the others, direction by direction, beside the error that it holds."""
 
-    others: Others
-    energies: FloatArray  # (m,), ‖u_iᵀZ‖²
-    traces: FloatArray  # (m,)
-    largest: FloatArray  # (m,)
-    whole: tuple[float, float, float]  # ‖Z‖², trace, largest eigenvalue
+    energies: FloatArray  # (n, m), ‖u_iᵀZ‖²
+    traces: FloatArray  # (n, m)
+    largest: FloatArray  # (n, m)
+    whole: FloatArray  # (n, 3), ‖Z‖², trace, largest eigenvalue
     apart: bool  # whether every direction has a weight of its own
 
     @classmethod
-    def of(cls, blocks: FloatArray, energy: ErrorEnergy, others: Others) -> _Parts:
-        distance = blocks[others.client] - others.mean
-        inside = others.frame.T @ distance
-        traces, largest = energy.along(others.client, others.frame)
-        squared = np.einsum("ij,ij->i", inside, inside)
-        whole = (float(np.sum(distance**2)), *energy.whole(others.client))
-        return cls(others, squared, traces, largest, whole, distance.shape[1] >= _FEWEST_ENTRIES)
+    def of(cls, blocks: FloatArray, energy: ErrorEnergy, everyone: list[Others]) -> _Table:
+        squared, traces, largest, whole = [], [], [], []
+        for others in everyone:
+            distance = blocks[others.client] - others.mean
+            squared.append(np.sum((others.frame.T @ distance) ** 2, axis=1))
+            trace, most = energy.along(others.client, others.frame)
+            traces.append(trace)
+            largest.append(most)
+            whole.append((float(np.sum(distance**2)), *energy.whole(others.client)))
+        apart = blocks.shape[2] >= _FEWEST_ENTRIES
+        return cls(np.array(squared), np.array(traces), np.array(largest), np.array(whole), apart)
 
-    def _off(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Constant, energy and trace off the first 0, 1, …, m directions, three arrays (m + 1,)."""
-        energy, trace, largest = self.whole
-        rest = np.maximum(energy - np.cumsum(np.r_[0.0, self.energies]), 0.0)
-        left = np.maximum(trace - np.cumsum(np.r_[0.0, self.traces]), 0.0)
-        return left - 2.0 * np.minimum(largest, left), rest, left
+    @property
+    def sums(self) -> tuple[FloatArray, FloatArray]:
+        """Energy and trace of the first 0, 1, …, m directions, two arrays (n, m + 1)."""
+        return tuple(np.pad(np.cumsum(part, axis=1), ((0, 0), (1, 0))) for part in (self.energies, self.traces))  # type: ignore[return-value]
 
-    def _inside(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The same along every direction (m,), or of the first 0, 1, … together (m + 1,)."""
+    def off(self, rank: int, banded: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Constant, energy and trace of every band off the first ``rank`` directions, (n, bands); unbanded one."""
+        edges = _bands(rank, self.energies.shape[1], banded)
+        rest, left = (
+            np.maximum(np.diff(np.column_stack([sums[:, edges], whole]), axis=1), 0.0)
+            for sums, whole in zip(self.sums, (self.whole[:, 0], self.whole[:, 1]), strict=True)
+        )
+        return left - 2.0 * np.minimum(self.whole[:, 2:], left), rest, left
+
+    def inside(self, rank: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The same along every one of the first ``rank`` directions, (n, rank), or of all together, (n, 1)."""
         if self.apart:
-            return self.traces - 2.0 * self.largest, self.energies, self.traces
-        energy, trace = (np.cumsum(np.r_[0.0, part]) for part in (self.energies, self.traces))
-        return trace - 2.0 * np.minimum(self.whole[2], trace), energy, trace
+            traces = self.traces[:, :rank]
+            return traces - 2.0 * self.largest[:, :rank], self.energies[:, :rank], traces
+        energy, trace = (sums[:, rank : rank + 1] for sums in self.sums)
+        return trace - 2.0 * np.minimum(self.whole[:, 2:], trace), energy, trace
 
-    def risks(self) -> FloatArray:
-        """Estimated risk at 0, 1, …, m directions, (m + 1,)."""
-        inside = stein_risk(*self._inside())
-        return np.asarray((np.cumsum(np.r_[0.0, inside]) if self.apart else inside) + stein_risk(*self._off()))
+    def risks(self, rank: int, banded: bool) -> FloatArray:
+        """Estimated risk of every member, (n,)."""
+        parts = (self.inside(rank), self.off(rank, banded))
+        return np.asarray(sum(stein_risk(*part).sum(axis=1) for part in parts))
 
-    def drawn(self, block: FloatArray, rank: int) -> tuple[FloatArray, float]:
-        """The client's refined estimate, and the share of its own part off the directions that it keeps."""
-        frame = self.others.frame[:, :rank]
-        distance = block - self.others.mean
-        inside = frame.T @ distance
-        constants, energies, _ = self._off()
-        off = float(stein_weight(constants, energies)[rank])
-        constants, energies, _ = self._inside()
-        weights = stein_weight(constants, energies)
-        weights = weights[:rank] if self.apart else np.full(rank, weights[rank])
-        moved = frame @ ((weights - off)[:, None] * inside) + off * distance
-        return block - moved, 1.0 - off
+    def best(self, own_risk: FloatArray) -> tuple[int, bool]:
+        """Number of directions, and whether to band the rest, of the smallest sum of estimated relative risks."""
+        ways = [
+            (rank, banded) for banded in (False, True) for rank in range(min(self.energies.shape[1], _LARGEST_RANK) + 1)
+        ]
+        size = np.maximum(own_risk, _TINY)
+        relative = np.array([float(np.sum(self.risks(*way) / size)) for way in ways])
+        return ways[int(np.argmax(relative <= relative.min() + _TIE * own_risk.size))]
+
+    def weights(self, rank: int, banded: bool) -> tuple[FloatArray, FloatArray]:
+        """Share of the way to the others along each of the ``rank`` directions, (n, rank), and in every band."""
+        inside = stein_weight(*self.inside(rank)[:2])
+        inside = inside if self.apart else np.repeat(inside, rank, axis=1)
+        return inside, stein_weight(*self.off(rank, banded)[:2])
+
+
+def _bands(rank: int, count: int, banded: bool) -> list[int]:
+    """First directions of the bands off ``rank`` directions, each about twice as wide as the one before."""
+    edges, width = [rank], max(rank, _NARROWEST_BAND)
+    while banded and edges[-1] + width < count:
+        edges.append(edges[-1] + width)
+        width *= 2
+    return edges

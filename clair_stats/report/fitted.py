@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from clair_stats.detection.consensus import Consensus
@@ -66,6 +67,11 @@ class FittedModel(Protocol):
     @property
     def majority_(self) -> bool:
         """Whether a collaborative set was found."""
+        ...
+
+    @property
+    def module_scores_(self) -> Mapping[str, FloatArray] | None:
+        """Scores by module name, (K,) each, where several modules were fitted."""
         ...
 
     @property

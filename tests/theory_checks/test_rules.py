@@ -165,3 +165,29 @@ def test_bad_power_questions_are_refused():
     needed = power.slope_needed(0.2, residual=0.3, spread=0.8, points=4, margin=0.1, level=0.01)
     found = power.slope_detectable(0.3 / (0.8 * math.sqrt(4 * needed)), 4 * needed - 2, 0.1, 0.01)
     assert found <= 0.2
+
+
+def test_strata_are_judged_one_by_one():
+    """A gain in one stratum does not pay for a loss in another, and a stratum that is missing supports nothing."""
+    from theory_checks.rules.means import MeanRule
+    from theory_checks.rules.strata import EveryMeanRule
+
+    rule = EveryMeanRule(MeanRule("excess", low=None, high=0.01, spread=0.1), "distance", 2)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"distance": np.repeat([0.0, 3.0], 50), "excess": 0.01 * rng.standard_normal(100)})
+    frame.loc[:49, "excess"] -= 0.5
+    held = rule.assess(frame)
+    assert held.within
+    assert held.n == 100
+    assert held.estimate == pytest.approx(frame.loc[50:, "excess"].mean())
+    assert not rule.assess(frame.iloc[:50]).within
+    lost = frame.copy()
+    lost.loc[50:, "excess"] += 0.03
+    assert lost["excess"].mean() < 0
+    found = rule.assess(lost)
+    alone = rule.within.assess(lost.iloc[50:])
+    assert (found.within, found.p_value) == (False, pytest.approx(2 * alone.p_value))
+    assert found.p_value < 1e-6
+    lost.loc[99, "excess"] = np.nan
+    assert rule.assess(lost).undefined == 1
+    assert rule.replications_needed(0.05, 0.01) == 2 * rule.within.replications_needed(0.05, 0.005)

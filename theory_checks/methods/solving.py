@@ -12,7 +12,7 @@ from clair_stats.linalg import block_norms, project_off
 from clair_stats.records import Decomposition, FloatArray
 from simulations.regimes.instance import Instance
 
-__all__ = ["Outcome", "outcome", "solve"]
+__all__ = ["Recovery", "outcome", "solve"]
 
 # A solution with relative gap δ sits within about δ/(1 − η) of the exact one; 1e-4 leaves room for η near 1.
 RECOVERED = 1e-4
@@ -42,7 +42,7 @@ def solve(
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Recovery:
     """How a solution compares with the truth."""
 
     off_subspace: float  # ‖P_{U⊥}L̂‖_F over the norm of the true low-rank part
@@ -61,7 +61,7 @@ class Outcome:
         return self.error < RECOVERED and self.missed == 0
 
 
-def outcome(decomposition: Decomposition, instance: Instance) -> Outcome:
+def outcome(decomposition: Decomposition, instance: Instance) -> Recovery:
     """Compare a solution of (E) with the truth; L̂ is taken without its mean when the common component is free."""
     mask = instance.collaborative_set
     low_rank = decomposition.low_rank
@@ -73,7 +73,7 @@ def outcome(decomposition: Decomposition, instance: Instance) -> Outcome:
     size = float(np.linalg.norm(own))
     distances = instance.effective_contamination[~mask]
     corrected = block_norms(project_off(instance.basis, decomposition.block_sparse[~mask]))
-    return Outcome(
+    return Recovery(
         off_subspace=float(np.linalg.norm(project_off(instance.basis, low_rank))) / size,
         wrong_blocks=float(np.linalg.norm(decomposition.block_sparse[mask])) / size,
         missed=int(np.count_nonzero(corrected < 0.5 * distances)),

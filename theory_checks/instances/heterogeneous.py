@@ -1,0 +1,100 @@
+"""Members that differ off the subspace in the ways that shrinkage may meet: all of them, or one alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from clair_stats.estimates import ClientEstimates
+from clair_stats.linalg import orthonormal_basis, project_off
+from clair_stats.records import FloatArray
+from simulations.regimes.instance import Instance
+from simulations.streams import Streams
+
+__all__ = ["HETEROGENEITY", "Differing", "Uniform"]
+
+# Distance of client 0 from the others' mean, in norms of its noise off the subspace.
+HETEROGENEITY = (0.0, 0.5, 1.0, 3.0, 10.0)
+SCATTERED = ("scattered", "alone", "shifted-others")
+_NOISE = 0.1
+
+
+def _differences(kind: str, shape: tuple[int, int, int], basis: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """H_k off the subspace up to a factor, (n, p, q); client 0 is the one that is looked at."""
+    blocks = project_off(basis, rng.standard_normal(shape))
+    if kind == "shifted-others":
+        blocks[1:] = blocks[1]
+    blocks /= np.linalg.norm(blocks, axis=(1, 2), keepdims=True)
+    if kind == "alone":
+        blocks[1:] = 0.0
+    elif kind == "shifted-others":
+        blocks[0] = 0.0
+    return blocks
+
+
+def _instance(
+    targets: FloatArray,
+    basis: FloatArray,
+    common: FloatArray,
+    coefficients: FloatArray,
+    heterogeneity: FloatArray,
+    scales: FloatArray,
+    rng: np.random.Generator,
+) -> Instance:
+    values = targets + scales[:, None, None] * rng.standard_normal(targets.shape)
+    return Instance(
+        targets=targets,
+        basis=basis,
+        common=common,
+        coefficients=coefficients,
+        heterogeneity=heterogeneity,
+        collaborative_set=np.ones(targets.shape[0], dtype=np.bool_),
+        estimates=ClientEstimates(values=values, noise_scales=scales),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differing:
+    """Four to twenty members, few or many entries, scales up to three times apart, heterogeneity of a few kinds."""
+
+    name: ClassVar[str] = "differing-members"
+
+    heterogeneity: float = 1.0  # ‖P_{U⊥}(Θ*_0 − mean of the others)‖ over the noise norm σ_0√((p − r)q)
+
+    def generate(self, streams: Streams) -> Instance:
+        """Everything from the stream "truth"."""
+        rng = streams.generator("truth")
+        rank, q = int(rng.integers(0, 3)), int(rng.integers(1, 9))
+        off, n_members = int(rng.integers(3, 13)), int(rng.integers(4, 21))
+        p = off + rank
+        basis = orthonormal_basis(rng.standard_normal((p, p)), rank)
+        common = project_off(basis, rng.standard_normal((p, q)))
+        coefficients = rng.standard_normal((n_members, q, rank))
+        scales = _NOISE * 3.0 ** rng.uniform(-0.5, 0.5, n_members)
+        kind = str(rng.choice(SCATTERED))
+        differences = _differences(kind, (n_members, p, q), basis, rng)
+        away = differences[0] - np.average(differences[1:], axis=0, weights=scales[1:] ** -2.0)
+        differences *= self.heterogeneity * scales[0] * np.sqrt(off * q) / np.linalg.norm(away)
+        targets = common + basis @ coefficients.transpose(0, 2, 1) + differences
+        return _instance(targets, basis, common, coefficients, differences, scales, rng)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform:
+    """Members that differ inside the subspace only, equal scales, blocks of 150 entries off the subspace and more."""
+
+    name: ClassVar[str] = "alike-members"
+
+    def generate(self, streams: Streams) -> Instance:
+        """Everything from the stream "truth"."""
+        rng = streams.generator("truth")
+        rank, q = int(rng.integers(1, 4)), int(rng.integers(6, 21))
+        off, n_members = int(rng.integers(25, 41)), int(rng.integers(15, 41))
+        basis = orthonormal_basis(rng.standard_normal((off + rank, off + rank)), rank)
+        common = project_off(basis, rng.standard_normal((off + rank, q)))
+        coefficients = rng.standard_normal((n_members, q, rank))
+        targets = common + basis @ coefficients.transpose(0, 2, 1)
+        scales = np.full(n_members, _NOISE)
+        return _instance(targets, basis, common, coefficients, np.zeros_like(targets), scales, rng)
