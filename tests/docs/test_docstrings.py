@@ -25,7 +25,7 @@ NOTHING_COMPUTED = (
     "clair_stats.decomposition.status",
 )
 # Rooms whose docstrings are being written.
-PENDING = ("clair_stats.detection", "clair_stats.refin")
+PENDING = ("clair_stats.detection", "clair_stats.refin", "clair_stats.report", "clair_stats.clair.")
 PENDING += tuple(
     f"clair_stats.decomposition.solvers.{name}" for name in ("grams", "mixing", "noisy_program", "span", "i")
 )
