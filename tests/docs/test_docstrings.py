@@ -25,9 +25,9 @@ NOTHING_COMPUTED = (
     "clair_stats.decomposition.status",
 )
 # Rooms whose docstrings are being written.
-PENDING = ("clair_stats.detection", "clair_stats.refin", "clair_stats.report", "clair_stats.clair.")
-PENDING += tuple(
-    f"clair_stats.decomposition.solvers.{name}" for name in ("grams", "mixing", "noisy_program", "span", "i")
+PENDING = tuple(
+    f"clair_stats.{room}"
+    for room in ("detection", "refin", "report", "clair.", "theory.", "decomposition.solvers", "decomposition.proposals")
 )
 ARRAYS = re.compile(r"FloatArray|BoolArray|NDArray|ArrayLike")
 SHAPE = re.compile(r"shapes?\b|\(K|\(p|any shapes?|scalar|mapping|callable|float")
