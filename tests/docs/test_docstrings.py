@@ -25,10 +25,7 @@ NOTHING_COMPUTED = (
     "clair_stats.decomposition.status",
 )
 # Rooms whose docstrings are being written.
-PENDING = tuple(
-    f"clair_stats.{room}"
-    for room in ("detection", "refin", "report", "clair.", "theory.", "decomposition.solvers", "decomposition.proposals")
-)
+PENDING = tuple(f"clair_stats.{room}" for room in ("detection", "refin", "report", "clair.", "theory.", "federation"))
 ARRAYS = re.compile(r"FloatArray|BoolArray|NDArray|ArrayLike")
 SHAPE = re.compile(r"shapes?\b|\(K|\(p|any shapes?|scalar|mapping|callable|float")
 SOURCE = re.compile(
