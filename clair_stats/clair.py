@@ -43,8 +43,11 @@ class NoMajorityWarning(UserWarning):
     --------
     >>> import warnings, numpy as np
     >>> from clair_stats import CLAIR, NoMajorityWarning
+    >>> estimates = np.random.default_rng(0).standard_normal((9, 12, 6))
+    >>> estimates[:4] *= 0.1  # four clients agree that they are zero, five are anywhere
     >>> with warnings.catch_warnings(record=True) as caught:
-    ...     model = CLAIR(rank=1).fit(np.random.default_rng(0).standard_normal((5, 12, 6)), noise_scales=[0.1] * 5)
+    ...     warnings.simplefilter("always")
+    ...     model = CLAIR().fit(estimates)
     >>> caught[0].category is NoMajorityWarning
     True
     """
