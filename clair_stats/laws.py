@@ -1,7 +1,7 @@
 """Laws that several stages share: the level of one test of many, tails and critical values, the edge of noise.
 
 Every pair (tail, critical value) is one function, so that a p-value below the level and a statistic above the critical
-value are the same event.
+value are the same event.  Where they are used: docs/derivations/detection.md.
 """
 
 from __future__ import annotations
