@@ -10,11 +10,10 @@ stage together.  All replications are rows of one store, so a finer map continue
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -23,6 +22,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from clair_stats.records import FloatArray
 from simulations.design import Cell, Study, crossed
+from simulations.engine.options import RunOptions
 from simulations.engine.sequential import repeated_critical_value
 from simulations.storage.store import load_rows
 from theory_checks.claim import ROOT_SEED, Effort
@@ -63,7 +63,7 @@ def repeated_level(effort: Effort) -> float:
     return 2.0 * float(norm.sf(repeated_critical_value(STAGES[effort])))
 
 
-def sample_map(name: str, effort: Effort, folder: Path, **options: Any) -> SampledMap:  # noqa: ANN401 - for run_study
+def sample_map(name: str, effort: Effort, folder: Path, **options: Unpack[RunOptions]) -> SampledMap:
     """Sample one of :data:`theory_checks.maps.designs.MAPS`; continues what the store holds.
 
     Raises
@@ -81,7 +81,7 @@ def sample_map(name: str, effort: Effort, folder: Path, **options: Any) -> Sampl
 
 
 def _sampled_rows(
-    name: str, design: MapDesign, cells: list[Cell], effort: Effort, folder: Path, options: Mapping[str, Any]
+    name: str, design: MapDesign, cells: list[Cell], effort: Effort, folder: Path, options: RunOptions
 ) -> pd.DataFrame:
     """All rows, after every stage has run the points that the one before has left open."""
     study = Study(
