@@ -25,7 +25,7 @@ from simulations.design import Cell, Study, crossed
 from simulations.engine.options import RunOptions
 from simulations.engine.sequential import repeated_critical_value
 from simulations.storage.store import load_rows
-from theory_checks.claim import ROOT_SEED, Effort
+from theory_checks.claim import EFFORTS, ROOT_SEED, Effort
 from theory_checks.judge.complete import run_to_the_end
 from theory_checks.maps.designs import COUNTS, MAPS, N_CLIENTS, STAGES, MapDesign, is_promised, regimes_of
 from theory_checks.methods.exact_program import RecoveryMethod
@@ -59,8 +59,10 @@ class SampledMap:
 
 @cache
 def repeated_level(effort: Effort) -> float:
-    """1 − level of an interval that covers with probability 0.95 at all stages of an effort together."""
-    return 2.0 * float(norm.sf(repeated_critical_value(STAGES[effort])))
+    """1 − level of an interval that covers with probability 0.95 at all stages, those of smaller efforts too."""
+    upto = EFFORTS[: EFFORTS.index(effort) + 1]
+    looks = sorted({look for smaller in upto for look in STAGES[smaller]})
+    return 2.0 * float(norm.sf(repeated_critical_value(tuple(looks))))
 
 
 def sample_map(name: str, effort: Effort, folder: Path, **options: Unpack[RunOptions]) -> SampledMap:
