@@ -18,6 +18,7 @@ from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.inference import ConfidenceIntervals
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
 from clair_stats.refining import Refining, refine_by_verdict
@@ -52,7 +53,7 @@ class NoMajorityWarning(UserWarning):
     """
 
 
-class CLAIR:
+class CLAIR(ConfidenceIntervals):
     """Estimate the shared subspace, flag contaminated clients, refine the estimates of the others.
 
     Parameters
@@ -305,6 +306,7 @@ class CLAIR:
             flagged=self.flagged,
             level=self.level,
         )
+        self._told = told
         self.refinement_, self.combination_ = refine_by_verdict(told)
         self.error_is_known_ = told.error_is_known
         self._blocks, self._basis = blocks, fit.basis

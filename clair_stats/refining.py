@@ -25,7 +25,7 @@ from clair_stats.refinement.error_energy import ErrorEnergy, HalvesEnergy, Krone
 from clair_stats.refinement.refine import refine
 from clair_stats.refinement.shrink import shrink
 
-__all__ = ["Refining", "refine_by_verdict"]
+__all__ = ["Refining", "error_law", "refine_by_verdict"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
             return averaged, None
         return replace(averaged, estimates=combined.estimates, centre=combined.centre), combined
     targets = None if combined is None else _informed_targets(told, benign, members, combined.directions)
-    found = shrink(blocks, members, told.weights, _energy(told, members), targets=targets)
+    found = shrink(blocks, members, told.weights, error_law(told, members), targets=targets)
     estimates = found.estimates
     if combined is not None:
         estimates[~members] = combined.estimates[~members]
@@ -102,7 +102,7 @@ def _members(told: Refining, benign: BoolArray) -> BoolArray:
     return benign if benign.any() else np.ones_like(benign)
 
 
-def _energy(told: Refining, members: BoolArray) -> ErrorEnergy:
+def error_law(told: Refining, members: BoolArray) -> ErrorEnergy:
     """The law of the errors of ``blocks``: from halves, else covariances, else the scales given or learnt."""
     record, shape = told.record, told.blocks.shape[1:]
     if record.halves is not None:

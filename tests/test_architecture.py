@@ -32,7 +32,8 @@ LAW = {
     "clair_stats.baselines": _BASE,
     "clair_stats.report": {*_BASE, *_STAGES, "clair_stats.files"},
     "clair_stats.refining": {*_BASE, *_STAGES},
-    "clair_stats.clair": {*_BASE, *_STAGES, "clair_stats.refining", "clair_stats.report"},
+    "clair_stats.inference": {*_BASE, *_STAGES, "clair_stats.refining"},
+    "clair_stats.clair": {*_BASE, *_STAGES, "clair_stats.refining", "clair_stats.inference", "clair_stats.report"},
     "clair_stats.readers": {"clair_stats.estimates"},
     "clair_stats.cli": {
         *(*_BASE, *_STAGES),
