@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,28 +11,30 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.decomposition.compression import Compression, compress_factors
+from clair_stats.decomposition.compression import Compression
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
-from clair_stats.detection.consensus import Consensus
+from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.detection.shared_fit import fit_shared
+from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.inference import ConfidenceIntervals
-from clair_stats.linalg import project_off
+from clair_stats.linalg import balanced_factors, project_off
+from clair_stats.orientation import check_options, oriented
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
 from clair_stats.refining import Refining, refine_by_verdict
+from clair_stats.report.modules_summary import summarise_modules
+from clair_stats.report.reasons import explain_clients, margins
 from clair_stats.report.summary import summarise
+from clair_stats.several_modules import SeveralModules, by_module, fit_modules
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["CLAIR", "NoMajorityWarning"]
-
-
-# Singular values below this multiple of the largest are rounding of the refinement, not part of its rank.
-_RANK_TOLERANCE = 1e-10
 
 
 class NoMajorityWarning(UserWarning):
@@ -107,7 +110,13 @@ class CLAIR(ConfidenceIntervals):
         Mean of the collaborative set; identified off the subspace only.
     collaborative_set_ : bool array, shape (K,)
         True = benign.  All False when no majority agrees.
-    scores_, p_values_ : arrays, shape (K,)
+    flagged_ : bool array, shape (K,)
+        True = contaminated.  All False when no majority agrees: undecidable is an answer, see ``consensus_.reason`` and
+        ``consensus_.remedy``.
+    scores_, p_values_, thresholds_ : arrays, shape (K,)
+        A client is flagged when its score is above its threshold.
+    reasons_ : tuple of K str
+        Why each client was flagged, or how far it is from being flagged.
     refined_ : array, shape (K, p, q)
         Without noise scales, covariances or halves the size of the error is learnt from the clients, true differences
         between them included: beyond differences as large as the error, refinement can then lose.
@@ -124,8 +133,11 @@ class CLAIR(ConfidenceIntervals):
         the coordinates of the joint column and row spaces, where the program is the same (theory.md section 2).
     detection_, refinement_ : Detection, Refinement
     consensus_ : Consensus
-        The evidence at every rank that was looked at.
+        The verdict: the law that decided and why, what proposed the set, the evidence at every rank that was looked at.
     majority_ : bool
+    module_scores_ : dict, module name -> array (K,)
+        Of several modules: standard deviations above the benign clients.  What belongs to a module (``basis_``,
+        ``rank_``, ``refined_``, ``decomposition_`` …) is then a mapping by name, computed when asked for.
     """
 
     def __init__(
@@ -154,8 +166,10 @@ class CLAIR(ConfidenceIntervals):
     basis_: FloatArray
     rank_: int
     collaborative_set_: BoolArray
+    flagged_: BoolArray
     scores_: FloatArray
     p_values_: FloatArray
+    thresholds_: FloatArray
     noise_scales_: FloatArray
     decomposition_: Decomposition
     detection_: Detection
@@ -165,39 +179,25 @@ class CLAIR(ConfidenceIntervals):
     consensus_: Consensus
     majority_: bool
     client_names_: tuple[str, ...]
-
-    def _check(self, checked: ClientEstimates) -> None:
-        if checked.n_clients < 3:
-            raise ValueError(f"estimates: {checked.n_clients} clients; a majority needs at least 3, add clients")
-        rows, columns = checked.block_shape
-        dimension = rows if self.shared == "columns" else columns
-        if self.shared not in ("columns", "rows"):
-            raise ValueError(f"shared: {self.shared!r}; give 'columns' or 'rows'")
-        if self.rank is not None and not (isinstance(self.rank, int | np.integer) and 0 <= self.rank <= dimension):
-            raise ValueError(f"rank: {self.rank!r}; give an integer from 0 to {dimension}, or None to choose it")
-        if not (np.isfinite(self.level) and 0 < self.level < 1):
-            raise ValueError(f"level: {self.level!r}; give a probability strictly between 0 and 1, for instance 0.05")
-        for name, choices in (("refinement", ("shrinkage", "average")), ("flagged", ("ignore", "inform"))):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}: {getattr(self, name)!r}; give {choices[0]!r} or {choices[1]!r}")
-        for name in ("block_penalty", "noise_penalty", "heterogeneity"):
-            value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) and value >= 0):
-                raise ValueError(f"{name}: {value!r}; give a finite number of at least 0")
+    modules_: SeveralModules | None = None
+    module_scores_: Mapping[str, FloatArray] | None = None
+    _frame: Compression | None
 
     def fit(
         self,
-        estimates: ClientEstimates | ArrayLike,
+        estimates: ClientEstimates | ArrayLike | Mapping[str, ClientEstimates | ArrayLike],
         *,
         noise_scales: ArrayLike | None = None,
         sample_sizes: ArrayLike | None = None,
     ) -> CLAIR:
-        """Fit to K local estimators.
+        """Fit to K local estimators, or to those of several modules of the same clients.
 
         Parameters
         ----------
         estimates : ClientEstimates or array_like, shape (K, p, q)
-            A record with covariances is tested with them (docs/derivations/detection.md, section 7).
+            A record with covariances is tested with them (docs/derivations/detection.md, section 7).  A mapping of
+            module name to such estimates gives one verdict about the clients (docs/derivations/joint_verdict.md);
+            clients are matched by name.
         noise_scales : array_like, shape (K,), optional
             σ_k; the record's own when not given, one common scale estimated when neither is there.
         sample_sizes : array_like, shape (K,), optional
@@ -213,12 +213,18 @@ class CLAIR(ConfidenceIntervals):
         ValueError, TypeError
             Bad input, before any work.
         """
+        scales = {"noise_scales": noise_scales, "sample_sizes": sample_sizes}
+        given: dict[str, Any] = {field: value for field, value in scales.items() if value is not None}
+        self.modules_ = self.module_scores_ = None
+        if isinstance(estimates, Mapping):
+            reason = fit_modules(self, estimates, given)
+            if reason is not None:
+                warnings.warn(f"no collaborative majority: {reason}", NoMajorityWarning, stacklevel=2)
+            return self
         checked = as_client_estimates(estimates)
-        if noise_scales is not None or sample_sizes is not None:
-            given = {"noise_scales": noise_scales, "sample_sizes": sample_sizes}
-            checked = replace(checked, **{field: v for field, v in given.items() if v is not None})  # type: ignore[arg-type]
-        self._check(checked)
-        blocks, self._frame = self._oriented(checked)
+        checked = replace(checked, **given) if given else checked
+        check_options(self, checked)
+        blocks, self._frame = oriented(checked, self.shared)
         panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
         tolerance = self.heterogeneity * panel.stretch
         consensus = decide(panel, rank=self.rank, level=self.level, heterogeneity=tolerance)
@@ -228,19 +234,15 @@ class CLAIR(ConfidenceIntervals):
         self._conclude(checked, blocks, panel, consensus)
         return self
 
-    def _oriented(self, checked: ClientEstimates) -> tuple[FloatArray, Compression | None]:
-        """Blocks with the shared space on the left; for factors their coordinates in the joint frames, without p × q.
-
-        The shared right frame is used also when M is fixed to 0: refinement averages over clients.
-        """
-        if checked.factors is None:
-            dense = checked.dense()
-            return (dense if self.shared == "columns" else np.ascontiguousarray(dense.transpose(0, 2, 1))), None
-        factors = checked.factors
-        if self.shared == "rows":
-            factors = tuple((right.T, left.T) for left, right in factors)
-        frame = compress_factors(factors, common_component=True)
-        return np.ascontiguousarray(frame.core.transpose(0, 2, 1)), frame
+    def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
+        """Fit to one module of several, whose verdict is known."""
+        blocks, self._frame = oriented(checked, self.shared)
+        panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
+        fit = fit_shared(panel, members if majority else np.ones_like(members), rank)
+        fit, calibrated = on_scale_of_estimates(panel, blocks, fit, calibrate(panel, fit, level=self.level))
+        consensus = Consensus(fit, calibrated, members, (), accepted=majority, law="all modules")
+        self.decomposition_ = self._decompose(blocks, panel, consensus)
+        self._conclude(checked, blocks, panel, consensus)
 
     def _decompose(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> Decomposition:
         n_clients, p, q = blocks.shape
@@ -268,19 +270,9 @@ class CLAIR(ConfidenceIntervals):
         self.majority_ = consensus.majority
         self.consensus_ = consensus
         if not consensus.majority:
-            if consensus.camps:
-                reason = (
-                    f"two camps of {checked.n_clients // 2} clients each agree among themselves at a smaller rank than "
-                    f"all together (rank {fit.basis.shape[1]}), and nothing tells which camp is contaminated"
-                )
-            else:
-                reason = (
-                    f"at no rank do more than half of the {checked.n_clients} clients agree up to noise (the largest "
-                    f"group has {int(members.sum())})"
-                )
             warnings.warn(
-                f"no collaborative majority: {reason}; no client is called benign. "
-                "Add clients, fix the rank, or allow benign differences off the subspace with heterogeneity",
+                f"no collaborative majority: {consensus.reason}; nobody is called benign or flagged. To decide it: "
+                f"{consensus.remedy}",
                 NoMajorityWarning,
                 stacklevel=3,
             )
@@ -292,19 +284,20 @@ class CLAIR(ConfidenceIntervals):
         self.basis_ = fit.basis if left is None else left @ fit.basis
         self.rank_ = int(fit.basis.shape[1])
         self.collaborative_set_ = members
+        self.flagged_ = consensus.flagged
         self.scores_ = calibrated.scores
         self.p_values_ = calibrated.p_values
+        self.thresholds_ = calibrated.thresholds
         told = Refining(
             record=checked,
             blocks=blocks,
             frame=self._frame,
             panel=panel,
             consensus=consensus,
-            noise_scales=self.noise_scales_,
+            learnt_scales=self.noise_scales_,
             shared=self.shared,
             method=self.refinement,
             flagged=self.flagged,
-            level=self.level,
         )
         self._told = told
         self.refinement_, self.combination_ = refine_by_verdict(told)
@@ -314,22 +307,34 @@ class CLAIR(ConfidenceIntervals):
         self._estimates = checked
 
     @property
+    def reasons_(self) -> tuple[str, ...]:
+        """One sentence for every client; without a verdict how far each is from the best fit found."""
+        if self.modules_ is not None or not self.majority_:
+            return margins(self.detection_, decided=self.majority_)
+        blocks, centre = self._blocks, self._centre
+        return explain_clients(blocks, self.detection_, basis=self._basis, common=centre, names=self.client_names_)
+
+    @property
+    @by_module
     def coefficients_(self) -> FloatArray:
         """Estimated A_k = (X_k − M)ᵀU, shape (K, q, r); meaningful for benign clients (compressed q for factors)."""
         inside = self._basis.T @ (self._blocks - self._centre)
         return np.ascontiguousarray(inside.transpose(0, 2, 1))
 
     @property
+    @by_module
     def residuals_(self) -> FloatArray:
         """(I − P_U)(X_k − M) of every client, shape (K, p, q); in compressed coordinates for factors."""
         return project_off(self._basis, self._blocks - self._centre)
 
     @property
+    @by_module
     def common_(self) -> FloatArray:
         """M, shape (p, q): mean of the collaborative set; identified off the subspace only."""
         return self._turn(self._expanded(self._centre))
 
     @property
+    @by_module
     def refined_(self) -> FloatArray:
         """Refined estimates (K, p, q); for factored input formed on demand, prefer ``refined_factors_``."""
         if self._frame is None:
@@ -337,6 +342,7 @@ class CLAIR(ConfidenceIntervals):
         return np.stack([left @ right for left, right in self.refined_factors_])
 
     @property
+    @by_module
     def refined_factors_(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
         """Refined estimates as factors (p × t_k, t_k × q), t_k their numerical rank; flagged clients keep theirs."""
         given = self._estimates.factors
@@ -345,11 +351,7 @@ class CLAIR(ConfidenceIntervals):
             if given is not None and np.array_equal(block, self._blocks[k]):
                 pairs.append(given[k])
                 continue
-            left, sizes, right = np.linalg.svd(block, full_matrices=False)
-            kept = sizes > _RANK_TOLERANCE * max(float(sizes[0]), np.finfo(float).tiny)
-            kept[0] = True  # a zero block still needs one factor
-            root = np.sqrt(sizes[kept])
-            outer, inner = left[:, kept] * root, root[:, None] * right[kept]
+            outer, inner = balanced_factors(block)
             if self._frame is not None:
                 outer = outer if self._frame.left is None else self._frame.left @ outer
                 inner = inner if self._frame.right is None else inner @ self._frame.right.T
@@ -369,6 +371,8 @@ class CLAIR(ConfidenceIntervals):
 
     def summary(self) -> str:
         """Rank, set, level, noise, certificate status and what would change the answer."""
+        if self.modules_ is not None:
+            return summarise_modules(self.modules_.verdict, self.modules_.names, self.level)
         return summarise(self)
 
     def plot(self, target: str | Path | Axes) -> None:

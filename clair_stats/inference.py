@@ -17,6 +17,7 @@ from clair_stats.refinement.intervals import (
     swapped,
 )
 from clair_stats.refining import Refining, error_law
+from clair_stats.several_modules import SeveralModules
 
 __all__ = ["ConfidenceIntervals", "Parameter"]
 
@@ -28,6 +29,7 @@ class ConfidenceIntervals:
 
     refinement_: Refinement
     shared: Literal["columns", "rows"]
+    modules_: SeveralModules | None
     _told: Refining
 
     def conf_int(
@@ -63,7 +65,7 @@ class ConfidenceIntervals:
         ------
         ValueError
             A level outside (0, 1), a functional of the wrong shape, errors with covariances (only "own"), or factors
-            without a functional.
+            without a functional, or several modules.
 
         Notes
         -----
@@ -71,6 +73,11 @@ class ConfidenceIntervals:
         data, so their coverage is at least the level minus the probability that it is not the true one.  Clients
         outside the members have intervals about their own estimates.
         """
+        if self.modules_ is not None:
+            name = self.modules_.names[0]
+            raise ValueError(
+                f"conf_int: several modules; ask one of them, for instance modules_.model({name!r}).conf_int()"
+            )
         told = self._told
         if not (np.isfinite(level) and 0 < level < 1):
             raise ValueError(f"level: {level!r}; give a confidence strictly between 0 and 1, for instance 0.95")

@@ -7,10 +7,12 @@ X = [X_1, …, X_K] of theory.md section 1.
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
 
 from clair_stats.records import FloatArray
 
 __all__ = [
+    "balanced_factors",
     "block_norms",
     "entrywise_median",
     "orthonormal_basis",
@@ -18,6 +20,7 @@ __all__ = [
     "project_on",
     "sin_theta",
     "stack",
+    "symmetric_eigen",
     "unstack",
 ]
 
@@ -97,6 +100,27 @@ def entrywise_median(blocks: FloatArray) -> FloatArray:
     return middle
 
 
+def balanced_factors(block: FloatArray, *, relative_tolerance: float = 1e-10) -> tuple[FloatArray, FloatArray]:
+    """A matrix as a product of two factors with the same singular values, the roots of its own.
+
+    Parameters
+    ----------
+    block : ndarray, shape (p, q)
+    relative_tolerance : float
+        Singular values below this multiple of the largest are rounding and left out.
+
+    Returns
+    -------
+    tuple of ndarrays, shapes (p, t) and (t, q)
+        t is the numerical rank, and 1 for a zero matrix.
+    """
+    left, sizes, right = np.linalg.svd(block, full_matrices=False)
+    kept = sizes > relative_tolerance * max(float(sizes[0]), np.finfo(float).tiny)
+    kept[0] = True  # a zero block still needs one factor
+    root = np.sqrt(sizes[kept])
+    return left[:, kept] * root, root[:, None] * right[kept]
+
+
 def project_on(basis: FloatArray, blocks: FloatArray) -> FloatArray:
     """P_U applied to a matrix (p, q) or to every block of a stack (K, p, q); ``basis`` is p × r, orthonormal.
 
@@ -153,6 +177,22 @@ def orthonormal_basis(matrix: FloatArray, rank: int | None = None, *, relative_t
         top = singular_values[0] if singular_values.size else 0.0
         rank = int(np.count_nonzero(singular_values > relative_tolerance * top)) if top > 0 else 0
     return np.ascontiguousarray(left[:, :rank])
+
+
+def symmetric_eigen(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (…, n), ascending, and eigenvectors of symmetric matrices (…, n, n).
+
+    The divide-and-conquer routine behind ``np.linalg.eigh`` gives up on some matrices of low rank; those are left to
+    the slower routine that computes one eigenvector after the other.
+    """
+    try:
+        values, vectors = np.linalg.eigh(matrices)
+    except np.linalg.LinAlgError:
+        single = matrices.reshape(-1, *matrices.shape[-2:])
+        pairs = [scipy.linalg.eigh(matrix, driver="evx") for matrix in single]
+        values = np.stack([pair[0] for pair in pairs]).reshape(matrices.shape[:-1])
+        vectors = np.stack([pair[1] for pair in pairs]).reshape(matrices.shape)
+    return values, vectors
 
 
 def sin_theta(first: FloatArray, second: FloatArray) -> float:

@@ -1,8 +1,7 @@
 """From a verdict to refined estimates: whom CLAIR refines, on which law of the errors, and what flagged clients add.
 
-Who refines each other is decided apart from who is called benign.  Where σ_k is known, a little honest difference off
-the subspace makes a client fail the test of the model, but no reason not to learn from the others: shrinkage never
-loses by it (docs/derivations/shrinkage.md).
+Where noise scales are given they are the law of the errors here, also where detection has learnt a larger scale:
+what exceeds them is true difference (docs/derivations/shrinkage.md).
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ from typing import Literal
 import numpy as np
 
 from clair_stats.decomposition.compression import Compression
-from clair_stats.detection.consensus import Consensus
-from clair_stats.detection.decide import decide
 from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel
+from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, Combination, FloatArray, Refinement
@@ -37,16 +35,21 @@ class Refining:
     frame: Compression | None
     panel: Panel
     consensus: Consensus
-    noise_scales: FloatArray  # (K,), given or learnt, 0 where estimates agree exactly
+    learnt_scales: FloatArray  # (K,), of the verdict, true differences included; 0 where estimates agree exactly
     shared: Literal["columns", "rows"]
     method: Literal["average", "shrinkage"]
     flagged: Literal["ignore", "inform"]
-    level: float
 
     @property
     def weights(self) -> FloatArray:
         """w_k ∝ 1/σ_k², largest 1."""
         return np.asarray((self.panel.scales.min() / self.panel.scales) ** 2)
+
+    @property
+    def noise_scales(self) -> FloatArray:
+        """σ_k as given, else as learnt."""
+        known = self.panel.noise
+        return self.learnt_scales if known is None else np.asarray(known * self.panel.entry_scales)
 
     @property
     def error_is_known(self) -> bool:
@@ -86,20 +89,11 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
 
 
 def _members(told: Refining, benign: BoolArray) -> BoolArray:
-    """Who is drawn towards whom: the set, and where the error is known those who agree up to honest differences too.
+    """Who is drawn towards whom: the set; without one everybody, where the size of the error is known.
 
-    With the scale learnt again from the clients themselves, as if σ_k were known up to a factor, differences that all
-    have alike are taken for error.  Where not even that gives a majority everybody is drawn, which costs nobody
-    anything; where the error is not known and no set was found, nothing tells whether it would.
+    Where it is known that costs nobody anything; where it is not, nothing tells whether it would.
     """
-    if not told.error_is_known or benign.all():
-        return benign
-    if told.panel.noise is not None:
-        unscaled = replace(told.panel, noise=None, covariances=None)
-        alike = decide(unscaled, rank=None, level=told.level)
-        if alike.majority:
-            return benign | alike.collaborative_set
-    return benign if benign.any() else np.ones_like(benign)
+    return benign if benign.any() or not told.error_is_known else np.ones_like(benign)
 
 
 def error_law(told: Refining, members: BoolArray) -> ErrorEnergy:
@@ -120,7 +114,7 @@ def error_law(told: Refining, members: BoolArray) -> ErrorEnergy:
             columns = np.broadcast_to(np.eye(record.block_shape[1]), (record.n_clients, *2 * record.block_shape[1:]))
         pair = (record.row_covariances, columns)
         return KroneckerEnergy(*(pair if told.shared == "columns" else pair[::-1]))
-    if told.consensus.law == "white errors":
+    if told.consensus.law in ("given", "F of white errors"):
         return WhiteEnergy(told.noise_scales, (shape[0], shape[1]))
     # Not white: the largest share of a direction is read off the members' residuals, true differences included.
     fit = told.consensus.fit

@@ -22,14 +22,20 @@
     metric = "sin_theta"
 
 Fields that are themselves dataclasses are tables with their own ``type``.
+
+A ``type`` must be a frozen dataclass that its module defines.  This is read from the module's source before it is
+imported; nothing else is imported or called.  The module itself then runs as any imported module does, so a design
+from a stranger is as trustworthy as the modules that it names.
 """
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
+import importlib.machinery
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +60,55 @@ def _only(table: object, allowed: tuple[str, ...], where: str) -> Mapping[str, A
     return table
 
 
-def _class(path: object, where: str) -> type[Any]:
+def _source(module_name: str, where: str) -> str:
+    """Source text of a module, found without importing it or its packages."""
+    places: Sequence[str] | None = None
+    parts = module_name.split(".")
+    for depth in range(len(parts)):
+        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: depth + 1]), places)
+        if spec is None:
+            raise ValueError(f"{where}: there is no module {'.'.join(parts[: depth + 1])!r}")
+        places = spec.submodule_search_locations
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise ValueError(f"{where}: {module_name!r} is no Python source; give the module that defines the class")
+    return Path(spec.origin).read_text(encoding="utf-8")
+
+
+def _is_frozen_dataclass(node: ast.ClassDef) -> bool:
+    """Whether a class statement is decorated with ``@dataclass(frozen=True, …)``."""
+    return any(
+        isinstance(decorator, ast.Call)
+        and ast.unparse(decorator.func).split(".")[-1] == "dataclass"
+        and any(keyword.arg == "frozen" and ast.unparse(keyword.value) == "True" for keyword in decorator.keywords)
+        for decorator in node.decorator_list
+    )
+
+
+def _class(path: object, where: str, method: str | None = None) -> type[Any]:
+    """The class that a ``type`` names: a frozen dataclass that its module defines, with ``method`` where one is asked.
+
+    That much is read from the source before anything is imported, so that a design cannot make other code run.
+    """
     if not isinstance(path, str) or path.count(":") != 1:
         raise ValueError(f"{where}: type is {path!r}; give 'package.module:Class'")
     module_name, class_name = path.split(":")
+    classes = [node for node in ast.parse(_source(module_name, where)).body if isinstance(node, ast.ClassDef)]
+    node = next((node for node in classes if node.name == class_name), None)
+    if node is None:
+        near = difflib.get_close_matches(class_name, [node.name for node in classes], n=1)
+        raise ValueError(
+            f"{where}: {module_name} defines no class {class_name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    if not _is_frozen_dataclass(node):
+        raise ValueError(f"{where}: {path} is no frozen dataclass; a design holds nothing else")
     try:
-        module = importlib.import_module(module_name)
+        found = getattr(importlib.import_module(module_name), class_name)
     except ImportError as error:
         raise ValueError(f"{where}: cannot import {module_name!r} ({error})") from error
-    found = getattr(module, class_name, None)
-    if not isinstance(found, type):
-        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
-        near = difflib.get_close_matches(class_name, classes, n=1)
-        raise ValueError(
-            f"{where}: {module_name} has no class {class_name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-        )
-    return found
+    if method is not None and not callable(getattr(found, method, None)):
+        raise ValueError(f"{where}: {path} has no method {method}(); see simulations.design for the contract")
+    made: type[Any] = found
+    return made
 
 
 def _value(value: object, where: str) -> Any:  # noqa: ANN401 - a field of a design
@@ -82,14 +121,14 @@ def _value(value: object, where: str) -> Any:  # noqa: ANN401 - a field of a des
     return value
 
 
-def _parts(tables: object, where: str) -> tuple[Any, ...]:
+def _parts(tables: object, where: str, method: str) -> tuple[Any, ...]:
     made: list[Any] = []
     if not isinstance(tables, list) or not tables:
         raise ValueError(f"{where}: give at least one [[{where}]]")
     for number, raw in enumerate(tables):
         here = f"{where}[{number}]"
         table = _only(raw, _PART, here)
-        part = _class(table.get("type"), here)
+        part = _class(table.get("type"), here, method)
         factors = {key: _value(value, f"{here}.{key}") for key, value in table.get("fixed", {}).items()}
         for key, values in table.get("crossed", {}).items():
             if not isinstance(values, list) or not values:
@@ -144,7 +183,8 @@ def read_toml(path: Path) -> Study:
         for number, block in enumerate(table["grid"]):
             design = _only(block, ("regimes", "methods"), f"grid[{number}]")
             cells += crossed(
-                _parts(design.get("regimes"), "grid.regimes"), _parts(design.get("methods"), "grid.methods")
+                _parts(design.get("regimes"), "grid.regimes", "generate"),
+                _parts(design.get("methods"), "grid.methods", "evaluate"),
             )
         measures = tuple(_measure(m, f"measures[{i}]") for i, m in enumerate(table.get("measures", ())))
         return Study(

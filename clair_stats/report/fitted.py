@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from clair_stats.detection.consensus import Consensus
+from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
 
 __all__ = ["FittedModel"]
@@ -66,6 +67,11 @@ class FittedModel(Protocol):
     @property
     def majority_(self) -> bool:
         """Whether a collaborative set was found."""
+        ...
+
+    @property
+    def module_scores_(self) -> Mapping[str, FloatArray] | None:
+        """Scores by module name, (K,) each, where several modules were fitted."""
         ...
 
     @property

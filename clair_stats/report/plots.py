@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clair_stats.detection.whiteness import noise_edge
 from clair_stats.files import written_whole
+from clair_stats.laws import noise_edge
+from clair_stats.records import FloatArray
 from clair_stats.report.fitted import FittedModel
 
-__all__ = ["draw_plane", "draw_scores", "draw_spectrum", "plot_model", "save_figure"]
+__all__ = ["draw_modules", "draw_plane", "draw_scores", "draw_spectrum", "plot_model", "save_figure"]
 
 _BENIGN, _FLAGGED = "#4477aa", "#cc3311"
 _MOST_NAMES = 60
+_STANDS_OUT = 6.0  # the colour scale ends where a client is beyond doubt
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -42,7 +45,8 @@ def draw_scores(model: FittedModel, axes: Axes) -> None:
     if positive.size and scores.max() > 20 * np.median(positive):
         axes.set_yscale("log")
     axes.set_ylabel("score: off-subspace residual norm")
-    axes.set_title(f"{int((~detection.collaborative_set).sum())} of {scores.size} clients flagged, rank {model.rank_}")
+    rank = f", rank {model.rank_}" if isinstance(model.rank_, int) else ""
+    axes.set_title(f"{int((~detection.collaborative_set).sum())} of {scores.size} clients flagged{rank}")
     if scores.size <= _MOST_NAMES:
         axes.set_xticks(positions, [model.client_names_[k] for k in order], rotation=90, fontsize=7)
     else:
@@ -91,9 +95,28 @@ def draw_plane(model: FittedModel, axes: Axes) -> None:
     axes.legend(frameon=False)
 
 
+def draw_modules(scores: Mapping[str, FloatArray], names: tuple[str, ...], axes: Axes) -> None:
+    """Standard deviations of every client above the benign ones, module by module."""
+    table = np.stack(list(scores.values()))
+    image = axes.imshow(table, aspect="auto", cmap="RdBu_r", vmin=-_STANDS_OUT, vmax=_STANDS_OUT)
+    axes.figure.colorbar(image, ax=axes, label="standard deviations above benign clients")
+    if len(scores) <= _MOST_NAMES:
+        axes.set_yticks(range(len(scores)), list(scores), fontsize=7)
+    if len(names) <= _MOST_NAMES:
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_title("scores module by module")
+
+
 def plot_model(model: FittedModel, path: Path) -> None:
-    """Draw scores, spectrum and plane of a fitted model into a file (.png, .pdf or .svg)."""
+    """Draw scores, spectrum and plane of a fitted model into a file (.png, .pdf or .svg); of several, their scores."""
     n_clients = model.detection_.scores.size
+    if model.module_scores_ is not None:
+        figure = Figure(figsize=(min(max(9.0, 0.17 * n_clients + 2.0), 14.0), 8.0), layout="constrained")
+        upper, lower = figure.subplots(2, 1)
+        draw_scores(model, upper)
+        draw_modules(model.module_scores_, model.client_names_, lower)
+        save_figure(figure, path)
+        return
     figure = Figure(figsize=(min(max(9.0, 0.17 * n_clients + 2.0), 14.0), 8.0), layout="constrained")
     axes = figure.subplot_mosaic([["scores", "scores"], ["spectrum", "plane"]])
     draw_scores(model, axes["scores"])

@@ -26,6 +26,7 @@ from clair_stats.theory.stability import (
     stability_terms,
 )
 from clair_stats.theory.subsets import SubsetMargin, subset_margin
+from clair_stats.theory.subspace_limit import subspace_limit
 
 __all__ = [
     "AcceptedSetError",
@@ -68,6 +69,7 @@ __all__ = [
     "stable_recovery",
     "subset_margin",
     "subspace_cost",
+    "subspace_limit",
     "threshold_interval",
     "threshold_window",
     "tolerable_share",

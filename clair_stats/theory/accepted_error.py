@@ -12,12 +12,13 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
-from scipy.stats import chi2, ncx2
+from scipy.stats import ncx2
 
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, stack
 from clair_stats.records import FloatArray
 from clair_stats.theory.subsets import subset_indicators, subset_margin
+from clair_stats.theory.tails import upper_quantile
 
 __all__ = ["AcceptedSetError", "accepted_set_error"]
 
@@ -85,7 +86,7 @@ def _noise(
     return _Noise(
         operator=float(np.sqrt(p - rank) + np.sqrt(size * q) + np.sqrt(-2 * log_tail)) + shift,
         along=float(np.sqrt(p - rank) + np.sqrt(rank) + np.sqrt(-2 * log_tail)) + shift,
-        mean=float(np.sqrt(chi2.isf(np.exp(log_tail), (p - rank) * q))) + shift,
+        mean=float(np.sqrt(upper_quantile(float(log_tail), (p - rank) * q))) + shift,
         freedom=(p - rank) * q,
         tail=each / max(n_contaminated, 1),
     )
@@ -153,6 +154,11 @@ def _by_removal(fit: _Fit, noise: _Noise, n_removed: int) -> tuple[float, FloatA
     return tilt, scores
 
 
+def _furthest(block: FloatArray, blocks: FloatArray, order: int | None, common_component: bool) -> float:
+    """Distance to the furthest block, or to 0 without common component; ``order`` as in ``numpy.linalg.norm``."""
+    return float(np.linalg.norm(block - blocks * common_component, ord=order, axis=(1, 2)).max())
+
+
 def _by_bounds(fit: _Fit, noise: _Noise, n_removed: int, common_component: bool) -> tuple[float, FloatArray]:
     """The same from norms of single clients: the least-squares residuals of all clients add up to nothing."""
     n_clients = fit.residuals.shape[0]
@@ -163,12 +169,15 @@ def _by_bounds(fit: _Fit, noise: _Noise, n_removed: int, common_component: bool)
     )
     if margin.value <= 0:
         return 1.0, np.full(n_clients, np.inf)
-    norms = block_norms(fit.residuals)
-    spans = np.array(
-        [np.linalg.norm(block - own, axis=(1, 2)).max() if common_component else np.linalg.norm(block) for block in own]
+    norms, whole = block_norms(fit.residuals), float(np.linalg.norm(stack(fit.residuals), 2))
+    # ‖â_k − c_kĀ_B‖, the mean of a subset being no further than its furthest member; Frobenius and operator norm.
+    reach, narrow = (
+        c * np.array([_furthest(block, own, order, common_component) for block in own]) for order in (None, 2)
     )
-    reach = c * spans  # ‖â_k − c_kĀ_B‖_F, the mean of a subset being no further than its furthest member
-    largest = float(np.sort(norms * reach)[::-1][:n_removed].sum()) / margin.value  # ‖Σ_B r_kâ_kᶜ S_B^{-1/2}‖
+    # ‖Σ_B r_kâ_kᶜ‖ = ‖Σ over the removed‖, three ways; divided by μ it bounds ‖Λ_BŜ_B^{1/2}‖_op.
+    one_by_one = float(np.sort(norms * reach)[::-1][:n_removed].sum())
+    together = whole * float(np.sqrt(np.sum(np.sort(narrow)[::-1][:n_removed] ** 2)))
+    largest = min(one_by_one / margin.value, together / margin.value, whole)
     tilt = float(_tilt(noise, np.array(margin.value**2), np.array(largest / margin.value)))
     total = float(np.sort(c**2)[: n_clients - n_removed].sum())
     constant = c / np.sqrt(total) if common_component else np.zeros(n_clients)

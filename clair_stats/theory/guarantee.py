@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
-from scipy.stats import chi2, ncx2
+from scipy.stats import ncx2
 
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.theory.subsets import SubsetMargin, subset_margin
+from clair_stats.theory.tails import lower_quantile, upper_quantile
 from clair_stats.theory.tilt import largest_tilt
 
 __all__ = ["SetGuarantee", "chi_square_tolerances", "set_guarantee"]
@@ -103,10 +104,9 @@ class _Setting:
     def tilt(self, margin: float, allowance: float) -> tuple[BoolArray, float, float]:
         """Whether each lower rank is excluded, s² and T at rank r, outside an event of probability ``allowance``."""
         log_each = np.log(allowance / _NOISE_EVENTS) - self.log_subsets
-        each = np.exp(log_each)
         rows, columns = self.p - self.rank, self.size * self.q - self.width
-        absorbed = float(np.sqrt(chi2.isf(each, rows * self.width)))
-        free = float(chi2.ppf(each, rows * columns)) if columns > 0 else 0.0
+        absorbed = float(np.sqrt(upper_quantile(log_each, rows * self.width)))
+        free = lower_quantile(log_each, rows * columns) if columns > 0 else 0.0
         norm = np.sqrt(rows) + np.sqrt(columns) + np.sqrt(-2 * log_each) if columns > 0 else 0.0
         shift = float(np.sqrt(self.size)) * self.heterogeneity  # ‖H_B‖_F in units of σ
         excluded, squared, radius = np.zeros(self.rank, dtype=bool), float(self.rank), np.inf

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from simulations.engine.executor import Progress
+from simulations.engine.options import Progress
 
 __all__ = ["reporter", "time_left"]
 

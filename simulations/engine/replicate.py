@@ -159,14 +159,32 @@ def _checked_metrics(method: Method, values: object) -> dict[str, float]:
             raise TypeError(f"method {method.name}: metric {name!r} is {type(value).__name__}; return a real number")
         if name.split(".")[0] in _RESERVED:
             raise ValueError(f"method {method.name}: metric {name!r} has the name of another column; rename it")
+        if name != _storable(name):
+            raise ValueError(
+                f"method {method.name}: metric {_storable(name)!r} is no text that can be stored; rename it"
+            )
         metrics[str(name)] = float(value)
     return metrics
 
 
+def _storable(text: str) -> str:
+    """Text without lone surrogates, which no UTF-8 file can hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _failure(error: BaseException, timeout: float | None) -> str:
     # Paths relative to the repository: the text is part of the exports, which are to be the same on every machine.
-    text = traceback.format_exc().replace(_ROOT, "")
+    text = _storable(traceback.format_exc().replace(_ROOT, ""))
     return f"ReplicationTimeout: ended after {timeout:g} s\n{text}" if isinstance(error, ReplicationTimeout) else text
+
+
+def _must_end_the_run(error: BaseException) -> bool:
+    """Ctrl-C ends the run where it reaches this process; whatever else a method raises is its own failure.
+
+    A worker ignores Ctrl-C (:func:`prepare_worker`), so there a KeyboardInterrupt was raised by the method.
+    SystemExit, GeneratorExit and asyncio's CancelledError are no ``Exception`` and would end the run in silence.
+    """
+    return isinstance(error, KeyboardInterrupt) and not _own_process
 
 
 def _replication(task: Task, replication: int) -> Iterator[Row]:
@@ -176,7 +194,9 @@ def _replication(task: Task, replication: int) -> Iterator[Row]:
         with _time_limit(task.timeout):
             instance = task.regime.generate(streams)
         _freeze(instance)
-    except (Exception, ReplicationTimeout) as error:
+    except BaseException as error:
+        if _must_end_the_run(error):
+            raise
         text = _failure(error, task.timeout)
         share = (time.perf_counter() - start) / len(task.methods)
         yield from (Row(cell, replication, None, text, share) for cell, _ in task.methods)
@@ -190,7 +210,9 @@ def _replication(task: Task, replication: int) -> Iterator[Row]:
             with _time_limit(task.timeout):
                 values = method.evaluate(instance, streams.generator(f"method:{method.name}"))
             metrics = _checked_metrics(method, values)
-        except (Exception, ReplicationTimeout) as error:
+        except BaseException as error:
+            if _must_end_the_run(error):
+                raise
             failure = _failure(error, task.timeout)
         yield Row(cell, replication, metrics, failure, drawing + time.perf_counter() - start)
 

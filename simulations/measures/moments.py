@@ -19,7 +19,7 @@ from simulations.measure import Accumulator, Array, Columns, Estimate, Measure
 __all__ = ["SmoothMeasure"]
 
 
-class _Moments(Accumulator):
+class _StreamedMoments(Accumulator):
     """Mean vector and co-moments of transformed metrics."""
 
     def __init__(self, measure: SmoothMeasure) -> None:
@@ -72,7 +72,7 @@ class SmoothMeasure(Measure):
     is_proportion: ClassVar[bool] = False
 
     def accumulator(self) -> Accumulator:
-        return _Moments(self)
+        return _StreamedMoments(self)
 
     @abstractmethod
     def raw(self, columns: Columns) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,14 +35,6 @@ class Summary:
     failed: int  # failed replications of the cell, which enter no value
 
 
-@dataclass
-class _Series:
-    """One metric of one cell, kept for pairing with another method of the same regime."""
-
-    replications: NDArray[np.int64]
-    values: Array
-
-
 def _checked(store: Store, measures: Sequence[Measure] | None) -> tuple[Measure, ...]:
     known = store.metric_names()
     chosen = tuple(measures if measures is not None else store.study.measures)
@@ -60,6 +52,39 @@ def _checked(store: Store, measures: Sequence[Measure] | None) -> tuple[Measure,
             hint = f"did you mean {near[0]!r}?" if near else f"the study has {', '.join(sorted(methods))}"
             raise ValueError(f"measure {measure.label!r}: no method {measure.reference!r}; {hint}")
     return chosen
+
+
+@dataclass(frozen=True)
+class _Series:
+    """One metric of one cell, kept for pairing with another method of the same regime."""
+
+    replications: NDArray[np.int64]
+    values: Array
+
+
+class _Cell:
+    """The measures of one cell: accumulators of its own, and the metrics that pairs will need."""
+
+    def __init__(self, cell: Cell, have: set[str], measures: Sequence[Measure]) -> None:
+        self.cell = cell
+        pairs = [measure for measure in measures if isinstance(measure, PairedDifference)]
+        own = [measure for measure in measures if not isinstance(measure, PairedDifference)]
+        self.active = {measure: measure.accumulator() for measure in own if have.issuperset(measure.columns)}
+        self.wanted = {pair.metric for pair in pairs} & have
+        self.needed = {name for measure in self.active for name in measure.columns} | self.wanted
+
+    def read(self, chunks: Iterable[Chunk]) -> dict[str, _Series]:
+        """Take all rows; returns the metrics that are kept."""
+        kept: dict[str, list[Array]] = {name: [] for name in self.wanted}
+        numbers: list[NDArray[np.int64]] = []
+        for chunk in chunks:
+            columns = {name: _column(chunk, name) for name in self.needed}
+            for accumulator in self.active.values():
+                accumulator.update(columns)
+            numbers.append(chunk.replications)
+            for name in self.wanted:
+                kept[name].append(columns[name].copy())
+        return {name: _Series(np.concatenate(numbers), np.concatenate(parts)) for name, parts in kept.items()}
 
 
 def _column(chunk: Chunk, name: str) -> Array:
@@ -81,47 +106,48 @@ def _paired(measure: PairedDifference, method: _Series, reference: _Series) -> E
     return accumulator.result()
 
 
+def _pair_estimates(
+    pair: PairedDifference, cells: Sequence[Cell], kept: Mapping[str, Mapping[str, _Series]]
+) -> Iterator[tuple[str, Estimate]]:
+    """(cell hash, estimate) of every cell of one regime that can be set against the reference."""
+    reference = next((cell for cell in cells if cell.method.name == pair.reference), None)
+    if reference is None or pair.metric not in kept[reference.hash]:
+        return
+    base = kept[reference.hash][pair.metric]
+    for cell in cells:
+        own = kept[cell.hash].get(pair.metric)
+        if own is not None and cell is not reference:
+            yield cell.hash, _paired(pair, own, base)
+
+
+def _regime_estimates(
+    store: Store, cells: Sequence[Cell], measures: Sequence[Measure]
+) -> dict[tuple[str, Measure], Estimate]:
+    """(cell hash, measure) -> estimate of the cells of one regime."""
+    kept: dict[str, dict[str, _Series]] = {}
+    found: dict[tuple[str, Measure], Estimate] = {}
+    for cell in cells:
+        here = _Cell(cell, {name for names in store.signatures(cell) for name in names}, measures)
+        kept[cell.hash] = here.read(store.chunks(cell))
+        found |= {(cell.hash, measure): taken.result() for measure, taken in here.active.items()}
+    for pair in measures:
+        if isinstance(pair, PairedDifference):
+            found |= {(cell, pair): estimate for cell, estimate in _pair_estimates(pair, cells, kept)}
+    return found
+
+
 def summaries_of(store: Store, measures: Sequence[Measure] | None = None) -> Iterator[Summary]:
     """Every measure of every cell that has its metrics, regime by regime.
 
     Memory holds one chunk of rows, and of one regime at a time the metrics that quantiles and paired differences need.
     """
     chosen = _checked(store, measures)
-    single = [measure for measure in chosen if not isinstance(measure, PairedDifference)]
-    pairs = [measure for measure in chosen if isinstance(measure, PairedDifference)]
     failed = {status.cell.hash: status.failed for status in store.status()}
     by_regime: dict[str, list[Cell]] = {}
     for cell in store.study.cells:
         by_regime.setdefault(cell.regime_hash, []).append(cell)
     for cells in by_regime.values():
-        kept: dict[tuple[str, str], _Series] = {}
-        found: dict[tuple[str, Measure], Estimate] = {}
-        for cell in cells:
-            have = {name for names in store.signatures(cell) for name in names}
-            active = {m: m.accumulator() for m in single if have.issuperset(m.columns)}
-            wanted = {m.metric for m in pairs} & have
-            needed = {name for m in active for name in m.columns} | wanted
-            series: dict[str, list[Array]] = {name: [] for name in wanted}
-            numbers: list[NDArray[np.int64]] = []
-            for chunk in store.chunks(cell):
-                columns = {name: _column(chunk, name) for name in needed}
-                for accumulator in active.values():
-                    accumulator.update(columns)
-                if wanted:
-                    numbers.append(chunk.replications)
-                    for name in wanted:
-                        series[name].append(columns[name].copy())
-            for measure, accumulator in active.items():
-                found[cell.hash, measure] = accumulator.result()
-            for name in wanted:
-                kept[cell.hash, name] = _Series(np.concatenate(numbers), np.concatenate(series[name]))
-        for pair in pairs:
-            reference = next((cell for cell in cells if cell.method.name == pair.reference), None)
-            base = None if reference is None else kept.get((reference.hash, pair.metric))
-            for cell in cells:
-                own = kept.get((cell.hash, pair.metric))
-                if own is not None and base is not None and cell is not reference:
-                    found[cell.hash, pair] = _paired(pair, own, base)
+        found = _regime_estimates(store, cells, chosen)
         for cell in cells:
             for measure in chosen:
                 if (cell.hash, measure) in found:

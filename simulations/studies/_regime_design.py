@@ -15,7 +15,7 @@ from simulations.methods.clients_and_oracles import Clair, ClairWithCovariance, 
 from simulations.methods.error_laws import LocalLaw, OracleRefinement, OracleWithCovariance
 from simulations.presentation import RegimeSweeps
 
-__all__ = ["RegimeDesign", "Section", "SectionKind"]
+__all__ = ["DesignSection", "RegimeDesign", "SectionKind"]
 
 SectionKind: TypeAlias = Literal["n", "separation", "clients", "level", "departure"]
 
@@ -52,7 +52,7 @@ _METHODS: Mapping[SectionKind, Mapping[str, Method]] = {
 
 
 @dataclass(frozen=True)
-class Section:
+class DesignSection:
     """Some cells of a study that answer one question."""
 
     variant: str
@@ -124,20 +124,22 @@ class RegimeDesign:
         """Replications of a cell at "quick", "standard" or "full" effort."""
         return {"quick": _QUICK, "standard": self.replications, "full": _FULL_FACTOR * self.replications}[effort]
 
-    def sections(self) -> Iterator[Section]:
+    def sections(self) -> Iterator[DesignSection]:
         """Sections in the order of the tables."""
         for label, base in self.variants.items():
             by_size = tuple(replace(base, sample_size=n) for n in self.sizes)
-            yield Section(label, "n", f"n = {self.sizes[0]} … {self.sizes[-1]}", by_size)
+            yield DesignSection(label, "n", f"n = {self.sizes[0]} … {self.sizes[-1]}", by_size)
             scales = tuple(replace(base, contamination_scale=scale) for scale in self.separations)
-            yield Section(label, "separation", f"scale {self.separations[0]:g} … {self.separations[-1]:g}", scales)
+            yield DesignSection(
+                label, "separation", f"scale {self.separations[0]:g} … {self.separations[-1]:g}", scales
+            )
             counts = tuple(replace(base, n_clients=count) for count in self.clients)
-            yield Section(label, "clients", f"K = {self.clients[0]} … {self.clients[-1]}", counts)
+            yield DesignSection(label, "clients", f"K = {self.clients[0]} … {self.clients[-1]}", counts)
             level = tuple(replace(regime, share=0.0) for regime in by_size)
-            yield Section(label, "level", "no contamination", level)
+            yield DesignSection(label, "level", "no contamination", level)
         for label, (variant, changes) in self.departures.items():
             regime = replace(self.variants[variant], **changes)
-            yield Section(variant, "departure" if regime.share > 0.0 else "level", label, (regime,), True)
+            yield DesignSection(variant, "departure" if regime.share > 0.0 else "level", label, (regime,), True)
 
     def study(self, effort: str = "standard", *, root_seed: int | None = None) -> Study:
         """The Monte Carlo study; sections share cells where they overlap."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -104,7 +105,10 @@ def test_toml_and_python_give_the_same_design(toy: Any) -> None:
         ("root_seed = 3", "", "'root_seed' is missing"),
         ("root_seed", "root_sed", "did you mean 'root_seed'"),
         ("toys:Normal", "toys:Norml", "did you mean 'Normal'"),
-        ("tests.engine.toys:Normal", "tests.engine.nothing:Normal", "cannot import"),
+        ("tests.engine.toys:Normal", "tests.engine.nothing:Normal", "no module 'tests.engine.nothing'"),
+        ("tests.engine.toys:Normal", "subprocess:Popen", "is no frozen dataclass"),
+        ("tests.engine.toys:Normal", "sys:flags", "is no Python source|no module 'sys'"),
+        ("tests.engine.toys:Normal", "simulations.design:Levels", r"has no method generate\(\)"),
         ("crossed = { mean", "crossed = { men", "unexpected keyword argument 'men'"),
         ('"Bias"', '"Bas"', "unknown measure 'Bas'; did you mean 'Bias'"),
         ("name = ", "name ", "not TOML"),
@@ -116,6 +120,21 @@ def test_bad_toml_names_file_and_remedy(toy: Any, old: str, new: str, word: str)
     with pytest.raises(ValueError, match=word) as caught:
         read_toml(path)
     assert str(path) in str(caught.value)
+
+
+def test_reading_a_design_runs_nothing_but_modules_that_define_what_it_names(toy: Any, tmp_path: Path) -> None:
+    trap = tmp_path / "trap_module.py"
+    trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w').close()\n\n\nclass Normal:\n    pass\n")
+    path: Path = toy()
+    path.write_text(path.read_text().replace("tests.engine.toys:Normal", "trap_module:Normal", 1))
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with pytest.raises(ValueError, match="no frozen dataclass"):
+            read_toml(path)
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert not (tmp_path / "sprung").exists()
+    assert "trap_module" not in sys.modules
 
 
 def test_unknown_study_gets_the_nearest_name() -> None:

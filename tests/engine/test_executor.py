@@ -11,7 +11,7 @@ from simulations.design import Cell, Study, crossed, grid, levels
 from simulations.engine.executor import run_study
 from simulations.engine.workers import BackendError
 from simulations.storage.store import load_rows
-from tests.engine.toys import Normal, SampleMean, TrimmedMean, Trouble, small
+from tests.engine.toys import RAISED, Normal, SampleMean, TrimmedMean, Trouble, small
 
 Digest = Callable[[Path, Study], str]
 
@@ -98,6 +98,32 @@ def test_a_raising_replication_is_a_row_and_is_retried_on_request_only(tmp_path:
     assert run_study(study, tmp_path / "a.sqlite").written == 0
     again = run_study(study, tmp_path / "a.sqlite", retry_failed=True, backend="sequential")
     assert (again.written, again.failed) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend"),
+    [
+        ("exit", "loky"),
+        ("exit", "sequential"),
+        ("generator exit", "loky"),
+        ("cancelled", "sequential"),
+        ("interrupt", "loky"),
+        ("surrogate", "sequential"),
+        ("surrogate name", "sequential"),
+    ],
+)
+def test_whatever_a_method_raises_is_its_own_failed_row(tmp_path: Path, kind: str, backend: str) -> None:
+    study = troubled(kind)
+    report = run_study(study, tmp_path / "a.sqlite", n_jobs=1, backend=backend)
+    assert (report.failed, report.missing, report.exit_status) == (1, 0, 1)
+    rows = load_rows(tmp_path / "a.sqlite", study)
+    error = rows[rows["status"] == "failed"]["error"].item()
+    name = "ValueError" if kind == "surrogate name" else type(RAISED[kind]).__name__
+    assert name in error
+    assert len(rows) == 60
+    if "surrogate" in kind:
+        assert "\\udcff" in error
+    assert run_study(study, tmp_path / "a.sqlite", backend="sequential").written == 0
 
 
 def test_an_undefined_metric_is_no_failure(tmp_path: Path) -> None:

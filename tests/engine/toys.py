@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -56,6 +57,17 @@ class TrimmedMean:
         return {"estimate": x.mean(), "truth": instance["mean"], "coin": generator.random()}
 
 
+# An ordinary error, then what no ``except Exception`` catches or no UTF-8 file can hold.
+RAISED: dict[str, BaseException] = {
+    "raise": ArithmeticError("the sample is too large"),
+    "exit": SystemExit(0),
+    "generator exit": GeneratorExit("the generator is closed"),
+    "cancelled": asyncio.CancelledError("cancelled"),
+    "interrupt": KeyboardInterrupt("a method that plays Ctrl-C"),
+    "surrogate": RuntimeError("no text: \udcff"),
+}
+
+
 @dataclass(frozen=True)
 class Trouble:
     """Does something bad on one replication, which it recognises by the data."""
@@ -66,8 +78,6 @@ class Trouble:
 
     def evaluate(self, instance: Any, generator: np.random.Generator) -> Mapping[str, float]:
         if instance["sample"][0] > self.above:
-            if self.kind == "raise":
-                raise ArithmeticError("the sample is too large")
             if self.kind == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.kind == "hang":
@@ -81,6 +91,10 @@ class Trouble:
                 # As compiled code that never comes back to the interpreter: no Python signal handler runs in there.
                 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
                 ctypes.CDLL(None).sleep(600)
+            if self.kind in RAISED:
+                raise RAISED[self.kind]
+            if self.kind == "surrogate name":
+                return {"a\udcff": 1.0}
             if self.kind == "nan":
                 return {"estimate": float("nan")}
             if self.kind == "mutate":

@@ -49,20 +49,33 @@ def test_known_errors_refine_at_every_heterogeneity(heterogeneity, bad):
     assert np.mean(ratios) <= (rank + (p - rank) * off) / p + 0.06 + 2 / d
 
 
-def test_clients_that_differ_a_little_are_refined_without_being_cleared():
-    blocks, _, benign = _federation(1, 1.0)
+def test_what_exceeds_the_given_noise_is_true_difference():
+    blocks, targets, benign = _federation(1, 1.0)
     record = ClientEstimates(values=blocks, noise_scales=np.full(30, SIGMA))
     model = _fit(record)
-    assert not model.majority_
-    assert not model.collaborative_set_.any()
     np.testing.assert_array_equal(model.refinement_.members, benign)
+    np.testing.assert_allclose(model.refinement_.own_risk, SIGMA**2 * 160)
     assert "24 of 30 clients drawn towards each other" in model.summary()
     averaged = _fit(record, refinement="average")
-    np.testing.assert_array_equal(averaged.refined_, blocks)
+    assert _ratio(model, targets, blocks, benign) < 0.75 * _ratio(averaged, targets, blocks, benign)
     # Without σ_k nothing tells error from differences: the summary says so.
     learnt = _fit(blocks)
     assert not learnt.error_is_known_
     assert "true differences larger than the error would be taken for error" in learnt.summary()
+
+
+def test_without_a_verdict_known_errors_still_refine():
+    rng = np.random.default_rng(6)
+    common = rng.standard_normal((15, 8))
+    blocks = common + rng.standard_normal((10, 15, 8)) * rng.uniform(1, 50, 10)[:, None, None]
+    unknown = _fit(blocks)
+    assert not unknown.majority_
+    np.testing.assert_array_equal(unknown.refined_, blocks)
+    halves = blocks[:, None] + 0.5 * np.array([1.0, -1.0])[:, None, None] * rng.standard_normal((10, 1, 15, 8))
+    told = _fit(ClientEstimates(halves=halves))
+    assert not told.majority_
+    assert told.refinement_.members.all()
+    assert 0 < np.abs(told.refined_ - blocks).max() < 1.0
 
 
 def test_halves_tell_error_from_differences():

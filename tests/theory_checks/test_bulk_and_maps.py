@@ -3,13 +3,15 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from clair_stats.theory import incoherence
 from simulations.design import content_hash
 from simulations.streams import Streams
 from theory_checks.judge.family import FamilyError, family_error, repetition_seed
-from theory_checks.maps import maps
+from theory_checks.maps import designs, sample
 from theory_checks.maps.bulk import agreement, region
+from theory_checks.maps.draw import draw_map
 from theory_checks.registry import find_claims
 
 ONE = {"backend": "sequential", "n_jobs": 1}
@@ -36,17 +38,18 @@ def test_agreement_sorts_every_instance_once(tmp_path):
 
 @pytest.mark.parametrize("mu", [1.0, 2.5])
 def test_map_instances_have_the_incoherence_they_are_said_to_have(mu):
-    regime = maps.MapRegime(incoherence=mu, n_contaminated=5)
+    regime = designs.MapRegime(incoherence=mu, n_contaminated=5)
     instance = regime.generate(Streams(1, content_hash(regime), 0))
     assert incoherence(instance.coefficients[instance.collaborative_set]) == pytest.approx(mu, rel=1e-9)
 
 
 def test_a_map_is_nested_sampled_at_the_border_and_drawn(tmp_path, monkeypatch):
-    small = maps.MapDesign("penalty_factor", (0.9, 1.5), "penalty")
-    monkeypatch.setitem(maps.MAPS, "share-penalty", small)
-    monkeypatch.setattr(maps, "_COUNTS", (1, 6, 12))
-    monkeypatch.setitem(maps._STAGES, "quick", (3, 5))
-    sampled = maps.sample_map("share-penalty", "quick", tmp_path, **ONE)
+    small = designs.MapDesign("penalty_factor", (0.9, 1.5), "penalty")
+    monkeypatch.setitem(designs.MAPS, "share-penalty", small)
+    monkeypatch.setattr(designs, "COUNTS", (1, 6, 12))
+    monkeypatch.setattr(sample, "COUNTS", (1, 6, 12))
+    monkeypatch.setitem(designs.STAGES, "quick", (3, 5))
+    sampled = sample.sample_map("share-penalty", "quick", tmp_path, **ONE)
     assert sampled.not_nested == 0
     assert sampled.replications.shape == (2, 3)
     assert set(np.unique(sampled.replications)) <= {3.0, 5.0}
@@ -56,12 +59,23 @@ def test_a_map_is_nested_sampled_at_the_border_and_drawn(tmp_path, monkeypatch):
     assert np.all(sampled.certified <= sampled.recovered)
     low, high = sampled.interval(sampled.recovered)
     assert np.all((low <= sampled.recovered / sampled.replications + 1e-12) & (high <= 1 + 1e-12))
-    paths = maps.draw_map(sampled, tmp_path / "figure")
+    paths = draw_map(sampled, tmp_path / "figure")
     assert [path.suffix for path in paths] == [".pdf", ".png"]
     first = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in maps.draw_map(sampled, tmp_path / "figure")] == first
+    assert [path.read_bytes() for path in draw_map(sampled, tmp_path / "figure")] == first
     with pytest.raises(ValueError, match="unknown"):
-        maps.sample_map("share-colour", "quick", tmp_path)
+        sample.sample_map("share-colour", "quick", tmp_path)
+
+
+def test_limits_of_a_map_cover_at_all_stages_together():
+    for effort in ("quick", "standard"):
+        looks = designs.STAGES[effort]
+        critical = norm.isf(sample.repeated_level(effort) / 2)
+        sums = np.random.default_rng(3).standard_normal((40_000, looks[-1])).cumsum(axis=1)
+        at_looks = np.abs(sums[:, np.array(looks) - 1]) / np.sqrt(looks)
+        covered = np.mean(at_looks.max(axis=1) <= critical)
+        assert covered == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 40_000))
+        assert np.mean(at_looks.max(axis=1) <= 1.96) < 0.94  # what the usual limits cover
 
 
 def test_family_error_is_counted_kept_and_continued(tmp_path):

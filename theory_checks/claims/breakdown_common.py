@@ -15,7 +15,7 @@ from simulations.design import crossed
 from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 from theory_checks.claim import Claim, Sabotage
-from theory_checks.instances.solving import outcome, solve
+from theory_checks.methods.solving import outcome, solve
 from theory_checks.rules.decision import AlwaysRule
 
 __all__ = ["CLAIM"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from simulations.design import crossed
 from theory_checks.claim import Assumption, Claim, Sabotage
-from theory_checks.claims.exact_recovery import RecoveryMethod
 from theory_checks.instances.recovery import AdversarialRegime
+from theory_checks.methods.exact_program import RecoveryMethod
 from theory_checks.rules.decision import AlwaysRule
 
 __all__ = ["CLAIM"]

@@ -21,7 +21,7 @@ __all__ = ["CLAIMS"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OracleDetection:
+class LevelAtTruth:
     """Test every client at the true subspace and common component with (almost) its true noise scale."""
 
     name: ClassVar[str] = "oracle-detection"
@@ -41,7 +41,7 @@ class OracleDetection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FittedDetection:
+class LevelAfterFit:
     """CLAIR estimates subspace, common component and set, then tests: the level after fitting."""
 
     name: ClassVar[str] = "fitted-detection"
@@ -95,12 +95,12 @@ _ORACLE = Claim(
     assumptions=(),
     statistic="share of replications with any false alarm",
     rule=FrequencyRule("false_alarm", target=0.05, direction="at_most", margin=0.03),
-    cells=crossed(_REGIMES, OracleDetection()),
+    cells=crossed(_REGIMES, LevelAtTruth()),
     replications={"quick": 400, "standard": 5000, "full": 50_000},
     sabotage=Sabotage(
         name="noise-scale-understated",
         description="the noise scales handed to the test are 15 % too small",
-        cells=crossed(_REGIMES, OracleDetection(scale_factor=0.85)),
+        cells=crossed(_REGIMES, LevelAtTruth(scale_factor=0.85)),
     ),
 )
 
@@ -116,12 +116,12 @@ _FITTED = Claim(
     assumptions=(),
     statistic="share of replications with any false alarm",
     rule=FrequencyRule("false_alarm", target=0.05, direction="at_most", margin=0.05),
-    cells=crossed(_FITTED_REGIMES, FittedDetection()),
+    cells=crossed(_FITTED_REGIMES, LevelAfterFit()),
     replications={"quick": 120, "standard": 600, "full": 6000},
     sabotage=Sabotage(
         name="noise-scale-understated",
         description="the noise scales handed to CLAIR are 15 % too small",
-        cells=crossed(_FITTED_REGIMES, FittedDetection(scale_factor=0.85)),
+        cells=crossed(_FITTED_REGIMES, LevelAfterFit(scale_factor=0.85)),
     ),
 )
 

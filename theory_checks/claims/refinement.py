@@ -31,7 +31,7 @@ def _weights(instance: Instance) -> FloatArray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OracleRefinement:
+class RefinementAtTruth:
     """Refine at U* and a given set, and compare with the identity of Theorem 5."""
 
     name: ClassVar[str] = "oracle-refinement"
@@ -133,12 +133,12 @@ _IDENTITY = Claim(
     assumptions=(),
     statistic="largest entry of the difference, relative to the largest estimate; above 1e-12 is a violation",
     rule=AlwaysRule(report=("deviation",)),
-    cells=crossed(_WEIGHTED, OracleRefinement()),
+    cells=crossed(_WEIGHTED, RefinementAtTruth()),
     replications={"quick": 50, "standard": 500, "full": 5000},
     sabotage=Sabotage(
         name="refinement-without-detection",
         description="everybody is averaged, the contaminated clients too",
-        cells=crossed(_WEIGHTED, OracleRefinement(everybody=True)),
+        cells=crossed(_WEIGHTED, RefinementAtTruth(everybody=True)),
     ),
 )
 
@@ -176,7 +176,7 @@ _RATE = Claim(
         points=4,
         batches=8,
     ),
-    cells=crossed(_rate_regimes("coordinated"), OracleRefinement()),
+    cells=crossed(_rate_regimes("coordinated"), RefinementAtTruth()),
     replications={"quick": 300, "standard": 2000, "full": 20_000},
     sabotage=Sabotage(
         name="refinement-without-detection",
@@ -184,7 +184,7 @@ _RATE = Claim(
             "everybody is averaged and the contamination is identical: it does not average out, the error stays "
             "(coordinated contamination with independent coefficients would average out at the same rate)"
         ),
-        cells=crossed(_rate_regimes("identical"), OracleRefinement(everybody=True)),
+        cells=crossed(_rate_regimes("identical"), RefinementAtTruth(everybody=True)),
     ),
 )
 

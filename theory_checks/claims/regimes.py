@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulations.studies import regime_designs
-from simulations.studies._regime_design import RegimeDesign, Section
+from simulations.studies._regime_design import DesignSection, RegimeDesign
 from theory_checks.claim import Claim, Sabotage, Setting
 from theory_checks.regimes.statements import STATEMENTS, Statement
 
@@ -39,7 +39,7 @@ def _sabotage(statement: Statement, design: RegimeDesign) -> Sabotage:
 def _settings(statement: Statement, design: RegimeDesign, sabotage: Sabotage) -> tuple[Setting, ...]:
     """Every section of the statement's kinds but the control."""
 
-    def is_control(section: Section) -> bool:
+    def is_control(section: DesignSection) -> bool:
         return section.is_departure and section.label == sabotage.setting
 
     return tuple(

@@ -16,7 +16,7 @@ from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 from theory_checks.claim import Claim, Sabotage
 from theory_checks.instances.recovery import KINDS, draw_instance
-from theory_checks.instances.solving import RECOVERED, outcome, solve
+from theory_checks.methods.solving import RECOVERED, outcome, solve
 from theory_checks.rules.decision import AlwaysRule
 
 __all__ = ["CLAIM"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from simulations.design import crossed, grid, levels
 from theory_checks.claim import Assumption, Claim, Sabotage
-from theory_checks.instances.certified_noise import BallMethod, NoisyRegime
+from theory_checks.instances.noisy import NoisyRegime
+from theory_checks.methods.noise_ball import BallMethod
 from theory_checks.rules.decision import AlwaysRule
 from theory_checks.rules.rates import SlopeRule
 

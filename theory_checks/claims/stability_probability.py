@@ -20,7 +20,7 @@ from simulations.design import crossed
 from simulations.regimes.instance import Instance
 from theory_checks.claim import Assumption, Claim, Sabotage
 from theory_checks.instances.recovery import AdversarialRegime
-from theory_checks.instances.solving import solve
+from theory_checks.methods.solving import solve
 from theory_checks.rules.decision import FrequencyRule
 
 __all__ = ["CLAIM"]

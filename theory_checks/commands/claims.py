@@ -88,7 +88,7 @@ def run(
     if root_seed is not None:
         stores, studies = stores / f"seed-{root_seed}", studies / f"seed-{root_seed}"
         output = output.with_name(f"{output.stem}-{root_seed}{output.suffix}")
-    run_it = _Run(chosen, Stores(stores, studies), root_seed, jobs, backend)
+    run_it = _Runner(chosen, Stores(stores, studies), root_seed, jobs, backend)
     if sabotage:
         with usage_errors():
             verdicts = run_it(chosen_claims(sabotage, regime), with_claims=False)
@@ -107,7 +107,7 @@ def run(
     )
 
 
-class _Run:
+class _Runner:
     """What one call of the command runs claims with."""
 
     def __init__(self, effort: Effort, stores: Stores, root_seed: int | None, jobs: int, backend: str) -> None:

@@ -95,7 +95,9 @@ def maps(
     output: Annotated[Path, typer.Option("--output", help="folder of the figures")] = Path("results/maps"),
 ) -> None:
     """Maps of theorem ⊂ certificate ⊂ empirical recovery, sampled adaptively near the border."""
-    from theory_checks.maps.maps import MAPS, draw_map, sample_map
+    from theory_checks.maps.designs import MAPS
+    from theory_checks.maps.draw import draw_map
+    from theory_checks.maps.sample import sample_map
 
     for name in MAPS:
         with usage_errors():

@@ -11,9 +11,9 @@ import pandas as pd
 from simulations.design import Study, crossed
 from simulations.storage.store import load_rows
 from theory_checks.claim import ROOT_SEED
-from theory_checks.claims.exact_recovery import RecoveryMethod
 from theory_checks.instances.recovery import AdversarialRegime
 from theory_checks.judge.complete import run_to_the_end
+from theory_checks.methods.exact_program import RecoveryMethod
 from theory_checks.rules.decision import AlwaysRule
 from theory_checks.rules.evidence import Evidence
 

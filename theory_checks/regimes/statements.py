@@ -31,7 +31,7 @@ class Statement:
     kinds : tuple of SectionKind
         Sections in which it is looked at, each a setting with a verdict of its own.
     part : str
-        Whose rows are read (:meth:`simulations.studies._regime_design.Section.cells_of`).
+        Whose rows are read (:meth:`simulations.studies._regime_design.DesignSection.cells_of`).
     rule : callable
         From the design, which knows the planned scatter.
     false_rule : (name, description, callable) or None

@@ -47,6 +47,7 @@ class Fit:
     coefficients: FloatArray  # (m, K, q), z_k; the direction first, so that sums run over contiguous numbers
     energies: FloatArray  # (m, K), ‖z_kj‖²
     mean: FloatArray  # (m, q), ȳ = UᵀM
+    off_span: FloatArray  # (K,), ‖P_⊥(X_k − M)‖_F²
     error: float = np.inf  # largest relative step of w and n that was left
     n_rounds: int = 0
 
@@ -79,6 +80,7 @@ def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray,
     Parameters
     ----------
     grams : Grams
+        Of the stack and its penalties.
     basis : ndarray, shape (p, m)
     root : ndarray, shape (m, m)
         Start for W, positive definite.
@@ -153,7 +155,8 @@ def _round(
         mean = (shares[:, None, :] @ offered)[:, 0]
         offered = offered - mean[:, None, :]
     energies = np.einsum("mkq,mkq->mk", offered, offered)
-    squared = off_span.distances(weights) + ((1.0 - shrinkage) ** 2 * energies).sum(axis=0)
+    distances = off_span.distances(weights)
+    squared = distances + ((1.0 - shrinkage) ** 2 * energies).sum(axis=0)
     coefficients = offered * shrinkage[:, :, None]
     flat = coefficients.reshape(m, offered.shape[1] * offered.shape[2])
     # Not flat @ flat.T, which becomes a symmetric update: six times slower for three long rows.
@@ -163,4 +166,4 @@ def _round(
     step.ravel()[:: m + 1] = filled - 1.0
     left_over = np.sqrt(np.maximum(squared, _TINY))
     energies *= shrinkage**2
-    return Fit(_NO_BASIS, sizes, filled, weights, left_over, shrinkage, coefficients, energies, mean), step
+    return Fit(_NO_BASIS, sizes, filled, weights, left_over, shrinkage, coefficients, energies, mean, distances), step

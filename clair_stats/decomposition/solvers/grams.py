@@ -1,12 +1,13 @@
 """Distances of blocks to a weighted centre, without touching the stack again.
 
 The solver of ``span`` needs ‖P_⊥(X_k − M)‖_F for many weighted means M = Σ_k b_k X_k.  With the K × K Gram matrix of
-the blocks that is K² numbers; with more clients than a block has entries it is two passes over the stack instead.
+the blocks that is K² numbers; with more clients than a block has entries it is two passes over the stack instead
+(docs/derivations/programs.md, section 8).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -67,30 +68,101 @@ class Grams:
         return np.asarray(_DIGITS * self.norms)
 
     def digits_lost(self, norms: FloatArray) -> bool:
-        """Whether a distance on which a weight depends is too small against the norm of its block."""
+        """Whether a distance on which a weight depends is too small against the norm of its block.
+
+        Parameters
+        ----------
+        norms : ndarray, shape (K,)
+            n_k.
+
+        Returns
+        -------
+        bool
+            True below 1e-4 of the norm, where squared distances have fewer than eight digits.
+        """
         lost = norms < self._smallest
         return bool(lost.any()) and bool((lost & (np.log(norms) > self.log_bounds)).any())
 
     def change(self, logs: FloatArray, images: FloatArray) -> float:
-        """Largest relative change of a distance on which a weight depends."""
+        """Largest relative change of a distance on which a weight depends.
+
+        Parameters
+        ----------
+        logs, images : ndarray, shape (K,)
+            log n_k before and after.
+
+        Returns
+        -------
+        float
+        """
         if self.problem.program == "N":
             images, logs = np.maximum(images, self.log_bounds), np.maximum(logs, self.log_bounds)
         return float(np.abs(images - logs).max())
 
+    def at(self, penalties: FloatArray) -> Grams:
+        """The same stack with other penalties, its products shared.
+
+        Parameters
+        ----------
+        penalties : ndarray, shape (K,)
+            λ_k.
+
+        Returns
+        -------
+        Grams
+        """
+        other = Grams(replace(self.problem, penalties=penalties))
+        for name in ("rows", "flat", "gram", "squared", "norms", "_smallest"):
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name]
+        return other
+
     def weights(self, norms: FloatArray) -> FloatArray:
-        """a_k = τλ_k/n_k, at most 1 for (N): Q_k = a_k(X_k − M − L_k) is the gradient of the loss of block k."""
+        """Weights of the blocks: Q_k = a_k(X_k − M − L_k) is the gradient of the loss of block k.
+
+        Parameters
+        ----------
+        norms : ndarray, shape (K,)
+            n_k.
+
+        Returns
+        -------
+        ndarray, shape (K,)
+            a_k = τλ_k/n_k, at most 1 for (N).
+        """
         found = self.problem.block_bounds / norms
         return np.minimum(found, 1.0) if self.problem.program == "N" else found
 
     def centre(self, weights: FloatArray) -> FloatArray:
-        """Σ_k a_k X_k/Σ_k a_k, shape (q, p); 0 when M is fixed to 0."""
+        """Weighted mean of the blocks.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (K,)
+            a_k.
+
+        Returns
+        -------
+        ndarray, shape (q, p)
+            Σ_k a_k X_k/Σ_k a_k; 0 when M is fixed to 0.
+        """
         shape = self.problem.tall.shape[1:]
         if not self.problem.common_component:
             return np.zeros(shape)
         return np.asarray((weights / weights.sum()) @ self.flat, dtype=np.float64).reshape(shape)
 
     def off_span(self, coordinates: FloatArray) -> OffSpan:
-        """Distances off a span in which the blocks have these coordinates (m, K, q)."""
+        """Distances off a span.
+
+        Parameters
+        ----------
+        coordinates : ndarray, shape (m, K, q)
+            Of the blocks in the span, direction by direction.
+
+        Returns
+        -------
+        OffSpan
+        """
         flat = coordinates.transpose(1, 0, 2).reshape(coordinates.shape[1], -1 if coordinates.size else 0)
         inside = np.einsum("ki,ki->k", flat, flat)
         gram = None if self.gram is None else self.gram - flat @ flat.T
@@ -107,7 +179,18 @@ class OffSpan:
     gram: FloatArray | None  # (K, K), ⟨P_⊥X_j, P_⊥X_k⟩
 
     def distances(self, weights: FloatArray) -> FloatArray:
-        """‖P_⊥(X_k − M)‖_F² about the weighted mean M, shape (K,)."""
+        """Squared distances off the span from the weighted mean M.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (K,)
+            a_k.
+
+        Returns
+        -------
+        ndarray, shape (K,)
+            ‖P_⊥(X_k − M)‖_F².
+        """
         if not self.grams.problem.common_component:
             return self.squared
         shares = weights / weights.sum()

@@ -89,6 +89,19 @@ def looks_noise_free(problem: Problem) -> bool:
 
     Four pairs of neighbours in the middle of the order by size are looked at, 24 × 12 entries of each.  Only time
     depends on the answer; where no rank can be missing (single columns, rank 12) it is noisy.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of any program.
+
+    Returns
+    -------
+    bool
+
+    References
+    ----------
+    docs/derivations/programs.md, section 6.
     """
     tall = problem.tall
     order = np.argsort(tall_norms(tall), kind="stable")

@@ -1,4 +1,4 @@
-"""Anderson mixing of a fixed-point iteration, depth two."""
+"""Anderson mixing of a fixed-point iteration, depth two (Anderson, J. ACM 12(4), 1965)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,17 @@ class Mixing:
         self._past = []
 
     def next(self, point: FloatArray, image: FloatArray) -> FloatArray:
-        """The next point, from a point and its image under the map."""
+        """The next point.
+
+        Parameters
+        ----------
+        point, image : ndarray, shape (n,)
+            A point and its image under the map.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
         step = image - point
         past, self._past = self._past, [*self._past[-1:], (image, step)]
         correction = _correction(step, image, past)

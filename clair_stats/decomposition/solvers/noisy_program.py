@@ -18,9 +18,22 @@ def solve_noisy(
     accept: Accept,
     warm_start: WarmStart | None = None,
 ) -> SolverPoint:
-    """Solve (N); parameters as for :func:`~clair_stats.decomposition.solvers.splitting.solve_splitting`.
+    """Solve (N).
 
-    A warm start is for the second solver: the first is faster without one.
+    Parameters
+    ----------
+    problem, tolerance, max_iterations, accept
+        As for :func:`~clair_stats.decomposition.solvers.splitting.solve_splitting`.
+    warm_start : WarmStart, optional
+        For the second solver: the first is faster without one.
+
+    Returns
+    -------
+    SolverPoint
+
+    References
+    ----------
+    docs/derivations/programs.md, sections 5 and 8.
     """
     point = solve_span(problem, tolerance=tolerance, max_iterations=max_iterations, accept=accept)
     if point is not None:

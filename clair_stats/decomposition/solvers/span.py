@@ -4,7 +4,7 @@ The span U of L has far fewer columns than a block.  In turn the problem inside 
 moves until P = P_⊥Qzᵀ vanishes, Q the dual point.  Passes over the stack are two thin products a turn, one Gram matrix
 of Q at the beginning, and the certificate at the end.  Directions in which ‖Q‖_op exceeds its bound join, those in
 which L vanishes leave.  Nothing is promised: where the point is not certified, or blocks are fitted to rounding (no
-noise), the caller goes on with a solver that works on the stack itself.
+noise), the caller goes on with a solver that works on the stack itself (docs/derivations/programs.md, section 8).
 """
 
 from __future__ import annotations
@@ -68,12 +68,17 @@ def solve_span(problem: Problem, *, tolerance: float, max_iterations: int, accep
     Parameters
     ----------
     problem : Problem
+        Of (E) or (N).
     tolerance : float
         Relative duality gap.
     max_iterations : int
         Rounds of the small problems, all together.
     accept : callable
         The certificate, asked once as a rule, four times at most.
+
+    Returns
+    -------
+    SolverPoint or None
     """
     grams = Grams(problem)
     start = empty_fit(grams, tolerance=_EMPTY)
@@ -95,7 +100,20 @@ def solve_span(problem: Problem, *, tolerance: float, max_iterations: int, accep
 
 
 def empty_fit(grams: Grams, *, tolerance: float) -> Fit | None:
-    """The program with L = 0: a robust centre and the weights of the blocks about it; None as for ``settle``."""
+    """The program with L = 0: a robust centre and the weights of the blocks about it.
+
+    Parameters
+    ----------
+    grams : Grams
+        Of the stack and its penalties.
+    tolerance : float
+        Largest relative step of a distance at which to stop.
+
+    Returns
+    -------
+    Fit or None
+        None as for :func:`~clair_stats.decomposition.solvers.coefficients.settle`.
+    """
     p = grams.problem.tall.shape[2]
     if grams.problem.program == "E" and not grams.squared.all():
         return None  # S = 0 for such a block, and the distances of (E) must not vanish
@@ -116,6 +134,7 @@ def follow_span(
     Parameters
     ----------
     grams : Grams
+        Of the stack and its penalties.
     fit : Fit
         Where to start: an empty span, or the solution of a neighbouring problem.
     spectrum : Spectrum
@@ -171,7 +190,19 @@ def follow_span(
 
 
 def dual_spectrum(grams: Grams, fit: Fit) -> Spectrum:
-    """Spectrum of Q off the span, Q_k = a_k(X_k − M − L_k)."""
+    """Spectrum of Q off the span, Q_k = a_k(X_k − M − L_k).
+
+    Parameters
+    ----------
+    grams : Grams
+        Of the stack and its penalties.
+    fit : Fit
+        Where Q is taken.
+
+    Returns
+    -------
+    Spectrum
+    """
     tall, basis = grams.problem.tall, fit.basis
     n_clients, q, p = tall.shape
     centre = grams.centre(fit.weights)
@@ -190,7 +221,19 @@ def dual_spectrum(grams: Grams, fit: Fit) -> Spectrum:
 
 
 def span_point(grams: Grams, fit: Fit) -> SolverPoint:
-    """The full point and its dual candidate."""
+    """The full point and its dual candidate.
+
+    Parameters
+    ----------
+    grams : Grams
+        Of the stack and its penalties.
+    fit : Fit
+        The solution inside its span.
+
+    Returns
+    -------
+    SolverPoint
+    """
     problem, basis = grams.problem, fit.basis
     tall = problem.tall
     low_rank = (fit.coefficients.reshape(fit.rank, len(grams.rows)).T @ basis.T).reshape(tall.shape)

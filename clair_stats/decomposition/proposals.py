@@ -1,0 +1,151 @@
+"""Which sets of clients the convex program proposes, and at which rank: (E) along λ, under two weightings.
+
+With equal weights, and with near copies of one another sharing one vote: a group of identical clients otherwise pulls
+as one client of many times the weight, and its direction enters first.  At every point of a path clients are ordered
+by their distance from its subspace and centre; proposed are those within noise of the median distance, and the nearest
+half.  Nothing here decides: what accepts a proposal is the law of the detection (docs/derivations/programs.md,
+section 9).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from clair_stats.decomposition.problem import Problem, to_tall
+from clair_stats.decomposition.program_path import PathPoint, program_path
+from clair_stats.decomposition.solvers.grams import Grams
+from clair_stats.records import BoolArray, FloatArray
+
+__all__ = ["Proposal", "copy_weights", "propose"]
+
+# Copies differ by noise alone, other pairs by their coefficients as well.  Of the way from the smallest squared
+# distance to the median one, pairs up to the first share are copies, beyond the second they are not.
+_COPIES, _STRANGERS = 0.15, 0.3
+_FEWEST_COPIES = 2.5  # alike, the client itself included: a pair pulls no harder than two other clients
+_MOST_COMPARED = 2000  # clients; beyond it all pairs are too many, and equal weights alone are used
+_CARRIED = 6  # sets that are taken along to higher ranks
+_TAIL = 0.01  # of the law of a distance, over all clients, beyond which a client is not proposed
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A set of clients that might agree at a rank, and the point of the path that says so."""
+
+    members: BoolArray  # (K,)
+    rank: int
+    block_penalty: float  # λ
+    client_weights: FloatArray  # (K,), ω
+    source: str = "program"
+
+
+def propose(
+    blocks: FloatArray,
+    *,
+    noise_scales: FloatArray | None = None,
+    common_component: bool = True,
+    rank: int | None = None,
+) -> Iterator[Proposal]:
+    """Sets by increasing rank, from both paths.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+    noise_scales : ndarray, shape (K,), optional
+        Relative σ_k; equal when not given.  A client's weight is then 1/σ_k.
+    common_component : bool
+        Whether M is free.
+    rank : int, optional
+        When given, every point of a path proposes sets for this rank.
+
+    Yields
+    ------
+    Proposal
+    """
+    tall = to_tall(blocks)
+    if common_component:
+        tall -= tall.mean(axis=0)
+    scales = np.ones(len(tall)) if noise_scales is None else noise_scales / noise_scales.min()
+    grams = Grams(Problem(tall, np.ones(len(tall)), common_component=common_component))
+    votes = [1.0 / scales]
+    shared = copy_weights(grams, scales)
+    if shared is not None:
+        votes.append(shared / scales)
+    paths = [_along(program_path(grams, weights), scales, rank) for weights in votes]
+    seen: set[tuple[int, bytes]] = set()
+    for proposal in heapq.merge(*paths, key=lambda found: found.rank):
+        key = proposal.rank, proposal.members.tobytes()
+        if key not in seen:
+            seen.add(key)
+            yield proposal
+
+
+def copy_weights(grams: Grams, scales: FloatArray) -> FloatArray | None:
+    """One vote shared by near copies: 1/(number of clients alike client k, itself included).
+
+    Parameters
+    ----------
+    grams : Grams
+        Of the stack, centred when M is free.
+    scales : ndarray, shape (K,)
+        Relative σ_k.
+
+    Returns
+    -------
+    ndarray, shape (K,), or None
+        None where nobody has two copies, and for more than 2000 clients.
+    """
+    n_clients = len(scales)
+    if not 2 < n_clients <= _MOST_COMPARED:
+        return None
+    flat = grams.flat / scales[:, None]
+    gram = flat @ flat.T
+    squared = gram.diagonal()
+    distances = squared[:, None] + squared - 2.0 * gram
+    pairs = distances[np.triu_indices(n_clients, 1)]
+    smallest = float(pairs.min())
+    way = max(float(np.median(pairs)) - smallest, float(np.finfo(np.float64).tiny))
+    alike = np.clip((_STRANGERS - (distances - smallest) / way) / (_STRANGERS - _COPIES), 0.0, 1.0)
+    np.fill_diagonal(alike, 1.0)
+    count = alike.sum(axis=1)
+    return np.asarray(1.0 / count) if count.max() > _FEWEST_COPIES else None
+
+
+def _along(path: Iterator[PathPoint], scales: FloatArray, rank: int | None) -> Iterator[Proposal]:
+    """Proposals of one path, of non-decreasing rank.
+
+    A set is proposed for the rank of its point and the ranks above it that the path goes on to: the nearest half is
+    often right before the last direction has entered, and when contaminated directions have entered first.
+    """
+    kept: list[Proposal] = []
+    last = -1
+    for point in path:
+        own = [Proposal(found, point.rank, point.block_penalty, point.client_weights) for found in _sets(point, scales)]
+        kept = [*own, *kept][:_CARRIED]
+        if rank is not None:
+            yield from (replace(found, rank=rank) for found in own)
+            continue
+        for between in range(last + 1, point.rank):
+            yield from (replace(found, rank=between) for found in kept if found.rank <= between)
+        if point.rank >= last:
+            yield from (replace(found, rank=point.rank) for found in (own if point.rank == last else kept))
+        last = max(last, point.rank)
+
+
+def _sets(point: PathPoint, scales: FloatArray) -> list[BoolArray]:
+    """The clients within noise of the median distance, where they are more than half, and the nearest half."""
+    _, q, p = point.problem.tall.shape
+    relative = point.distances / scales**2
+    degrees = (p - point.rank) * q
+    half = len(scales) // 2 + 1
+    order = np.argsort(relative, kind="stable")
+    nearest = np.zeros(len(scales), dtype=np.bool_)
+    nearest[order[:half]] = True
+    median = float(np.median(relative))
+    cut = median * float(special.chdtri(degrees, _TAIL / len(scales)) / special.chdtri(degrees, 0.5))
+    within = np.asarray(relative <= cut)
+    return [within, nearest] if within.sum() > half else [nearest]

@@ -1,0 +1,1 @@
+"""One verdict about clients that send several modules: see :mod:`clair_stats.detection.joint.verdict`."""

@@ -1,0 +1,66 @@
+"""Estimates of one module that kept different ranks are cut to a common one before they are compared.
+
+A client that kept rank 16 where others kept 4 carries four times as many error components, and looks contaminated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clair_stats.detection.joint.module import triangular
+from clair_stats.estimates import ClientEstimates
+from clair_stats.records import FloatArray
+
+__all__ = ["kept_ranks", "levelled"]
+
+# Singular values below this share of the largest are rounding of a product in single precision.
+_ROUNDING = 1e-6
+# A quarter of the clients cannot lower the common rank, and so cannot blind the test, by sending less.
+_QUANTILE = 0.25
+
+
+def kept_ranks(record: ClientEstimates) -> NDArray[np.int64]:
+    """Numerical rank of every client's estimate, shape (K,)."""
+    if record.factors is not None:
+        sizes = [_spectrum(left, right) for left, right in record.factors]
+        return np.array([int((s > _ROUNDING * s[0]).sum()) for s in sizes])
+    blocks = record.dense()
+    if blocks.shape[1] > blocks.shape[2]:
+        blocks = blocks.transpose(0, 2, 1)
+    # Squares from the smaller Gram matrices: a hundredfold faster than K decompositions, and 1e-12 is far above 1e-16.
+    squares = np.linalg.eigvalsh(blocks @ blocks.transpose(0, 2, 1))
+    return np.asarray((squares > _ROUNDING**2 * squares[:, -1:]).sum(axis=1), dtype=np.int64)
+
+
+def levelled(record: ClientEstimates) -> tuple[ClientEstimates, int, bool]:
+    """The record with every estimate cut to the lower quartile of the ranks, that rank, and whether any was cut."""
+    ranks = kept_ranks(record)
+    common = int(np.quantile(ranks, _QUANTILE, method="lower"))
+    if common == 0 or common >= ranks.max() or np.median(ranks) >= min(record.block_shape):
+        return record, max(common, 1), False
+    if record.factors is not None:
+        cut = tuple(
+            _cut(*pair, common) if rank > common else pair for pair, rank in zip(record.factors, ranks, strict=True)
+        )
+        return replace(record, factors=cut), common, True
+    blocks = record.dense().copy()
+    for k in np.flatnonzero(ranks > common):
+        left, sizes, right = np.linalg.svd(blocks[k], full_matrices=False)
+        blocks[k] = (left[:, :common] * sizes[:common]) @ right[:common]
+    return replace(record, values=blocks), common, True
+
+
+def _spectrum(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Singular values of a product, from the triangular factors of its two sides."""
+    return np.asarray(np.linalg.svd(triangular(left) @ triangular(right.T).T, compute_uv=False))
+
+
+def _cut(left: FloatArray, right: FloatArray, rank: int) -> tuple[FloatArray, FloatArray]:
+    """The best approximation of a product at ``rank``, as factors."""
+    outer, first = np.linalg.qr(left)
+    inner, second = np.linalg.qr(right.T)
+    head, sizes, tail = np.linalg.svd(first @ second.T)
+    return outer @ (head[:, :rank] * sizes[:rank]), tail[:rank] @ inner.T

@@ -1,0 +1,296 @@
+"""One verdict about clients that send several modules, at one level.
+
+1. Every module is brought to coordinates of its joint column and row spaces; where the clients kept different ranks,
+   higher ones are cut to the lower quartile.
+2. The half of the clients whose worst member fits best over all modules is found for the ranks 0, 1, …, on the scale
+   as given and with every block divided by its norm; a module's rank is where its residual stops falling.
+3. Norms are divided out when the half's scores scatter far more on the scale as given.
+4. Where every module is given dense, and its errors look white inside a client and independent between modules, the
+   modules' exact p-values are added up (:mod:`~clair_stats.detection.joint.white`).
+5. Otherwise the sums of standardised log scores are the law (:mod:`~clair_stats.detection.joint.summed_law`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import special
+
+from clair_stats.detection.joint.levelling import levelled
+from clair_stats.detection.joint.module import DenseModule, Module, module_of
+from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_pairs
+from clair_stats.detection.joint.summed_law import settle, standardised
+from clair_stats.detection.joint.view import View, view_of
+from clair_stats.detection.joint.white import SUM_SHARE, are_white, white_rank, white_set
+from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.estimates import ClientEstimates
+from clair_stats.laws import per_client_level
+from clair_stats.records import BoolArray, FloatArray
+
+__all__ = ["JointVerdict", "joint_verdict"]
+
+# Fewer accepted clients leave a t law with less than three degrees of freedom for a Bonferroni tail.
+_FEWEST_CLIENTS = 6
+# More directions than a shared subspace and a coordinated contamination of ordinary rank take together.
+_COORDINATES = 24
+# The half is looked for in at most this many modules, evenly spread; every module has its part in the scores.
+_SEARCHED = 16
+# Scores of equal clients scatter .3 to 1.7 times as much on the scale as given as with norms divided out, scores of
+# clients whose scales differ by a factor of 1.1 or more mostly 2 to 70 times (240 development federations).
+_SCALES_DIFFER = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class JointVerdict:
+    """Who collaborates, and what it rests on."""
+
+    collaborative_set: BoolArray  # (K,); all False without a majority
+    scores: FloatArray  # (K,), the clients' sums
+    thresholds: FloatArray  # (K,), flagged when scores > thresholds
+    p_values: FloatArray  # (K,)
+    module_scores: FloatArray  # (M, K), standard deviations above the members, module by module
+    ranks: tuple[int, ...]  # M
+    law: Literal["white errors", "log scores"]
+    normalised: bool  # whether every block was divided by its norm
+    cut_to: tuple[int | None, ...]  # M; the rank to which higher ones were cut
+    reason: str | None  # why there is no majority
+
+    @property
+    def majority(self) -> bool:
+        """Whether more than half of the clients agree."""
+        return self.reason is None
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """One module as it is kept."""
+
+    module: Module
+    products: FloatArray  # (K, K)
+    design: FloatArray  # (K,)
+    scales: FloatArray  # (K,), 1/s_k
+    panel: Panel | None  # of dense modules of full rank
+    columns: int  # columns or kept rank of a client, whichever is smaller
+    cut_to: int | None
+
+    @property
+    def weight(self) -> float:
+        """What a log score counts in a client's sum: √d, d the free entries of a matrix of the kept rank.
+
+        Sampling error gives a log score a variance of about 2/d; were it all of the spread and every module told as
+        much, d would be best, and equal weights were the spread all the client's own.
+        """
+        _, p, q = self.module.shape
+        return float(np.sqrt(self.columns * (p + q - self.columns)))
+
+
+def joint_verdict(
+    records: Iterable[ClientEstimates],
+    *,
+    rank: int | None,
+    level: float,
+    common_component: bool = True,
+    shared: Literal["columns", "rows"] = "columns",
+) -> JointVerdict:
+    """Find the collaborative set of clients from all modules together.
+
+    Parameters
+    ----------
+    records : iterable of ClientEstimates
+        One per module, clients in one order; read once, one at a time.
+    rank : int, optional
+        Dimension of every module's shared subspace; chosen module by module when not given.
+    level : float
+        Probability of any false alarm among benign clients.
+    common_component : bool
+        Whether clients may share a component off the subspace.
+    shared : {"columns", "rows"}
+        What they share.
+
+    Returns
+    -------
+    JointVerdict
+    """
+    read = [_read(record, common_component, shared) for record in records]
+    n_clients = read[0].module.shape[0]
+    given = _search(read, rank, normalised=False)
+    divided = _search(read, rank, normalised=True)
+    normalised = given.spread_on(divided.best) > _SCALES_DIFFER * divided.spread_on(divided.best)
+    if not normalised:
+        white = _white(read, given, rank, level)
+        if white is not None:
+            return white
+    found = divided if normalised else given
+    if n_clients < _FEWEST_CLIENTS:
+        reason = (
+            f"{n_clients} clients are too few to learn how benign ones scatter; at least {_FEWEST_CLIENTS} are needed"
+        )
+        return _undecided(found.best.members.size, found.ranks_of_all(), normalised, read, reason)
+    return _by_log_scores(read, found, level)
+
+
+def _read(record: ClientEstimates, common_component: bool, shared: Literal["columns", "rows"]) -> _Read:
+    cut, common, changed = levelled(record)
+    module = module_of(cut, shared)
+    scales = np.ones(record.n_clients)
+    if record.noise_scales is not None:
+        scales = 1.0 / record.noise_scales
+    elif record.sample_sizes is not None:
+        scales = np.sqrt(record.sample_sizes)
+    scales = scales / np.exp(np.mean(np.log(scales)))
+    design = scales if common_component else np.zeros(record.n_clients)
+    panel = None
+    if isinstance(module, DenseModule) and not changed and common >= min(record.block_shape):
+        panel = panel_of(record, module.blocks, common_component=common_component, shared=shared)
+    columns = min(module.shape[2], common)
+    return _Read(module, module.products, design, scales, panel, columns, common if changed else None)
+
+
+def _view(read: _Read, *, normalised: bool, members: BoolArray | None = None) -> View:
+    scales, design = read.scales, read.design
+    if normalised:
+        norms = np.sqrt(np.diag(read.products))
+        scales = 1.0 / np.maximum(norms, np.finfo(float).tiny ** 0.5)
+        design = (design > 0).astype(np.float64)
+    return view_of(
+        read.module, products=read.products, scales=scales, design=design, members=members, count=_COORDINATES
+    )
+
+
+def _limit(read: _Read, rank: int | None) -> int:
+    """The largest rank that is tried: beyond it a basis merely spans the clients that it explains."""
+    n_clients, p, _ = read.module.shape
+    spanned = min((n_clients // 2) * read.columns - 2, n_clients - 3)
+    return max(min(MOST_RANK if rank is None else rank, p - 1, spanned), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The halves found on one scale, in the modules that were searched."""
+
+    read: Sequence[_Read]
+    rank: int | None
+    normalised: bool
+    chosen: tuple[int, ...]  # numbers of the searched modules
+    views: tuple[View, ...]  # theirs
+    halves: tuple[JointHalf, ...]  # with one rank for all modules: 0, 1, …, or the given one
+    best: JointHalf  # with every searched module at its own rank
+
+    def spread_on(self, half: JointHalf) -> float:
+        """Standard deviation over a half of the clients' mean log residual energy on this scale."""
+        fits = [view.fits(half.members[None], rank)[0][0] for view, rank in zip(self.views, half.ranks, strict=True)]
+        return float(np.log(fits).mean(axis=0)[half.members].std(ddof=1))
+
+    def ranks_of_all(self) -> tuple[int, ...]:
+        """Every module's rank, also of those that were not searched."""
+        known = dict(zip(self.chosen, self.best.ranks, strict=True))
+        ranks = []
+        for number, module in enumerate(self.read):
+            if number in known or self.rank is not None:
+                ranks.append(known.get(number, _limit(module, self.rank)))
+            else:
+                view = _view(module, normalised=self.normalised)
+                ranks.append(_own_rank(view, self.halves, module))
+        return tuple(ranks)
+
+
+def _search(read: Sequence[_Read], rank: int | None, *, normalised: bool) -> _Search:
+    chosen = tuple(sorted({int(i) for i in np.linspace(0, len(read) - 1, min(_SEARCHED, len(read))).round()}))
+    views = tuple(_view(read[number], normalised=normalised) for number in chosen)
+    limits = [_limit(read[number], rank) for number in chosen]
+    starts = starting_pairs(read[0].module.shape[0])
+    if rank is not None:
+        best = joint_half(views, limits, starts)
+        return _Search(read, rank, normalised, chosen, views, (best,), best)
+    halves = tuple(joint_half(views, [min(r, limit) for limit in limits], starts) for r in range(max(limits) + 1))
+    ranks = [_own_rank(view, halves, read[number]) for view, number in zip(views, chosen, strict=True)]
+    best = joint_half(views, ranks, np.concatenate([starts, np.stack([half.members for half in halves])]))
+    return _Search(read, rank, normalised, chosen, views, halves, best)
+
+
+def _own_rank(view: View, halves: Sequence[JointHalf], read: _Read) -> int:
+    """The rank at which the typical residual of the halves found for ranks 0, 1, … stops falling in this module."""
+    tried = halves[: _limit(read, None) + 1]
+    typical = [float(view.fits(half.members[None], r)[0][0][half.members].mean()) for r, half in enumerate(tried)]
+    return rank_by_gap(np.array(typical), read.module.shape[1])
+
+
+def _white(read: Sequence[_Read], given: _Search, rank: int | None, level: float) -> JointVerdict | None:
+    """The verdict by exact statistics, or None where errors are not white or their law is refuted."""
+    panels = [module.panel for module in read if module.panel is not None]
+    if len(panels) < len(read):
+        return None
+    sets = [half.members for half in given.halves]
+    if rank is None:
+        limits = [_limit(module, None) for module in read]
+        ranks = [white_rank(panel, sets[: limit + 1]) for panel, limit in zip(panels, limits, strict=True)]
+    else:
+        ranks = list(given.ranks_of_all())
+    start = given.best.members
+    if not all(are_white(panel, start, r) for panel, r in zip(panels, ranks, strict=True)):
+        return None
+    found = white_set(panels, ranks, start, level)
+    if found is None:
+        return None
+    alpha = per_client_level(SUM_SHARE * level, start.size)
+    members = found.p_values >= alpha
+    return JointVerdict(
+        collaborative_set=members,
+        scores=found.sums,
+        thresholds=np.full(members.size, float(special.chdtri(found.degrees, alpha))),
+        p_values=found.p_values,
+        module_scores=-special.ndtri(np.clip(found.by_module, np.finfo(float).tiny, 1.0 - np.finfo(float).eps)),
+        ranks=tuple(ranks),
+        law="white errors",
+        normalised=False,
+        cut_to=tuple(module.cut_to for module in read),
+        reason=None,
+    )
+
+
+def _by_log_scores(read: list[_Read], search: _Search, level: float) -> JointVerdict:
+    half, ranks, normalised = search.best, search.ranks_of_all(), search.normalised
+    views = [_view(module, normalised=normalised, members=half.members) for module in read]
+    found = settle(views, ranks, np.array([module.weight for module in read]), half.members, level)
+    members, p_values = found.members, found.p_values
+    alpha = found.critical / (members.sum() + 1)
+    if found.torn:
+        return _undecided(members.size, ranks, normalised, read, "no more than half of the clients agree")
+    # Flagged by both looks together, below the first look's bound: the bound that flagged it lies under the score.
+    thresholds = np.full(members.size, found.bound)
+    lowered = found.sums - np.abs(found.sums) * (1.0 - np.clip(p_values / alpha, 0.0, 1.0 - 1e-9))
+    thresholds = np.where(~members & (found.sums <= thresholds), lowered, thresholds)
+    thresholds = np.where(members, np.maximum(thresholds, found.sums), thresholds)
+    return JointVerdict(
+        collaborative_set=members,
+        scores=found.sums,
+        thresholds=thresholds,
+        p_values=p_values,
+        module_scores=standardised(np.log(found.left), members),
+        ranks=ranks,
+        law="log scores",
+        normalised=normalised,
+        cut_to=tuple(module.cut_to for module in read),
+        reason=None,
+    )
+
+
+def _undecided(
+    n_clients: int, ranks: tuple[int, ...], normalised: bool, read: Sequence[_Read], reason: str
+) -> JointVerdict:
+    unknown = np.full(n_clients, np.nan)
+    return JointVerdict(
+        collaborative_set=np.zeros(n_clients, dtype=np.bool_),
+        scores=unknown,
+        thresholds=unknown,
+        p_values=unknown,
+        module_scores=np.full((len(read), n_clients), np.nan),
+        ranks=ranks,
+        law="log scores",
+        normalised=normalised,
+        cut_to=tuple(module.cut_to for module in read),
+        reason=reason,
+    )

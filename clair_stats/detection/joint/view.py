@@ -1,0 +1,138 @@
+"""The clients of one module on the scale on which they are compared, in a few leading directions.
+
+Every fit on a set H of clients needs the weighted mean m = Σ_H c_kY_k/Σ_H c_k², the r leading eigenvectors U of the
+scatter Σ_H (Y_k − c_km)(Y_k − c_km)ᵀ, and for every client ‖(I − UUᵀ)(Y_k − c_km)‖².  The norms ‖Y_k − c_km‖² come
+from inner products of whole clients, U from the D leading coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clair_stats.detection.joint.module import Module
+from clair_stats.detection.joint.scatter import centred_inner, leading_directions, scattered
+from clair_stats.records import BoolArray, FloatArray
+
+__all__ = ["View", "view_of"]
+
+# Energies below this share of a client's own are rounding: inner products in float64 are exact to about 1e-15 of the
+# norms that enter, and a residual is a difference of several of them.
+_ROUNDING = 1e-13
+# The D leading directions of a set are those of each of its members too, so that a member's subspace fitted without it
+# would lean towards it: up to .04 of log d; two orthogonal iterations in the whole space leave less than 1e-3.
+_ITERATIONS = 2
+# Leave-one-out fits in one go, so that no array holds more than this many numbers.
+_MOST_NUMBERS = 2**23
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One module, Y_k = s_kX_k."""
+
+    module: Module
+    scales: FloatArray  # (K,), s_k
+    directions: FloatArray  # (p', D), orthonormal, V
+    coordinates: FloatArray  # (K, D, q'), VᵀY_k
+    scatters: FloatArray  # (K, D²), VᵀY_kY_kᵀV
+    products: FloatArray  # (K, K), ⟨Y_k, Y_l⟩
+    design: FloatArray  # (K,), c_k with which the common component enters; 0 without it
+    floor: float  # energies below it are rounding
+
+    def fits(self, masks: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
+        """Energies (N, K) off and inside the subspace fitted on each of N sets of clients (N, K)."""
+        total = self._about_means(masks)
+        if rank == 0:
+            return np.maximum(total, self.floor), np.zeros(masks.shape)
+        basis, mean = self._bases(masks, rank)
+        inside = self._inside(basis, mean)
+        return np.maximum(total - inside, self.floor), np.maximum(inside, self.floor)
+
+    def leave_one_out(self, members: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
+        """Energies (K,) off and inside the subspace fitted on ``members`` without the client itself."""
+        masks = np.repeat(members[None], members.size, axis=0)
+        np.fill_diagonal(masks, False)
+        total = np.diag(self._about_means(masks))
+        if rank == 0:
+            return np.maximum(total, self.floor), np.zeros(members.size)
+        inside = np.empty(members.size)
+        step = max(1, _MOST_NUMBERS // (self.coordinates[:, 0, :].size * rank))
+        for start in range(0, members.size, step):
+            clients = np.arange(start, min(start + step, members.size))
+            sets = masks[clients].astype(np.float64)
+            basis = self.directions @ self._bases(masks[clients], rank)[0]  # (N, p', r)
+            for _ in range(_ITERATIONS):
+                basis = np.linalg.qr(scattered(self.module, self.scales, self.design, sets, basis))[0]
+            deviations = centred_inner(self.module, self.scales, self.design, sets, basis)
+            own = deviations[clients, :, np.arange(clients.size)]  # (N, q', r)
+            inside[clients] = np.einsum("nqr,nqr->n", own, own)
+        return np.maximum(total - inside, self.floor), np.maximum(inside, self.floor)
+
+    def _shares(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Weights (N, K) with which the clients enter the mean of each set, and Σ_H c_k² (N,)."""
+        weights = masks.astype(np.float64)
+        mass = weights @ self.design**2
+        return np.where(mass[:, None] > 0, weights * self.design / np.where(mass > 0, mass, 1.0)[:, None], 0.0), mass
+
+    def _about_means(self, masks: BoolArray) -> FloatArray:
+        """‖Y_k − c_km‖² about the mean of each set, (N, K)."""
+        share, _ = self._shares(masks)
+        cross = share @ self.products  # ⟨m, Y_k⟩
+        square = np.einsum("nk,nk->n", cross, share)  # ‖m‖²
+        return np.asarray(np.diag(self.products) - 2.0 * self.design * cross + self.design**2 * square[:, None])
+
+    def _bases(self, masks: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
+        """Subspaces (N, D, r) and means (N, D, q') of each set, in the leading directions."""
+        share, mass = self._shares(masks)
+        n_clients, size, q = self.coordinates.shape
+        mean = (share @ self.coordinates.reshape(n_clients, -1)).reshape(len(masks), size, q)
+        scatter = (masks.astype(np.float64) @ self.scatters).reshape(len(masks), size, size)
+        scatter -= mass[:, None, None] * (mean @ mean.transpose(0, 2, 1))
+        return np.linalg.eigh(scatter)[1][:, :, -rank:], mean
+
+    def _inside(self, basis: FloatArray, mean: FloatArray) -> FloatArray:
+        """‖Uᵀ(Y_k − c_km)‖² of all clients for N fits, basis (N, D, r) and mean (N, D, q'), (N, K)."""
+        n_sets = len(basis)
+        projector = basis @ basis.transpose(0, 2, 1)
+        own = projector.reshape(n_sets, -1) @ self.scatters.T
+        projected = projector @ mean
+        cross = projected.reshape(n_sets, -1) @ self.coordinates.reshape(len(self.coordinates), -1).T
+        square = np.einsum("ndq,ndq->n", projected, mean)
+        return np.asarray(own - 2.0 * self.design * cross + self.design**2 * square[:, None])
+
+
+def view_of(
+    module: Module,
+    *,
+    products: FloatArray,
+    scales: FloatArray,
+    design: FloatArray,
+    members: BoolArray | None,
+    count: int,
+) -> View:
+    """The module on the scale ``scales`` s_k (K,), in the ``count`` leading directions of some clients.
+
+    With ``members`` None the directions are those of all clients, each about the centre and on norm one, so that no
+    client has more say than another; else those of the members' own scatter.
+    """
+    scaled = products * scales[:, None] * scales
+    if members is None:
+        votes = 1.0 / np.maximum(_about_mean(scaled, design), _ROUNDING * float(np.diag(scaled).max()))
+    else:
+        votes = members.astype(np.float64)
+    directions = leading_directions(module, scales, design, votes, count)
+    coordinates = np.ascontiguousarray(module.inner(directions).transpose(0, 2, 1)) * scales[:, None, None]
+    scatters = (coordinates @ coordinates.transpose(0, 2, 1)).reshape(len(coordinates), -1)
+    floor = _ROUNDING * max(float(np.median(np.diag(scaled))), float(np.finfo(float).tiny) / _ROUNDING)
+    return View(module, scales, directions, coordinates, scatters, scaled, design, floor)
+
+
+def _about_mean(products: FloatArray, design: FloatArray) -> FloatArray:
+    """‖Y_k − c_km‖² about the mean of all clients, (K,)."""
+    mass = float(design @ design)
+    if mass == 0:
+        return np.diag(products).copy()
+    cross = products @ design / mass
+    square = float(design @ cross) / mass
+    return np.asarray(np.diag(products) - 2.0 * design * cross + design**2 * square)

@@ -1,0 +1,90 @@
+"""Blocks with the shared space on the left, and whether a fit can be made of them at all (theory.md section 1)."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from clair_stats.decomposition.compression import Compression, compress_factors
+from clair_stats.estimates import ClientEstimates
+from clair_stats.records import FloatArray
+
+__all__ = ["Options", "check_options", "oriented"]
+
+
+class Options(Protocol):
+    """The options of :class:`clair_stats.CLAIR`."""
+
+    rank: int | None
+    block_penalty: float | None
+    noise_penalty: float | None
+    common_component: bool
+    shared: Literal["columns", "rows"]
+    level: float
+    heterogeneity: float
+    refinement: Literal["shrinkage", "average"]
+    flagged: Literal["ignore", "inform"]
+
+
+def check_options(options: Options, checked: ClientEstimates) -> None:
+    """Refuse options that cannot be fitted to these estimates.
+
+    Parameters
+    ----------
+    options : Options
+        Those of :class:`clair_stats.CLAIR`.
+    checked : ClientEstimates
+        The local estimators of K clients.
+
+    Raises
+    ------
+    ValueError
+        Names the option and the remedy.
+    """
+    if checked.n_clients < 3:
+        raise ValueError(f"estimates: {checked.n_clients} clients; a majority needs at least 3, add clients")
+    rows, columns = checked.block_shape
+    dimension = rows if options.shared == "columns" else columns
+    if options.shared not in ("columns", "rows"):
+        raise ValueError(f"shared: {options.shared!r}; give 'columns' or 'rows'")
+    if options.rank is not None and not (isinstance(options.rank, int | np.integer) and 0 <= options.rank <= dimension):
+        raise ValueError(f"rank: {options.rank!r}; give an integer from 0 to {dimension}, or None to choose it")
+    if not (np.isfinite(options.level) and 0 < options.level < 1):
+        raise ValueError(f"level: {options.level!r}; give a probability strictly between 0 and 1, for instance 0.05")
+    for name, choices in (("refinement", ("shrinkage", "average")), ("flagged", ("ignore", "inform"))):
+        if getattr(options, name) not in choices:
+            raise ValueError(f"{name}: {getattr(options, name)!r}; give {choices[0]!r} or {choices[1]!r}")
+    for name in ("block_penalty", "noise_penalty", "heterogeneity"):
+        value = getattr(options, name)
+        if value is not None and not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"{name}: {value!r}; give a finite number of at least 0")
+
+
+def oriented(checked: ClientEstimates, shared: Literal["columns", "rows"]) -> tuple[FloatArray, Compression | None]:
+    """Blocks with the shared space on the left; for factors their coordinates in the joint frames, without p × q.
+
+    The shared right frame is used also when M is fixed to 0: refinement averages over clients.
+
+    Parameters
+    ----------
+    checked : ClientEstimates
+        The local estimators of K clients.
+    shared : {"columns", "rows"}
+        What the clients share.
+
+    Returns
+    -------
+    blocks : ndarray, shape (K, p', q')
+        On the scale of the estimates; p' = p and q' = q for values (exchanged for shared rows).
+    frame : Compression or None
+        The joint frames of factors (theory.md section 2).
+    """
+    if checked.factors is None:
+        dense = checked.dense()
+        return (dense if shared == "columns" else np.ascontiguousarray(dense.transpose(0, 2, 1))), None
+    factors = checked.factors
+    if shared == "rows":
+        factors = tuple((right.T, left.T) for left, right in factors)
+    frame = compress_factors(factors, common_component=True)
+    return np.ascontiguousarray(frame.core.transpose(0, 2, 1)), frame

@@ -1,0 +1,49 @@
+"""What a model of several modules has to say for itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clair_stats.detection.joint.verdict import JointVerdict
+
+__all__ = ["summarise_modules"]
+
+
+def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], level: float) -> str:
+    """Set, level, law and what was evened out before clients were compared; the modules that tell most."""
+    n_clients = verdict.collaborative_set.size
+    flagged = ~verdict.collaborative_set
+    if verdict.majority:
+        lines = [
+            f"{flagged.sum()} of {n_clients} clients flagged at family-wise level {level:g} from "
+            f"{len(modules)} modules together"
+        ]
+    else:
+        lines = [f"no collaborative majority among {n_clients} clients: {verdict.reason}; local estimates are kept"]
+    low, high = min(verdict.ranks), max(verdict.ranks)
+    lines.append(f"shared rank {low}" if low == high else f"shared ranks {low} to {high}")
+    if verdict.law == "white errors":
+        lines.append("errors are white inside a client: the modules' exact p-values are added up as χ² sums")
+    else:
+        lines.append(
+            "the law is learnt from the benign majority: log scores of every module, standardised and added up client "
+            "by client"
+        )
+    cut = [rank for rank in verdict.cut_to if rank is not None]
+    if cut:
+        lines.append(
+            f"clients kept different ranks in {len(cut)} modules: higher ones were cut to rank {min(cut)}"
+            + (f" to {max(cut)}" if max(cut) > min(cut) else "")
+            + " before they were compared"
+        )
+    if verdict.normalised:
+        lines.append("the clients' scales differ: every block was divided by its norm before they were compared")
+    if verdict.majority and flagged.any():
+        telling = np.argsort(-verdict.module_scores[:, flagged].mean(axis=1), kind="stable")[:3]
+        lines.append(
+            "flagged clients stand out most in "
+            + ", ".join(
+                f"{modules[m]} ({verdict.module_scores[m, flagged].mean():.1f} standard deviations)" for m in telling
+            )
+        )
+    return "\n".join(lines)

@@ -1,0 +1,286 @@
+"""A model of several modules of the same clients: one verdict for all of them, the rest module by module.
+
+:meth:`clair_stats.CLAIR.fit` comes here when it is given a mapping.  What belongs to a module (its subspace, refined
+estimates, decomposition …) is a mapping by its name whose items are computed when first asked for, so that the verdict
+on many large modules costs neither the time nor the memory of refining them (docs/derivations/joint_verdict.md).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
+from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.orientation import Options, check_options
+from clair_stats.records import BoolArray, Detection, Refinement
+
+__all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules"]
+
+# Fitted modules that are kept beside the last one, together at most this many bytes of coordinates.
+_KEPT_BYTES = 2**29
+# What a model of one module sets when it is fitted, and a model of several hands on by name.
+_ATTRIBUTES = (
+    *("basis_", "noise_scales_", "error_is_known_", "decomposition_"),
+    *("refinement_", "combination_", "consensus_"),
+)
+
+T = TypeVar("T")
+
+
+class Model(Options, Protocol):
+    """What is asked of :class:`clair_stats.CLAIR` here."""
+
+    refinement_: Refinement
+    modules_: SeveralModules | None
+
+    def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
+        """Fit to one module with a known verdict.
+
+        Parameters
+        ----------
+        checked : ClientEstimates
+            The module's local estimators.
+        members : ndarray of bool, shape (K,)
+            The clients' common set.
+        rank : int
+            r of this module.
+        majority : bool
+            Whether there is a collaborative majority.
+        """
+        ...
+
+
+class ByModule(Mapping[str, object]):
+    """One attribute of every module's model, by module name; computed when asked for."""
+
+    def __init__(self, names: tuple[str, ...], value: Callable[[str], object]) -> None:
+        self._names, self._value = names, value
+
+    def __getitem__(self, name: str) -> object:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._value(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"ByModule({', '.join(self._names)})"
+
+
+class SeveralModules:
+    """The modules behind a fitted model, and their models under the common verdict."""
+
+    def __init__(self, model: Model, source: Mapping[str, ClientEstimates | ArrayLike], given: dict[str, Any]) -> None:
+        self.names = tuple(str(name) for name in source)
+        self._keys = dict(zip(self.names, source, strict=True))
+        self._source, self._given = source, given
+        options: dict[str, Any] = {name: getattr(model, name) for name in inspect.signature(type(model)).parameters}
+        self._new_model: Callable[[], Model] = functools.partial(type(model), **options)
+        self._fitted: OrderedDict[str, Model] = OrderedDict()
+        self.client_names: tuple[str, ...] = ()
+        self.verdict: JointVerdict
+
+    def records(self, options: Options) -> Iterator[ClientEstimates]:
+        """All modules, one at a time, clients in the order of the first.
+
+        Parameters
+        ----------
+        options : Options
+            Checked against every module.
+
+        Yields
+        ------
+        ClientEstimates
+            The local estimators of K clients in one module.
+        """
+        for name in self.names:
+            record = self.record(name)
+            check_options(options, record)
+            yield record
+
+    def record(self, name: str) -> ClientEstimates:
+        """One module, clients in the order of the first module.
+
+        Parameters
+        ----------
+        name : str
+            Of the module.
+
+        Returns
+        -------
+        ClientEstimates
+            The local estimators of the K clients there.
+        """
+        record = as_client_estimates(self._source[self._keys[name]])
+        if not self.client_names:
+            self.client_names = record.names
+        record = _aligned(record, self.client_names, name, self.names[0])
+        return replace(record, **self._given) if self._given else record
+
+    def model(self, name: str) -> Model:
+        """The module's own model: its subspace, decomposition and refined estimates for the clients' common set.
+
+        Parameters
+        ----------
+        name : str
+            Of the module.
+
+        Returns
+        -------
+        CLAIR
+            Fitted; kept for the next question as long as memory allows.
+        """
+        if name in self._fitted:
+            self._fitted.move_to_end(name)
+            return self._fitted[name]
+        verdict, rank = self.verdict, self.verdict.ranks[self.names.index(name)]
+        model = self._new_model()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a missing majority was told at the fit
+            model.impose(self.record(name), verdict.collaborative_set, rank, verdict.majority)
+        self._fitted[name] = model
+        while len(self._fitted) > 1 and sum(map(_size, self._fitted.values())) > _KEPT_BYTES:
+            self._fitted.popitem(last=False)
+        return model
+
+    def of(self, attribute: str) -> ByModule:
+        """One attribute of all modules' models.
+
+        Parameters
+        ----------
+        attribute : str
+            A name of :class:`clair_stats.CLAIR`.
+
+        Returns
+        -------
+        ByModule
+            Its values by module name, computed when asked for.
+        """
+        return ByModule(self.names, lambda name: getattr(self.model(name), attribute))
+
+
+def _size(model: Model) -> int:
+    return int(model.refinement_.estimates.nbytes)
+
+
+M = TypeVar("M", bound=Model)
+
+
+def by_module(getter: Callable[[M], T]) -> Callable[[M], T]:
+    """A property of a model that is a mapping by module where the model was fitted to several.
+
+    Parameters
+    ----------
+    getter : callable
+        The property of a model of one module.
+
+    Returns
+    -------
+    callable
+        The same, or a mapping by module name.
+    """
+
+    @functools.wraps(getter)
+    def wrapped(self: M) -> T:
+        if self.modules_ is None:
+            return getter(self)
+        mapping: Any = self.modules_.of(getter.__name__)
+        found: T = mapping
+        return found
+
+    return wrapped
+
+
+def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike], given: dict[str, Any]) -> str | None:
+    """Set the attributes of an unfitted model from several modules (docs/derivations/joint_verdict.md).
+
+    Parameters
+    ----------
+    model : CLAIR
+        Its options are used, its attributes set.
+    source : mapping of str to ClientEstimates or array_like, shape (K, p_m, q_m)
+        Read one at a time; read again when something of a module is asked for.
+    given : dict
+        Noise scales or sample sizes for all modules, shape (K,).
+
+    Returns
+    -------
+    str or None
+        Why there is no collaborative majority.
+
+    Raises
+    ------
+    ValueError
+        No module, modules that do not have the same clients, or options that serve one module only.
+    """
+    if not len(source):
+        raise ValueError("estimates: the mapping holds no module; give at least one, by name")
+    if model.heterogeneity > 0:
+        raise ValueError(
+            "heterogeneity: a tolerated norm is that of one module; with several modules the scatter of benign clients "
+            "is learnt, so leave it at 0"
+        )
+    several = SeveralModules(model, source, given)
+    verdict = joint_verdict(
+        several.records(model),
+        rank=model.rank,
+        level=model.level,
+        common_component=model.common_component,
+        shared=model.shared,
+    )
+    several.verdict = verdict
+    values: dict[str, Any] = {
+        "modules_": several,
+        "client_names_": several.client_names,
+        "majority_": verdict.majority,
+        "collaborative_set_": verdict.collaborative_set,
+        "flagged_": ~verdict.collaborative_set & verdict.majority,
+        "thresholds_": verdict.thresholds,
+        "scores_": verdict.scores,
+        "p_values_": verdict.p_values,
+        "detection_": Detection(
+            verdict.collaborative_set, verdict.scores, verdict.p_values, verdict.thresholds, model.level
+        ),
+        "rank_": dict(zip(several.names, verdict.ranks, strict=True)),
+        "module_scores_": dict(zip(several.names, verdict.module_scores, strict=True)),
+        **{attribute: several.of(attribute) for attribute in _ATTRIBUTES},
+    }
+    for attribute, value in values.items():
+        setattr(model, attribute, value)
+    return verdict.reason
+
+
+def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first: str) -> ClientEstimates:
+    """The record with its clients in the order of the first module."""
+    if record.names == names:
+        return record
+    missing = [name for name in names if name not in record.names]
+    extra = [name for name in record.names if name not in names]
+    if missing or extra:
+        told = [f"misses {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} besides"] * bool(extra)
+        raise ValueError(
+            f"module {module!r}: its clients are not those of module {first!r}: it {' and '.join(told)}; give every "
+            "module the same clients (client_names)"
+        )
+    order = [record.names.index(name) for name in names]
+    values: dict[str, Any] = {
+        field.name: np.asarray(value)[order]
+        for field in fields(record)
+        if field.name not in ("factors", "client_names") and (value := getattr(record, field.name)) is not None
+    }
+    if record.factors is not None:
+        values["factors"] = tuple(record.factors[k] for k in order)
+    return ClientEstimates(**values, client_names=names)

@@ -1,0 +1,28 @@
+"""χ² quantiles at tail probabilities given by their logarithm, also where the probability underflows."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import chi2
+
+__all__ = ["lower_quantile", "upper_quantile"]
+
+# Below this logarithm the probability itself is no normal double any more.
+_SMALLEST = -700.0
+
+
+def upper_quantile(log_tail: float, freedom: int) -> float:
+    """x with P(χ² > x) ≤ e^log_tail: exact, or m + 2√(mt) + 2t, t = −log_tail, where the probability underflows.
+
+    Laurent and Massart, "Adaptive estimation of a quadratic functional by model selection", Ann. Statist. 28(5), 2000.
+    """
+    if log_tail > _SMALLEST:
+        return float(chi2.isf(np.exp(log_tail), freedom))
+    return float(freedom - 2 * log_tail + 2 * np.sqrt(-freedom * log_tail))
+
+
+def lower_quantile(log_tail: float, freedom: int) -> float:
+    """x with P(χ² < x) ≤ e^log_tail: exact, or (m − 2√(mt))₊ where the probability underflows (Laurent and Massart)."""
+    if log_tail > _SMALLEST:
+        return float(chi2.ppf(np.exp(log_tail), freedom))
+    return float(max(0.0, freedom - 2 * np.sqrt(-freedom * log_tail)))

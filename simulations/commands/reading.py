@@ -1,0 +1,141 @@
+"""Commands that read stores and designs: list, check, summarise, export, merge, ademp."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from simulations.ademp import ademp_page
+from simulations.commands.shared import (
+    Methods,
+    Replications,
+    StorePath,
+    StudyName,
+    asked_study,
+    cell_label,
+    console,
+    store_path,
+    to_digits,
+    varied_factors,
+)
+from simulations.measures.summarise import summarise as summary_table
+from simulations.storage.export import export as write_export
+from simulations.storage.shards import merge as merge_shards
+from simulations.storage.store import Store, StoreError
+from simulations.studies import studies
+
+__all__ = ["ademp", "check", "export", "list_studies", "merge", "summarise"]
+
+
+def list_studies() -> None:
+    """List the studies by name, with their size."""
+    table = Table("study", "cells", "replications", "title", box=None)
+    for name, study in studies().items():
+        table.add_row(name, str(len(study.cells)), str(study.replications), study.title)
+    Console().print(table)
+
+
+def check(
+    name: StudyName,
+    store: StorePath = None,
+    replications: Replications = None,
+    method: Methods = None,
+    failures: Annotated[bool, typer.Option("--failures", help="Print the tracebacks of failed rows.")] = False,
+) -> None:
+    """List missing and failed rows of every cell, and check the file, without loading data."""
+    study = asked_study(name, replications, method)
+    out, varied = console(), varied_factors(study)
+    with Store(store_path(study, store), study) as opened:
+        damage = opened.integrity()
+        if damage != "ok":
+            raise StoreError(f"{opened.path}: damaged ({damage}); restore it from a copy")
+        status = opened.status()
+        for line in status:
+            if line.missing or line.failed:
+                counts = f"{line.missing} missing, {line.failed} failed, {line.ok} ok"
+                out.print(f"{cell_label(line.cell, varied)}: {counts}")
+        if failures:
+            for cell, replication, error in opened.failures():
+                regime = next(c.regime_hash for c in study.cells if c.hash == cell)
+                out.print(f"cell {cell[:12]}, replay with: python -m simulations replay {regime[:12]} {replication}")
+                out.print(error)
+    missing, failed = sum(s.missing for s in status), sum(s.failed for s in status)
+    out.print(f"{study.name}: {sum(s.ok for s in status)} ok, {failed} failed, {missing} missing")
+    raise typer.Exit(3 if missing else 1 if failed else 0)
+
+
+def summarise(
+    name: StudyName,
+    store: StorePath = None,
+    replications: Replications = None,
+    method: Methods = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Also write all columns to this .csv file.")] = None,
+) -> None:
+    """Performance measures of every cell, each with its Monte Carlo standard error."""
+    study = asked_study(name, replications, method)
+    if output is not None and output.suffix != ".csv":
+        raise ValueError(f"--output {output}: give a name ending in .csv")
+    summary = summary_table(store_path(study, store), study)
+    varied = varied_factors(study)
+    heads = ["regime", "method", *(column.split(".", 1)[1] for column in varied)]
+    table = Table(*heads, "measure", "value", "MCSE", "n", "undefined", "failed", box=None)
+    for line in summary.to_dict("records"):
+        shown = ["" if (v := line[c]) is None or v != v else str(v) for c in ("regime", "method", *varied)]
+        value, mcse = to_digits(line["value"], line["mcse"]), f"{line['mcse']:.2g}"
+        table.add_row(*shown, line["measure"], value, mcse, *(str(line[c]) for c in ("n", "undefined", "failed")))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    if output is not None:
+        try:
+            temporary = output.with_name(f".{output.name}.part")
+            summary.to_csv(temporary, index=False, lineterminator="\n")
+            temporary.replace(output)
+        except OSError as error:
+            raise StoreError(f"{output}: cannot write ({error.strerror}); give another --output") from error
+
+
+def export(
+    name: StudyName,
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A .csv or .parquet file.")],
+    store: StorePath = None,
+    replications: Replications = None,
+    method: Methods = None,
+    seconds: Annotated[bool, typer.Option("--seconds", help="Add measured times (not reproducible).")] = False,
+) -> None:
+    """Write all rows to csv or parquet, in the study's order."""
+    study = asked_study(name, replications, method)
+    n_rows = write_export(store_path(study, store), study, output, seconds=seconds)
+    console().print(f"{study.name}: {n_rows} rows to {output}")
+
+
+def merge(
+    name: StudyName,
+    shards: Annotated[list[Path], typer.Argument(metavar="SHARD...", help="Stores written with run --shard.")],
+    store: StorePath = None,
+) -> None:
+    """Bring shards into one store; merging again changes nothing."""
+    study = asked_study(name)
+    path = store_path(study, store)
+    new = merge_shards(path, study, list(shards))
+    console().print(f"{study.name}: {new} new rows in {path}")
+
+
+def ademp(
+    name: StudyName,
+    output: Annotated[Path | None, typer.Option("--output", help="A .md file; the terminal when not given.")] = None,
+) -> None:
+    """The study's ADEMP page in Markdown, generated from its design."""
+    page = ademp_page(asked_study(name))
+    if output is None:
+        console().print(page)
+        return
+    temporary = output.with_name(f".{output.name}.part")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(output)
+    except OSError as error:
+        raise StoreError(f"{output}: cannot write ({error.strerror}); give another --output") from error

@@ -1,0 +1,1 @@
+"""What claims compute on an instance: solutions of the programs, compared with the truth and with the theorems."""

@@ -1,0 +1,90 @@
+"""Program (E) against theorem and certificate: what they promise, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from clair_stats.theory import instance_certificate, recovery_condition
+from simulations.regimes.instance import Instance
+from theory_checks.methods.solving import outcome, solve
+
+__all__ = ["RecoveryMethod"]
+
+# Nearer to the border than this, recovery is a question of the solver's accuracy.
+_TIE = 1e-3
+# A relative error above this is no matter of tolerances.
+_CLEAR = 1e-2
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryMethod:
+    """Solve (E) and set it against theorem and certificate.
+
+    A solution that is neither recovered nor clearly wrong at the first tolerance is computed again at the second, with
+    five times the iterations: near the border an error of 1e-4 can be the solver's, and the verdict must not be.
+    """
+
+    name: ClassVar[str] = "recovery"
+    version: ClassVar[int] = 5
+
+    tol: float = 1e-7
+    second_tol: float | None = 1e-10
+    max_iterations: int = 20_000
+    penalty_factor: float = 1.0  # program (E) is solved at this multiple of the certificate's penalty
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Rows: what theorem (both forms) and certificate say, and what came out."""
+        mask = instance.collaborative_set
+        penalty, common = instance.extras["block_penalty"], instance.extras["common_component"]
+        benign = instance.coefficients[mask]
+        n_contaminated = int(np.count_nonzero(~mask))
+        certificate = instance_certificate(
+            instance.targets,
+            basis=instance.basis,
+            collaborative_set=mask,
+            block_penalty=penalty,
+            common_component=common,
+        )
+        sharp, stated = (
+            recovery_condition(
+                benign, n_contaminated=n_contaminated, block_penalty=penalty, common_component=common, form=form
+            )
+            for form in ("sharp", "stated")
+        )
+        for tol, iterations in ((self.tol, self.max_iterations), (self.second_tol, 5 * self.max_iterations)):
+            if tol is None:
+                break
+            solution = solve(
+                instance.targets,
+                block_penalty=penalty * self.penalty_factor,
+                common_component=common,
+                tol=tol,
+                max_iterations=iterations,
+            )
+            found = outcome(solution, instance)
+            if found.recovered or (found.error > _CLEAR and found.relative_gap <= tol):
+                break
+        polar = float(np.sqrt((certificate.oracle.polar[mask] ** 2).sum(axis=(1, 2)).max())) / penalty
+        refuted = certificate.eta > 1 + _TIE or polar > 1 + _TIE
+        return {
+            "theorem": float(sharp.holds),
+            "theorem_stated": float(stated.holds),
+            "certified": float(certificate.certified),
+            "eta": certificate.eta,
+            "kappa": certificate.kappa,
+            "polar_ratio": polar,
+            "away_from_border": float(abs(max(certificate.eta, certificate.kappa) - 1) > _TIE),
+            "equality_residual": certificate.equality_residual,
+            "share": n_contaminated / mask.size,
+            "off_subspace": found.off_subspace,
+            "wrong_blocks": found.wrong_blocks,
+            "recovered": float(found.recovered),
+            "violation": float(not found.recovered),
+            "contradiction": float(found.recovered if refuted else certificate.certified and not found.recovered),
+            "decided": float(refuted or certificate.certified),
+            "relative_gap": found.relative_gap,
+        }
