@@ -112,8 +112,7 @@ class CLAIR(ConfidenceIntervals):
     reasons_ : tuple of K str
         Why each client was flagged, or how far it is from being flagged.
     refined_ : array, shape (K, p, q)
-        Without noise scales, covariances or halves the size of the error is learnt from the clients, true differences
-        between them included: beyond differences as large as the error, refinement can then lose.
+        Without noise scales, covariances or halves, true differences larger than the error are taken for error.
     refined_factors_ : tuple of K pairs (p × t_k, t_k × q)
         The same as factors; for LoRA input nothing of size p × q is formed unless ``refined_`` or ``common_`` is read.
     combination_ : Combination or None
