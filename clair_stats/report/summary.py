@@ -13,7 +13,17 @@ __all__ = ["summarise"]
 
 
 def summarise(model: FittedModel) -> str:
-    """Rank, set, level, noise, certificate status and what would change the answer."""
+    """Rank, set, level, noise, certificate status and what would change the answer.
+
+    Parameters
+    ----------
+    model : FittedModel
+
+    Returns
+    -------
+    str
+        Lines without a final line break.
+    """
     detection, solution = model.detection_, model.decomposition_
     n_clients = detection.scores.size
     n_benign = int(model.collaborative_set_.sum())

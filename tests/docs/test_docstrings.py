@@ -25,16 +25,9 @@ NOTHING_COMPUTED = (
     "clair_stats.decomposition.status",
 )
 # Rooms whose docstrings are being written.
-PENDING = (
-    "clair_stats.detection",
-    "clair_stats.refin",
-    "clair_stats.theory",
-    "clair_stats.report",
-    "clair_stats.clair.",
-)
-PENDING += tuple(f"clair_stats.decomposition.solvers.{name}" for name in ("i",))
+PENDING = tuple(f"clair_stats.{room}" for room in ("detection", "refin", "report", "clair.", "theory.", "federation"))
 ARRAYS = re.compile(r"FloatArray|BoolArray|NDArray|ArrayLike")
-SHAPE = re.compile(r"shapes?\b|\(K|\(p|any shape|scalar|mapping|callable|float")
+SHAPE = re.compile(r"shapes?\b|\(K|\(p|any shapes?|scalar|mapping|callable|float")
 SOURCE = re.compile(
     r"theory\.md|derivations|docs/|notation\.md|arXiv"
     r"|\((?:[^()]*\D)?(?:19|20)\d\d\)"  # (Author, 1936) or (1936)
