@@ -39,7 +39,14 @@ LAW = {
         *("clair_stats.orientation", "clair_stats.refining", "clair_stats.report", "clair_stats.several_modules"),
     },
     "clair_stats.readers": {"clair_stats.estimates"},
+    # A practitioner's rooms: they fit the model, and nothing below knows of them.
+    "clair_stats.adapters": {*_BASE, "clair_stats.clair", "clair_stats.report"},
+    "clair_stats.federation": {
+        *(*_BASE, "clair_stats.adapters", "clair_stats.clair"),
+        *("clair_stats.detection", "clair_stats.files"),
+    },
     "clair_stats.cli": {
+        "clair_stats.adapters",
         *(*_BASE, *_STAGES),
         *("clair_stats.clair", "clair_stats.files", "clair_stats.readers", "clair_stats.report"),
     },
