@@ -21,6 +21,7 @@ from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.inference import ConfidenceIntervals
 from clair_stats.linalg import balanced_factors, project_off
 from clair_stats.orientation import check_options, oriented
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
@@ -53,7 +54,7 @@ class NoMajorityWarning(UserWarning):
     """
 
 
-class CLAIR:
+class CLAIR(ConfidenceIntervals):
     """Estimate the shared subspace, flag contaminated clients, refine the estimates of the others.
 
     Parameters
@@ -111,8 +112,7 @@ class CLAIR:
     reasons_ : tuple of K str
         Why each client was flagged, or how far it is from being flagged.
     refined_ : array, shape (K, p, q)
-        Without noise scales, covariances or halves the size of the error is learnt from the clients, true differences
-        between them included: beyond differences as large as the error, refinement can then lose.
+        Without noise scales, covariances or halves, true differences larger than the error are taken for error.
     refined_factors_ : tuple of K pairs (p × t_k, t_k × q)
         The same as factors; for LoRA input nothing of size p × q is formed unless ``refined_`` or ``common_`` is read.
     combination_ : Combination or None
@@ -287,12 +287,12 @@ class CLAIR:
             frame=self._frame,
             panel=panel,
             consensus=consensus,
-            noise_scales=self.noise_scales_,
+            learnt_scales=self.noise_scales_,
             shared=self.shared,
             method=self.refinement,
             flagged=self.flagged,
-            level=self.level,
         )
+        self._told = told
         self.refinement_, self.combination_ = refine_by_verdict(told)
         self.error_is_known_ = told.error_is_known
         self._blocks, self._basis = blocks, fit.basis
