@@ -1,13 +1,14 @@
 """One verdict from several modules: is the set found where one module is not enough, and is the level kept?
 
-Low-rank updates of 48 rows.  The four settings in which a prototype found the set in 2, 2, 7 and 8 of 10 runs from one
+Low-rank updates of 48 rows. The four settings in which a prototype found the set in 2, 2, 7 and 8 of 10 runs from one
 module and in 10 of 10 from four (one shared direction; two columns; mimicry at a share of .45; 12 clients), each with
-one module and with four; four modules of mixed ranks, of mixed scales, and of both; clean federations.  Building used
-other seeds; seed, settings and replications were written down before the run.  A first run (seed 20261128) found the
-set in .85 of the runs with two columns, .9 to 1 elsewhere, and 3 false alarms in 120 clean runs; then exact statistics
-were tried before clients' scales are compared, from a half found at their own ranks, and the seed was changed.  Decision rule: "found" when the
-exact set comes out in at least .9 of the runs with four modules; the level is kept when the 99 % binomial band of .05
-holds the rate of false alarms pooled over the clean settings, or it lies below.
+one module and with four; four modules of mixed ranks, of mixed scales, and of both; clean federations. Building used
+other seeds; seed, settings and replications were written down before the run. A first run (seed 20261128) found the
+set in .85 of the runs with two columns, .9 to 1 elsewhere, and 3 false alarms in 120 clean runs; then exact
+statistics were tried before clients' scales are compared, from a half found at their own ranks, and the seed was
+changed. Decision rule: "found" when the exact set comes out in at least .9 of the runs with four modules; the level
+is kept when the 99 % binomial band of .05 holds the rate of false alarms pooled over the clean settings, or it lies
+below.
 """
 
 from __future__ import annotations
