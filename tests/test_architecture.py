@@ -83,7 +83,7 @@ LAW = {
     "theory_checks.rules": set(),
     "theory_checks.instances": {"clair_stats", *_DRAWN},
     "theory_checks.methods": {"clair_stats", *_DRAWN},
-    "theory_checks.claim": {"simulations.design", "theory_checks.rules"},
+    "theory_checks.claim": {"simulations.design", "simulations.streams", "theory_checks.rules"},
     "theory_checks.claims": {
         *("clair_stats", "simulations"),
         *("theory_checks.claim", "theory_checks.instances", "theory_checks.methods", "theory_checks.regimes"),
