@@ -5,6 +5,8 @@ directions: once some of them are flagged, or the residual of the others is not 
 test along them finds clients that are far too close for the test of the whole residual.  Directions come from other
 clients (flagged ones), or from all members at once (eigenvalues above the edge), so that for a benign client the energy
 along s of them is still χ² with sq degrees of freedom.
+
+See docs/derivations/detection.md, section 3.
 """
 
 from __future__ import annotations
@@ -34,6 +36,23 @@ def suspicious_directions(
     """Orthonormal directions (p, s), s ≥ 0: common to clients that failed, or left over in the members' residual.
 
     ``residual`` holds R_k of all clients against the fit, shape (K, p, q); ``ratio`` is the spike ratio of the fit.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    residual : ndarray, shape (K, p, q)
+        R_k on the scale of the Y_k.
+    passed : bool ndarray, shape (K,)
+        Clients that passed the test.
+    noise : float
+        φ.
+    ratio : float
+        Spike ratio of the fit.
+
+    Returns
+    -------
+    ndarray, shape (p, s)
     """
     _, p, q = panel.shape
     rank = fit.basis.shape[1]
@@ -49,7 +68,21 @@ def suspicious_directions(
 
 
 def flagged_directions(residual: FloatArray, rank: int, floor: float = 0.0) -> FloatArray:
-    """Orthonormal directions (p, s), s ≥ 0, common to the flagged clients whose R_k are given, shape (n, p, q)."""
+    """Orthonormal directions (p, s), s ≥ 0, common to the flagged clients whose R_k are given, shape (n, p, q).
+
+    Parameters
+    ----------
+    residual : ndarray, shape (n, p, q)
+        R_k of the flagged clients.
+    rank : int
+        r.
+    floor : float
+        Energies up to this size are rounding.
+
+    Returns
+    -------
+    ndarray, shape (p, s)
+    """
     return _few([_shared_by(residual, rank, floor)], residual.shape[1] - rank)
 
 
@@ -88,7 +121,27 @@ def second_look(
     level: float,
     heterogeneity: float,
 ) -> tuple[FloatArray, FloatArray]:
-    """p-values (K,) along the directions, and the ratio (K,) of energy to its critical value at family-wise level."""
+    """p-values (K,) along the directions, and the ratio (K,) of energy to its critical value at family-wise level.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    residual : ndarray, shape (K, p, q)
+        R_k on the scale of the Y_k.
+    directions : ndarray, shape (p, s)
+        Orthonormal columns.
+    noise : float
+        φ.
+    level : float
+        Family-wise level.
+    heterogeneity : float
+        Tolerated ‖H_k‖_F on the scale of the Y_k.
+
+    Returns
+    -------
+    tuple of ndarray, shape (K,)
+    """
     n_clients, _, q = panel.shape
     alpha = per_client_level(level, n_clients)
     if panel.covariances is not None:

@@ -1,6 +1,8 @@
 """Estimates of different rank are cut to a common one, so that a score does not measure the rank that was kept.
 
 A client that kept rank 16 where others kept 4 carries four times as many error components, and looks contaminated.
+
+See docs/derivations/detection.md, section 8.
 """
 
 from __future__ import annotations
@@ -21,13 +23,31 @@ _QUANTILE = 0.25
 
 
 def kept_ranks(panel: Panel) -> NDArray[np.int64]:
-    """Numerical rank of every client's block, shape (K,)."""
+    """Numerical rank of every client's block, shape (K,).
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    ndarray of int, shape (K,)
+    """
     sizes = np.linalg.svd(panel.blocks, compute_uv=False)
     return np.asarray((sizes > _ROUNDING * sizes[:, :1]).sum(axis=1), dtype=np.int64)
 
 
 def levelled(panel: Panel) -> tuple[Panel, int | None]:
-    """The panel with every block cut to the lower quartile of the ranks, and that rank; None when nothing was cut."""
+    """The panel with every block cut to the lower quartile of the ranks, and that rank; None when nothing was cut.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    tuple of Panel and int or None
+    """
     ranks = kept_ranks(panel)
     common = int(np.quantile(ranks, _QUANTILE, method="lower"))
     if common == 0 or common >= ranks.max() or np.median(ranks) >= min(panel.shape[1:]):
