@@ -55,8 +55,12 @@ def starting_pairs(n_clients: int) -> BoolArray:
     return np.asarray(np.argsort(order, axis=1) < sizes[:, None])
 
 
-def joint_half(views: Sequence[View], ranks: Sequence[int], starts: BoolArray) -> JointHalf:
+def joint_half(
+    views: Sequence[View], ranks: Sequence[int], starts: BoolArray, energies: Sequence[FloatArray] = ()
+) -> JointHalf:
     """The best half from the given starts (N, K).
+
+    ``energies`` of the starts for the ranks 0, 1, … of every module, (R, N', K), stand in front of those of ``starts``.
 
     Parameters
     ----------
@@ -65,13 +69,18 @@ def joint_half(views: Sequence[View], ranks: Sequence[int], starts: BoolArray) -
     ranks : sequence of int
         One per module.
     starts : bool ndarray, shape (N, K)
+    energies : sequence of ndarray, shape (R, N', K)
+        One per module; see above.
 
     Returns
     -------
     JointHalf
     """
-    half = starts.shape[1] // 2 + 1
-    sums = _sums(views, ranks, starts)
+    half = views[0].design.size // 2 + 1
+    sums = _sums(views, ranks, starts) if len(starts) else np.zeros(starts.shape)
+    if energies:
+        known = np.log([module[rank] for module, rank in zip(energies, ranks, strict=True)]).sum(axis=0)
+        sums = np.concatenate([known, sums])
     ordered = np.sort(sums, axis=1)
     by_sum = np.argsort(ordered[:, :half].sum(axis=1), kind="stable")[:_KEPT]
     by_worst = np.argsort(ordered[:, half - 1], kind="stable")[:_KEPT]

@@ -63,6 +63,29 @@ class View:
         inside = self._inside(basis, mean)
         return np.maximum(total - inside, self.floor), np.maximum(inside, self.floor)
 
+    def fits_at_ranks(self, masks: BoolArray, most: int) -> FloatArray:
+        """Energies off the subspaces of rank 0, …, ``most`` fitted on each of N sets (N, K), (most + 1, N, K).
+
+        One decomposition serves all ranks: the energy along each leading direction is added up.
+
+        Parameters
+        ----------
+        masks : bool ndarray, shape (N, K)
+        most : int
+            The largest rank.
+
+        Returns
+        -------
+        ndarray, shape (most + 1, N, K)
+            Squared scale of the module.
+        """
+        total = self._about_means(masks)
+        basis, mean = self._bases(masks, most)
+        energies = np.zeros((most + 1, *masks.shape))
+        for j in range(most):  # from the leading direction on
+            energies[j + 1] = energies[j] + self._inside(basis[:, :, most - 1 - j, None], mean)
+        return np.maximum(total - energies, self.floor)
+
     def leave_one_out(self, members: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
         """Energies (K,) off and inside the subspace fitted on ``members`` without the client itself.
 
