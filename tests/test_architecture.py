@@ -67,7 +67,9 @@ LAW = {
         *("simulations.design", "simulations.streams"),
         *("simulations.measure", "simulations.measures", "simulations.storage"),
     },
-    "simulations.toml_design": {"simulations.design", "simulations.measure", "simulations.measures"},
+    "simulations.toml_design": {
+        *("simulations.design", "simulations.measure", "simulations.measures", "simulations.presentation"),
+    },
     "simulations.studies": {
         *_DRAWN,
         *("simulations.copying", "simulations.measures", "simulations.methods"),
