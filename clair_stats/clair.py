@@ -379,7 +379,7 @@ class CLAIR(ConfidenceIntervals):
         target : str, Path or matplotlib.axes.Axes
             A file that ends in .png, .pdf or .svg, or axes.
         """
-        # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
+        # Imported here: matplotlib takes a third of a second to import, and only figures need it.
         from clair_stats.report.plots import draw_scores, plot_model
 
         if isinstance(target, str | Path):
