@@ -51,11 +51,33 @@ class AdapterConfig:
     alpha_patterns: tuple[tuple[Any, float], ...]
 
     def rank_of(self, module: str) -> int:
-        """The rank that the configuration gives a module."""
+        """The rank that the configuration gives a module.
+
+        Parameters
+        ----------
+        module : str
+            Name of the module.
+
+        Returns
+        -------
+        int
+        """
         return next((rank for pattern, rank in self.rank_patterns if pattern.fullmatch(module)), self.rank)
 
     def scale_of(self, module: str, rank: int) -> float:
-        """c = α/s, or α/√s where the adapter is rank-stabilised."""
+        """c = α/s, or α/√s where the adapter is rank-stabilised.
+
+        Parameters
+        ----------
+        module : str
+            Name of the module.
+        rank : int
+            s.
+
+        Returns
+        -------
+        float
+        """
         alpha = next((alpha for pattern, alpha in self.alpha_patterns if pattern.fullmatch(module)), self.alpha)
         return alpha / math.sqrt(rank) if self.rank_stabilised else alpha / rank
 

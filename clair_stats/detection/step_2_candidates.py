@@ -26,10 +26,9 @@ from clair_stats.records import BoolArray, FloatArray
 __all__ = ["Candidate", "Source", "random_subsets", "rank_limit", "search", "starting_subsets"]
 
 # Pairs (or larger subsets, when q < r) are drawn until, at a contaminated share of .45, all of them hold a contaminated
-# client with at most this probability; a few larger ones suffer less from noise.
+# client with at most this probability.
 _ALL_SPOILT = 1e-4
 _MOST_STARTS = 300
-_LARGER_STARTS = (10, 5)
 # The search draws its subsets from this fixed stream: the same data give the same answer, and no caller's generator
 # is touched.
 _SEED = 20_260_521
@@ -53,14 +52,34 @@ Source = Callable[[Panel], Iterator[Candidate]]
 
 
 def rank_limit(panel: Panel) -> int:
-    """The largest rank that is tried: beyond it a basis merely spans the clients it explains, whatever they send."""
+    """The largest rank that is tried: beyond it a basis merely spans the clients it explains, whatever they send.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    int
+    """
     n_clients, p, q = panel.shape
     spanned = min((panel.half - int(panel.common_component)) * q - 2, n_clients - 3)
     return max(min(p - 1, spanned), 0)
 
 
 def search(panel: Panel, *, rank: int | None = None) -> Iterator[Candidate]:
-    """Up to three sets for every rank from 0 on, or for the given one, the most promising first."""
+    """Up to three sets for every rank from 0 on, or for the given one, the most promising first.
+
+    Parameters
+    ----------
+    panel : Panel
+    rank : int, optional
+        r.
+
+    Yields
+    ------
+    Candidate
+    """
     coordinates = directions_above_noise(panel)
     kernel = Kernel(panel, coordinates)
     ranks = range(min(rank_limit(panel), coordinates.directions.shape[1]) + 1) if rank is None else (rank,)
@@ -79,25 +98,43 @@ def _fewest(panel: Panel, rank: int) -> int:
 
 
 def starting_subsets(panel: Panel, rank: int) -> BoolArray:
-    """Masks (N, K) of subsets from the fewest clients that determine U and M upward.
+    """Masks (N, K) of subsets of the fewest clients that determine U and M.
 
     At a contaminated share of .45 a pair is all benign in 30 % of the draws, a triple in 17 %, five clients in 5 %.
+
+    Parameters
+    ----------
+    panel : Panel
+    rank : int
+        r.
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
     """
     fewest, n_clients = _fewest(panel, rank), panel.shape[0]
     enough = math.ceil(math.log(_ALL_SPOILT) / math.log1p(-(0.55**fewest)))
-    sizes = {fewest: min(enough, _MOST_STARTS), fewest + 1: _LARGER_STARTS[0], fewest + 3: _LARGER_STARTS[1]}
-    drawn = random_subsets(
-        n_clients,
-        {min(size, n_clients): count for size, count in sizes.items()},
-        np.random.default_rng(_SEED),
-    )
+    count = min(enough, _MOST_STARTS)
+    drawn = random_subsets(n_clients, {min(fewest, n_clients): count}, np.random.default_rng(_SEED))
     masks: BoolArray = np.zeros_like(drawn)
     masks[:, panel.canonical_order] = drawn
     return masks
 
 
 def random_subsets(n_clients: int, sizes: Mapping[int, int], generator: np.random.Generator) -> BoolArray:
-    """Masks (N, K): for every subset size as many as the mapping says, drawn without replacement inside a mask."""
+    """Masks (N, K): for every subset size as many as the mapping says, drawn without replacement inside a mask.
+
+    Parameters
+    ----------
+    n_clients : int
+        K.
+    sizes : mapping of int to int
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
+    """
     size = np.repeat(np.fromiter(sizes.keys(), int), np.fromiter(sizes.values(), int))
     order = np.argsort(generator.random((size.size, n_clients)), axis=1)
     return np.asarray(np.argsort(order, axis=1) < size[:, None])

@@ -7,6 +7,8 @@ Each client is looked at in three ways, which share the level openly (``SHARES``
 * where it holds more than half of a direction of the fit, exactly: against the fit without it.  Leverages sum to r, so
   this concerns at most 2r clients;
 * along the few directions that flagged clients have in common (``directions``).
+
+See docs/derivations/detection.md, section 3.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 
 from clair_stats.detection.calibration import Calibrated, calibrate, residual_variance
 from clair_stats.detection.covariance import covariance_edge
-from clair_stats.detection.directions import second_look, suspicious_directions
+from clair_stats.detection.directions import flagged_directions, second_look
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import Residuals, SharedFit, fit_shared, standardised_residuals
 from clair_stats.laws import TRACY_WIDOM, homogeneity_quantile, noise_edge, per_client_level
@@ -73,6 +75,17 @@ class SetTest:
 
         A cycle is left at its largest set with a white residual, and the number of steps is bounded; refilling to a
         majority keeps the set from collapsing onto a few clients that fit each other.
+
+        Parameters
+        ----------
+        start : bool ndarray, shape (K,)
+            The set to begin with.
+        rank : int
+            r.
+
+        Returns
+        -------
+        Outcome
         """
         members = start
         seen: dict[bytes, Outcome] = {}
@@ -106,7 +119,7 @@ class SetTest:
         calibrated = self._exact_refits(fit, residuals, calibrated)
         passed = self._passed(fit, calibrated)
         if passed.sum() >= panel.half:
-            calibrated, passed = self._shared_directions(fit, residuals, calibrated, passed, ratio)
+            calibrated, passed = self._shared_directions(fit, residuals, calibrated, passed)
         return Outcome(fit, calibrated, passed, ratio, self._homogeneous(fit, residuals, calibrated.noise))
 
     def _split(self, calibrated: Calibrated) -> Calibrated:
@@ -139,14 +152,16 @@ class SetTest:
         return replace(calibrated, p_values=p_values, thresholds=thresholds)
 
     def _shared_directions(
-        self, fit: SharedFit, residuals: Residuals, calibrated: Calibrated, passed: BoolArray, ratio: float
+        self, fit: SharedFit, residuals: Residuals, calibrated: Calibrated, passed: BoolArray
     ) -> tuple[Calibrated, BoolArray]:
         """The look along the directions that flagged clients share.
 
         Dropped when it would leave no majority: then the directions belong to the shared subspace and the rank is too
         small.
         """
-        directions = suspicious_directions(self.panel, fit, residuals.blocks, passed, calibrated.noise, ratio=ratio)
+        if passed.all():
+            return calibrated, passed
+        directions = flagged_directions(residuals.blocks[~passed], fit.basis.shape[1], self.panel.floor)
         if directions.shape[1] == 0:
             return calibrated, passed
         p_values, excess = second_look(
@@ -188,6 +203,19 @@ def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0, tra
     Without a known φ the noise variance comes from the eigenvalues behind the one under test, so that a spike does not
     inflate its own reference.  Benign heterogeneity of at most ``heterogeneity`` per client may add to a common
     direction.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    heterogeneity : float
+        Tolerated ‖H_k‖_F on the scale of the Y_k.
+    tracy_widom : float
+        Point of the Tracy–Widom law of order one.
+
+    Returns
+    -------
+    float
     """
     _, p, q = panel.shape
     rank = fit.basis.shape[1]

@@ -71,6 +71,7 @@ def _law(model: FittedModel) -> str:
     consensus = model.consensus_
     cut = consensus.cut_to
     levelled = "" if cut is None else f"; estimates of higher rank were cut to rank {cut} before they were compared"
+    levelled += "; scales of the clients differ, so norms were divided out" if consensus.normalised else ""
     proposed = f", set proposed by {consensus.source}" if consensus.accepted else ""
     return f"law of the scores: {consensus.law} ({consensus.why}{levelled}){proposed}"
 

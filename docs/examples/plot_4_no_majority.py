@@ -46,8 +46,8 @@ for warning in caught:
 assert not undecided.majority_
 
 # %%
-# All entries of ``collaborative_set_`` and of ``flagged_`` are False then: no client is called benign and none is called
-# contaminated.  ``majority_`` says so in one word.
+# All entries of ``collaborative_set_`` and of ``flagged_`` are False then: no client is called benign, and none is
+# called contaminated.  ``majority_`` says the same for all of them.
 
 print("called benign:", int(undecided.collaborative_set_.sum()), "of", len(values))
 print("called contaminated:", int(undecided.flagged_.sum()), "of", len(values))
