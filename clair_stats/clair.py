@@ -381,7 +381,7 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         matplotlib.axes.Axes or None
             What the scores were drawn into; None for a file.
         """
-        # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
+        # Imported here: matplotlib takes a third of a second to import, and only figures need it.
         from clair_stats.report.plots import draw_scores, new_axes, plot_model
 
         if isinstance(target, str | Path):

@@ -25,7 +25,7 @@ _DESCRIBED = 8
 
 
 def fitted(modules: Mapping[str, ClientEstimates], n_clients: int, level: float) -> CLAIR | None:
-    """The joint fit; None where too few adapters can be compared.  A missing majority is told by the report.
+    """The joint fit; None where too few adapters can be compared.  A missing majority is stated in the report.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from clair_stats.files import written_whole
 
 __all__ = ["Evidence"]
 
-# A score beyond this many standard deviations is as good as certain; cutting it lets an honest client recover from one
+# A score beyond this many standard deviations is as good as certain; cutting it lets a benign client recover from one
 # round that went wrong.
 LARGEST_SCORE = 8.0
 # As for one round: fewer clients leave a t law with too few degrees of freedom.
@@ -30,7 +30,7 @@ class Evidence:
     """Sums of the rounds' scores, by client; a value, updated by making a new one.
 
     A round's score is in standard deviations above that round's benign clients.  The mean over rounds is compared
-    between clients as one round's scores are, by a law learnt from the majority: a difference that honest clients have
+    between clients as one round's scores are, by a law learnt from the majority: a difference that benign clients have
     in every round is part of their spread, and is not taken for evidence.
     """
 
@@ -66,7 +66,7 @@ class Evidence:
         Parameters
         ----------
         level : float
-            Probability of any false alarm over all rounds, where honest clients' mean scores are near normal.
+            Probability of any false alarm over all rounds, where benign clients' mean scores are near normal.
 
         Returns
         -------

@@ -10,7 +10,7 @@ from theory_checks.regimes.statements import STATEMENTS
 
 __all__ = ["CLAIMS"]
 
-_COUNTED = ("separated", "not_converged")  # clients, told beside the verdicts on the local law
+_COUNTED = ("separated", "not_converged")  # clients, reported beside the verdicts on the local law
 
 
 def _sabotage(statement: Statement, design: RegimeDesign) -> Sabotage:

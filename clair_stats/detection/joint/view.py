@@ -164,7 +164,7 @@ def view_of(
     """The module on the scale ``scales`` s_k (K,), in the ``count`` leading directions of some clients.
 
     With ``members`` None the directions are those of all clients, each about the centre and on norm one, so that no
-    client has more say than another; else those of the members' own scatter.
+    client has more weight than another; else those of the members' own scatter.
 
     Parameters
     ----------
