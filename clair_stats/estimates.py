@@ -6,8 +6,9 @@ results are in :mod:`clair_stats.records`.  Symbols, names and shapes are listed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -322,7 +323,7 @@ class ClientEstimates:
         return np.stack([left @ right for left, right in self.factors])
 
 
-def as_client_estimates(estimates: ClientEstimates | ArrayLike) -> ClientEstimates:
+def as_client_estimates(estimates: ClientEstimates | ArrayLike | Mapping[str, Any]) -> ClientEstimates:
     """Check an array (K, p, q) or a mapping name → matrix, or pass a checked record through unchanged.
 
     Parameters
