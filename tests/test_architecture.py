@@ -36,8 +36,9 @@ LAW = {
     "clair_stats.several_modules": {*_BASE, *_STAGES, "clair_stats.orientation"},
     "clair_stats.refining": {*_BASE, *_STAGES},
     "clair_stats.inference": {*_BASE, *_STAGES, "clair_stats.refining", "clair_stats.several_modules"},
+    "clair_stats.conventions": {"clair_stats.records", "clair_stats.report"},
     "clair_stats.clair": {
-        *(*_BASE, *_STAGES, "clair_stats.majority"),
+        *(*_BASE, *_STAGES, "clair_stats.conventions", "clair_stats.majority"),
         *("clair_stats.inference", "clair_stats.orientation", "clair_stats.refining", "clair_stats.report"),
         "clair_stats.several_modules",
     },
