@@ -30,7 +30,7 @@ __all__ = ["errors_are_white", "noise_in_excess", "sphericity", "white_about", "
 _DEVIATIONS = 2.0
 # More directions than a shared subspace and a coordinated contamination of ordinary rank take together.
 _COMMON = 24
-# A majority whose residuals exceed the given noise with this probability at most is taken to be noisier than was stated.
+# A majority whose residuals exceed the given noise with this probability at most is taken to be noisier than stated.
 _EXCESS_LEVEL = 1e-3
 
 
