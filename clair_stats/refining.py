@@ -58,7 +58,16 @@ class Refining:
 
 
 def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
-    """Refined estimates, and what flagged clients added to them where they may."""
+    """Refined estimates, and what flagged clients added to them where they may.
+
+    Parameters
+    ----------
+    told : Refining
+
+    Returns
+    -------
+    tuple of Refinement and Combination or None
+    """
     consensus, blocks = told.consensus, told.blocks
     fit, n_clients = consensus.fit, told.blocks.shape[0]
     benign = consensus.collaborative_set if consensus.majority else np.zeros(n_clients, dtype=np.bool_)
@@ -89,15 +98,31 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
 
 
 def _members(told: Refining, benign: BoolArray) -> BoolArray:
-    """Who is drawn towards whom: the set; without one everybody, where the size of the error is known.
+    """Who is drawn towards whom: the set; without one everybody where the size of the error is known.
 
-    Where it is known that costs nobody anything; where it is not, nothing tells whether it would.
+    Where it is known that costs nobody anything.  Where it is not, those are drawn who agree at the best fit, if they
+    are more than half: their scale is then as good as that of a set.  Otherwise nothing tells whether it would pay.
     """
-    return benign if benign.any() or not told.error_is_known else np.ones_like(benign)
+    if benign.any():
+        return benign
+    if told.error_is_known:
+        return np.ones_like(benign)
+    alike = told.consensus.collaborative_set
+    return alike if 2 * int(alike.sum()) > alike.size else benign
 
 
 def error_law(told: Refining, members: BoolArray) -> ErrorEnergy:
-    """The law of the errors of ``blocks``: from halves, else covariances, else the scales given or learnt."""
+    """The law of the errors of ``blocks``: from halves, else covariances, else the scales given or learnt.
+
+    Parameters
+    ----------
+    told : Refining
+    members : bool ndarray, shape (K,)
+
+    Returns
+    -------
+    ErrorEnergy
+    """
     record, shape = told.record, told.blocks.shape[1:]
     if record.halves is not None:
         differences = record.halves[:, 0] - record.halves[:, 1]

@@ -40,7 +40,19 @@ class Half:
 
 
 def least_median_halves(panel: Panel, *, rank: int | None = None) -> tuple[Half, ...]:
-    """The half with the smallest h-th residual for ranks 0, 1, …, or for the given rank alone."""
+    """The half with the smallest h-th residual for ranks 0, 1, …, or for the given rank alone.
+
+    Parameters
+    ----------
+    panel : Panel
+    rank : int, optional
+        r.
+
+    Returns
+    -------
+    tuple of Half
+        By rank.
+    """
     n_clients, half = panel.shape[0], panel.half
     ranks = range(min(_MOST_RANK, rank_limit(panel)) + 1) if rank is None else range(rank, rank + 1)
     kernel = Kernel(panel, leading_directions(panel, max(_COORDINATES, 2 * max(ranks))))
@@ -75,7 +87,18 @@ def _best_half(kernel: Kernel, starts: BoolArray, rank: int, half: int) -> Half:
 
 
 def choose_rank(halves: tuple[Half, ...], p: int) -> Half:
-    """The rank whose gap in the h-th residual stands out most from the next gap and from an even share of the rest."""
+    """The rank whose gap in the h-th residual stands out most from the next gap and from an even share of the rest.
+
+    Parameters
+    ----------
+    halves : tuple of Half
+    p : int
+        Rows of a block.
+
+    Returns
+    -------
+    Half
+    """
     if len(halves) < 3:
         return halves[0]
     worst = np.array([half.worst for half in halves])

@@ -35,6 +35,8 @@ _SEED = 20_260_521
 _HALF_STEPS = 3
 _GROWTH_STEPS = 3
 _PROPOSED = 3  # sets a rank
+# A set with a contaminated client too many is not white, but near it; one far from white has a rank that is too small.
+_NEAR_WHITE = 2.0
 _SAME_BASIN = 0.85  # Jaccard index above which two sets lead to one fixed point
 _LEVEL = 0.05  # of the cut under which halves grow; the tests of step 4 have the user's
 
@@ -52,14 +54,34 @@ Source = Callable[[Panel], Iterator[Candidate]]
 
 
 def rank_limit(panel: Panel) -> int:
-    """The largest rank that is tried: beyond it a basis merely spans the clients it explains, whatever they send."""
+    """The largest rank that is tried: beyond it a basis merely spans the clients it explains, whatever they send.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    int
+    """
     n_clients, p, q = panel.shape
     spanned = min((panel.half - int(panel.common_component)) * q - 2, n_clients - 3)
     return max(min(p - 1, spanned), 0)
 
 
 def search(panel: Panel, *, rank: int | None = None) -> Iterator[Candidate]:
-    """Up to three sets for every rank from 0 on, or for the given one, the most promising first."""
+    """Up to three sets for every rank from 0 on, or for the given one, the most promising first.
+
+    Parameters
+    ----------
+    panel : Panel
+    rank : int, optional
+        r.
+
+    Yields
+    ------
+    Candidate
+    """
     coordinates = directions_above_noise(panel)
     kernel = Kernel(panel, coordinates)
     ranks = range(min(rank_limit(panel), coordinates.directions.shape[1]) + 1) if rank is None else (rank,)
@@ -81,6 +103,16 @@ def starting_subsets(panel: Panel, rank: int) -> BoolArray:
     """Masks (N, K) of subsets of the fewest clients that determine U and M.
 
     At a contaminated share of .45 a pair is all benign in 30 % of the draws, a triple in 17 %, five clients in 5 %.
+
+    Parameters
+    ----------
+    panel : Panel
+    rank : int
+        r.
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
     """
     fewest, n_clients = _fewest(panel, rank), panel.shape[0]
     enough = math.ceil(math.log(_ALL_SPOILT) / math.log1p(-(0.55**fewest)))
@@ -92,14 +124,26 @@ def starting_subsets(panel: Panel, rank: int) -> BoolArray:
 
 
 def random_subsets(n_clients: int, sizes: Mapping[int, int], generator: np.random.Generator) -> BoolArray:
-    """Masks (N, K): for every subset size as many as the mapping says, drawn without replacement inside a mask."""
+    """Masks (N, K): for every subset size as many as the mapping says, drawn without replacement inside a mask.
+
+    Parameters
+    ----------
+    n_clients : int
+        K.
+    sizes : mapping of int to int
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
+    """
     size = np.repeat(np.fromiter(sizes.keys(), int), np.fromiter(sizes.values(), int))
     order = np.argsort(generator.random((size.size, n_clients)), axis=1)
     return np.asarray(np.argsort(order, axis=1) < size[:, None])
 
 
 def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> BoolArray:
-    """Distinct groups (≤ 3, K) with white residual, largest first; the best one, or none, when none is white.
+    """Distinct groups (≤ 3, K) with white residual, largest first; when none is white the one that is near, if any.
 
     The total of a half does not tell a benign half from one of contaminated clients filled up with a few benign ones;
     growing does: the filled-up half lets in clients of both kinds, and then its residual is not white.
@@ -126,7 +170,8 @@ def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> 
     ratios = left / (fits.variance(masks, residuals) * _edges(panel, sizes, rank))
     white = ratios <= 1.0
     if not white.any():
-        return masks[[int(np.argmin(ratios))]]
+        near = keep_any or ratios.min() <= _NEAR_WHITE
+        return masks[[int(np.argmin(ratios))]] if near else masks[:0]
     order = np.lexsort((-sizes, ~white))
     return _basins(masks[order[: int(white.sum())]])
 

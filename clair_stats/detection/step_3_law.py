@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from clair_stats.detection.calibration import residual_variance
+from clair_stats.detection.calibration import calibrate, residual_variance
 from clair_stats.detection.common_directions import leading_directions
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, centred_blocks, standardised_residuals
+from clair_stats.detection.shared_fit import Residuals, SharedFit, centred_blocks, standardised_residuals
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
 
@@ -30,7 +30,7 @@ __all__ = ["errors_are_white", "noise_in_excess", "sphericity", "white_about", "
 _DEVIATIONS = 2.0
 # More directions than a shared subspace and a coordinated contamination of ordinary rank take together.
 _COMMON = 24
-# A majority whose residuals exceed the given noise with this probability at most is told to be noisier than was said.
+# A majority whose residuals exceed the given noise with this probability at most is taken to be noisier than stated.
 _EXCESS_LEVEL = 1e-3
 
 
@@ -67,6 +67,19 @@ def errors_are_white(residuals: FloatArray, rank: int, floor: float) -> bool:
     """Whether at least half of the clients' residuals (K, p, q) look white; True where it cannot be told.
 
     Residuals whose entries are at most ``floor`` are rounding, whose law says nothing about errors.
+
+    Parameters
+    ----------
+    residuals : ndarray, shape (n, p, q)
+        Scale of the Y_k.
+    rank : int
+        r.
+    floor : float
+        Entries up to this size are rounding.
+
+    Returns
+    -------
+    bool
     """
     deviations = sphericity(residuals, rank)
     above = np.einsum("kij,kij->k", residuals, residuals) > floor**2 * residuals[0].size
@@ -75,14 +88,35 @@ def errors_are_white(residuals: FloatArray, rank: int, floor: float) -> bool:
 
 
 def white_off_common_directions(panel: Panel) -> bool:
-    """The cheap look: off the leading directions of all clients, benign or not, are their errors white?"""
+    """The cheap look: off the leading directions of all clients, benign or not, are their errors white?
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    bool
+    """
     count = min(_COMMON, panel.shape[1] // 2)
     directions = leading_directions(panel, count).directions
     return errors_are_white(project_off(directions, panel.centred), count, panel.floor)
 
 
 def white_about(panel: Panel, fit: SharedFit, members: BoolArray) -> bool:
-    """The exact look: are the members' residuals about the fit white?"""
+    """The exact look: are the members' residuals about the fit white?
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    members : bool ndarray, shape (K,)
+        True = in the set.
+
+    Returns
+    -------
+    bool
+    """
     residuals = project_off(fit.basis, centred_blocks(panel, fit)[members])
     return errors_are_white(residuals, fit.basis.shape[1], panel.floor)
 
@@ -90,22 +124,41 @@ def white_about(panel: Panel, fit: SharedFit, members: BoolArray) -> bool:
 def noise_in_excess(panel: Panel, fit: SharedFit) -> float:
     """Learnt over given noise scale of a majority, where its residuals say that the given one is too small; else 1.
 
-    RSS/σ² of a benign set is χ² with its residual degrees of freedom.  With covariances every T_k is compared with its
-    own degrees of freedom instead.
+    RSS/σ² of a benign set is χ² with its residual degrees of freedom.  With covariances the members' p-values, uniform
+    under the law, are summed up as normal scores (Stouffer, 1949).
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+
+    Returns
+    -------
+    float
     """
     if panel.noise is None:
         return 1.0
     residuals = standardised_residuals(panel, fit)
-    total, freedom = residual_variance(panel, fit, residuals.raw)
     if panel.covariances is not None:
-        members = fit.members
-        total, freedom = float(residuals.standardised[members].sum()), float(residuals.degrees[members].sum())
-        spread = (
-            0.0
-            if panel.covariances.degrees is None
-            else float(np.mean(residuals.degrees[members] / panel.covariances.degrees[members]))
-        )
-        total /= 1.0 + spread
+        return _covariances_in_excess(panel, fit, residuals)
+    total, freedom = residual_variance(panel, fit, residuals.raw)
     if freedom <= 0 or special.chdtrc(freedom, total) >= _EXCESS_LEVEL:
         return 1.0
     return float(np.sqrt(total / freedom))
+
+
+def _covariances_in_excess(panel: Panel, fit: SharedFit, residuals: Residuals) -> float:
+    law, members = panel.covariances, fit.members & (residuals.degrees > 0)
+    assert law is not None
+    if not members.any():
+        return 1.0
+    p_values = calibrate(panel, fit, level=0.5, residuals=residuals).p_values[members]
+    scores = -special.ndtri(np.clip(p_values, np.finfo(float).tiny, 1.0 - np.finfo(float).eps))
+    if float(scores.sum()) <= -special.ndtri(_EXCESS_LEVEL) * np.sqrt(scores.size):
+        return 1.0
+    expected = residuals.degrees[members]
+    if law.degrees is not None:  # a Hotelling–Lawley trace is larger by ν/(ν − e − 1)
+        rows = panel.shape[1] - fit.basis.shape[1]
+        estimated = rows if law.estimated == "rows" else expected / rows
+        expected = expected * law.degrees[members] / (law.degrees[members] - estimated - 1.0)
+    return max(float(np.sqrt(residuals.standardised[members].sum() / expected.sum())), 1.0)

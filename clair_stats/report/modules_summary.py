@@ -10,7 +10,20 @@ __all__ = ["summarise_modules"]
 
 
 def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], level: float) -> str:
-    """Set, level, law and what was evened out before clients were compared; the modules that tell most."""
+    """Set, level, law and what was evened out before clients were compared; the modules that tell most.
+
+    Parameters
+    ----------
+    verdict : JointVerdict
+    modules : tuple of str
+        Their names.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    str
+    """
     n_clients = verdict.collaborative_set.size
     flagged = ~verdict.collaborative_set
     if verdict.majority:

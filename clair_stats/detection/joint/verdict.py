@@ -8,6 +8,8 @@
 4. Where every module is given dense, and its errors look white inside a client and independent between modules, the
    modules' exact p-values are added up (:mod:`~clair_stats.detection.joint.white`).
 5. Otherwise sums of log scores are the law (:mod:`~clair_stats.detection.joint.summed_law`).
+
+See docs/derivations/joint_verdict.md, sections 3 and 4.
 """
 
 from __future__ import annotations
