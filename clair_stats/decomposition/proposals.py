@@ -28,6 +28,7 @@ __all__ = ["Proposal", "copy_weights", "propose"]
 _COPIES, _STRANGERS = 0.15, 0.3
 _FEWEST_COPIES = 2.5  # alike, the client itself included: a pair pulls no harder than two other clients
 _MOST_COMPARED = 2000  # clients; beyond it all pairs are too many, and equal weights alone are used
+_SAME_BASIN = 0.85  # Jaccard index above which the law grows two sets into one
 _CARRIED = 6  # sets that are taken along to higher ranks
 _TAIL = 0.01  # of the law of a distance, over all clients, beyond which a client is not proposed
 
@@ -76,12 +77,16 @@ def propose(
     if shared is not None:
         votes.append(shared / scales)
     paths = [_along(program_path(grams, weights), scales, rank) for weights in votes]
-    seen: set[tuple[int, bytes]] = set()
+    before: list[Proposal] = []
     for proposal in heapq.merge(*paths, key=lambda found: found.rank):
-        key = proposal.rank, proposal.members.tobytes()
-        if key not in seen:
-            seen.add(key)
+        before = [other for other in before if other.rank == proposal.rank]
+        if not any(_alike(proposal.members, other.members) for other in before):
+            before.append(proposal)
             yield proposal
+
+
+def _alike(first: BoolArray, second: BoolArray) -> bool:
+    return int((first & second).sum()) >= _SAME_BASIN * int((first | second).sum())
 
 
 def copy_weights(grams: Grams, scales: FloatArray) -> FloatArray | None:
