@@ -15,17 +15,18 @@ from clair_stats.decomposition.compression import Compression
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.calibration import calibrate
-from clair_stats.detection.consensus import Consensus
 from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.shared_fit import fit_shared
+from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import balanced_factors, project_off
 from clair_stats.orientation import check_options, oriented
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
 from clair_stats.refining import Refining, refine_by_verdict
 from clair_stats.report.modules_summary import summarise_modules
+from clair_stats.report.reasons import explain_clients, margins
 from clair_stats.report.summary import summarise
 from clair_stats.several_modules import SeveralModules, by_module, fit_modules
 
@@ -108,7 +109,13 @@ class CLAIR:
         Mean of the collaborative set; identified off the subspace only.
     collaborative_set_ : bool array, shape (K,)
         True = benign.  All False when no majority agrees.
-    scores_, p_values_ : arrays, shape (K,)
+    flagged_ : bool array, shape (K,)
+        True = contaminated.  All False when no majority agrees: undecidable is an answer, see ``consensus_.reason`` and
+        ``consensus_.remedy``.
+    scores_, p_values_, thresholds_ : arrays, shape (K,)
+        A client is flagged when its score is above its threshold.
+    reasons_ : tuple of K str
+        Why each client was flagged, or how far it is from being flagged.
     refined_ : array, shape (K, p, q)
         Without noise scales, covariances or halves the size of the error is learnt from the clients, true differences
         between them included: beyond differences as large as the error, refinement can then lose.
@@ -125,7 +132,7 @@ class CLAIR:
         the coordinates of the joint column and row spaces, where the program is the same (theory.md section 2).
     detection_, refinement_ : Detection, Refinement
     consensus_ : Consensus
-        The evidence at every rank that was looked at.
+        The verdict: the law that decided and why, what proposed the set, the evidence at every rank that was looked at.
     majority_ : bool
     module_scores_ : dict, module name -> array (K,)
         Of several modules: standard deviations above the benign clients.  What belongs to a module (``basis_``,
@@ -158,8 +165,10 @@ class CLAIR:
     basis_: FloatArray
     rank_: int
     collaborative_set_: BoolArray
+    flagged_: BoolArray
     scores_: FloatArray
     p_values_: FloatArray
+    thresholds_: FloatArray
     noise_scales_: FloatArray
     decomposition_: Decomposition
     detection_: Detection
@@ -260,19 +269,9 @@ class CLAIR:
         self.majority_ = consensus.majority
         self.consensus_ = consensus
         if not consensus.majority:
-            if consensus.camps:
-                reason = (
-                    f"two camps of {checked.n_clients // 2} clients each agree among themselves at a smaller rank than "
-                    f"all together (rank {fit.basis.shape[1]}), and nothing tells which camp is contaminated"
-                )
-            else:
-                reason = (
-                    f"at no rank do more than half of the {checked.n_clients} clients agree up to noise (the largest "
-                    f"group has {int(members.sum())})"
-                )
             warnings.warn(
-                f"no collaborative majority: {reason}; no client is called benign. "
-                "Add clients, fix the rank, or allow benign differences off the subspace with heterogeneity",
+                f"no collaborative majority: {consensus.reason}; nobody is called benign or flagged. To decide it: "
+                f"{consensus.remedy}",
                 NoMajorityWarning,
                 stacklevel=3,
             )
@@ -284,8 +283,10 @@ class CLAIR:
         self.basis_ = fit.basis if left is None else left @ fit.basis
         self.rank_ = int(fit.basis.shape[1])
         self.collaborative_set_ = members
+        self.flagged_ = consensus.flagged
         self.scores_ = calibrated.scores
         self.p_values_ = calibrated.p_values
+        self.thresholds_ = calibrated.thresholds
         told = Refining(
             record=checked,
             blocks=blocks,
@@ -303,6 +304,14 @@ class CLAIR:
         self._blocks, self._basis = blocks, fit.basis
         self._centre = self.refinement_.centre if self.common_component else fit.common
         self._estimates = checked
+
+    @property
+    def reasons_(self) -> tuple[str, ...]:
+        """One sentence for every client; without a verdict how far each is from the best fit found."""
+        if self.modules_ is not None or not self.majority_:
+            return margins(self.detection_, decided=self.majority_)
+        blocks, centre = self._blocks, self._centre
+        return explain_clients(blocks, self.detection_, basis=self._basis, common=centre, names=self.client_names_)
 
     @property
     @by_module

@@ -7,6 +7,7 @@ X = [X_1, …, X_K] of theory.md section 1.
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
 
 from clair_stats.records import FloatArray
 
@@ -19,6 +20,7 @@ __all__ = [
     "project_on",
     "sin_theta",
     "stack",
+    "symmetric_eigen",
     "unstack",
 ]
 
@@ -175,6 +177,22 @@ def orthonormal_basis(matrix: FloatArray, rank: int | None = None, *, relative_t
         top = singular_values[0] if singular_values.size else 0.0
         rank = int(np.count_nonzero(singular_values > relative_tolerance * top)) if top > 0 else 0
     return np.ascontiguousarray(left[:, :rank])
+
+
+def symmetric_eigen(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (…, n), ascending, and eigenvectors of symmetric matrices (…, n, n).
+
+    The divide-and-conquer routine behind ``np.linalg.eigh`` gives up on some matrices of low rank; those are left to
+    the slower routine that computes one eigenvector after the other.
+    """
+    try:
+        values, vectors = np.linalg.eigh(matrices)
+    except np.linalg.LinAlgError:
+        single = matrices.reshape(-1, *matrices.shape[-2:])
+        pairs = [scipy.linalg.eigh(matrix, driver="evx") for matrix in single]
+        values = np.stack([pair[0] for pair in pairs]).reshape(matrices.shape[:-1])
+        vectors = np.stack([pair[1] for pair in pairs]).reshape(matrices.shape)
+    return values, vectors
 
 
 def sin_theta(first: FloatArray, second: FloatArray) -> float:

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 
 from clair_stats.decomposition.compression import Compression
-from clair_stats.detection.consensus import Consensus
 from clair_stats.detection.decide import decide
 from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel
+from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, Combination, FloatArray, Refinement
@@ -95,8 +95,7 @@ def _members(told: Refining, benign: BoolArray) -> BoolArray:
     if not told.error_is_known or benign.all():
         return benign
     if told.panel.noise is not None:
-        unscaled = replace(told.panel, noise=None, covariances=None)
-        alike = decide(unscaled, rank=None, level=told.level)
+        alike = decide(told.panel.without_given_noise(), rank=None, level=told.level)
         if alike.majority:
             return benign | alike.collaborative_set
     return benign if benign.any() else np.ones_like(benign)
@@ -120,7 +119,7 @@ def _energy(told: Refining, members: BoolArray) -> ErrorEnergy:
             columns = np.broadcast_to(np.eye(record.block_shape[1]), (record.n_clients, *2 * record.block_shape[1:]))
         pair = (record.row_covariances, columns)
         return KroneckerEnergy(*(pair if told.shared == "columns" else pair[::-1]))
-    if told.consensus.law == "white errors":
+    if told.consensus.law in ("given", "F of white errors"):
         return WhiteEnergy(told.noise_scales, (shape[0], shape[1]))
     # Not white: the largest share of a direction is read off the members' residuals, true differences included.
     fit = told.consensus.fit

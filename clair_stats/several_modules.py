@@ -247,6 +247,8 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
         "client_names_": several.client_names,
         "majority_": verdict.majority,
         "collaborative_set_": verdict.collaborative_set,
+        "flagged_": ~verdict.collaborative_set & verdict.majority,
+        "thresholds_": verdict.thresholds,
         "scores_": verdict.scores,
         "p_values_": verdict.p_values,
         "detection_": Detection(

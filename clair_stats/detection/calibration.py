@@ -11,13 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import Residuals, SharedFit, hat_blocks, standardised_residuals
+from clair_stats.laws import chi_square, per_client_level
 from clair_stats.records import FloatArray
 
-__all__ = ["Calibrated", "calibrate", "calibrate_along", "per_client_level", "residual_variance"]
+__all__ = ["Calibrated", "calibrate", "calibrate_along", "residual_variance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +42,6 @@ class Calibrated:
             p_values=np.fmin(self.p_values, p_values),
             thresholds=np.where(late, lowered, self.thresholds),
         )
-
-
-def per_client_level(level: float, n_clients: int) -> float:
-    """Šidák: the level of each of K independent tests whose family-wise level is ``level``."""
-    return float(-np.expm1(np.log1p(-level) / n_clients))
 
 
 def residual_variance(panel: Panel, fit: SharedFit, raw: FloatArray) -> tuple[float, float]:
@@ -85,23 +81,25 @@ def calibrate(
         statistics, critical = statistics * unit, critical * unit
     elif known is not None:
         phi = max(known, panel.floor)
-        p_values, critical = _chi_square(statistics, degrees, phi, shift, alpha)
+        p_values, critical = chi_square(statistics / phi**2, degrees, shift / phi**2, alpha)
+        critical = critical * phi**2
     else:
         total, freedom = residual_variance(panel, fit, raw)
         phi = max(np.sqrt(total / freedom) if freedom > 0 else 0.0, panel.floor)
         if heterogeneity > 0 or phi <= panel.floor:
-            p_values, critical = _chi_square(statistics, degrees, phi, shift, alpha)
+            p_values, critical = chi_square(statistics / phi**2, degrees, shift / phi**2, alpha)
+            critical = critical * phi**2
         else:
-            p_values, critical = _fisher(fit, statistics, degrees, total, freedom, alpha)
+            p_values, critical = _deleted_fisher(fit, statistics, degrees, total, freedom, alpha)
     # A subspace that is the whole space leaves nothing to test: nobody can be told from a benign client.
     p_values = np.where(degrees > 0, p_values, np.nan)
     critical = np.where(degrees > 0, critical, np.inf)
     ratio = np.where(statistics > 0, raw / np.where(statistics > 0, statistics, 1.0), 1.0)
     return Calibrated(
-        scores=np.sqrt(raw) * panel.scales,
+        scores=np.sqrt(raw) * panel.scales * panel.units,
         statistics=statistics,
         p_values=p_values,
-        thresholds=np.sqrt(critical * ratio) * panel.scales,
+        thresholds=np.sqrt(critical * ratio) * panel.scales * panel.units,
         noise=float(phi),
     )
 
@@ -122,21 +120,7 @@ def calibrate_along(
     return p_values, statistics / critical
 
 
-def _chi_square(
-    statistics: FloatArray, degrees: FloatArray, phi: float, shift: FloatArray, alpha: float
-) -> tuple[FloatArray, FloatArray]:
-    scaled = statistics / phi**2
-    if not shift.any():
-        # scipy.special, not scipy.stats: the same numbers without a millisecond of argument checks, in an inner loop.
-        return np.asarray(special.chdtrc(degrees, scaled)), np.asarray(phi**2 * special.chdtri(degrees, alpha))
-    center = shift / phi**2
-    return (
-        np.asarray(stats.ncx2.sf(scaled, degrees, center)),
-        np.asarray(phi**2 * stats.ncx2.isf(alpha, degrees, center)),
-    )
-
-
-def _fisher(
+def _deleted_fisher(
     fit: SharedFit, statistics: FloatArray, degrees: FloatArray, total: float, freedom: float, alpha: float
 ) -> tuple[FloatArray, FloatArray]:
     """Members are tested against the residual variance without them (deletion formula RSS₍₋ₖ₎ = RSS − T_k)."""

@@ -8,24 +8,26 @@ average covariance the identity; what is left of each client's own shape enters 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special, stats
+from scipy.optimize import minimize_scalar
 
+from clair_stats.laws import TRACY_WIDOM, chi_square, fisher, hotelling_lawley, noise_edge
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["ErrorCovariances", "hotelling_lawley", "pool_covariances"]
+__all__ = ["FULL_LEVERAGE", "ErrorCovariances", "covariance_edge", "pool_covariances"]
 
 Side = Literal["rows", "columns"]
 
 # The pooled covariance is a fixed point, reached at a linear rate in about ten steps.
 _POOLING_STEPS = 200
 _POOLING_TOLERANCE = 1e-13
-# A column direction with more leverage than this is fitted by the client alone.
-_FULL_LEVERAGE = 1.0 - 1e-6
+# A column direction with more leverage than this is fitted by the client alone: what is left of it is rounding.
+FULL_LEVERAGE = 1.0 - 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ class ErrorCovariances:
             noise = shares[:, :, None] * columns * shares[:, None, :]
         else:
             noise = kept[:, :, None] * columns * kept[:, None, :] + (foreign * kept)[:, :, None] * identity
-        full = members[:, None] & (leverages > _FULL_LEVERAGE)
+        full = members[:, None] & (leverages > FULL_LEVERAGE)
         spent = full[:, :, None] | full[:, None, :]
         noise = np.where(spent, identity, noise)
         between = np.where(spent, 0.0, axes.transpose(0, 2, 1) @ between @ axes)
@@ -114,10 +116,10 @@ class ErrorCovariances:
         shift = shift * self.stiffness
         rows = np.full(n_columns.shape, float(n_rows))
         if self.degrees is None:
-            return _chi_square(statistics, rows * n_columns, shift, alpha)
+            return chi_square(statistics, rows * n_columns, shift, alpha)
         fitted, other = (n_columns, rows) if self.estimated == "columns" else (rows, n_columns)
         first, second, factor = hotelling_lawley(fitted, other, self.degrees)
-        p_values, critical = _fisher(statistics * factor, first, second, shift, alpha)
+        p_values, critical = fisher(statistics * factor, first, second, shift, alpha)
         return p_values, critical / factor
 
     def spread(self, basis: FloatArray, members: BoolArray) -> tuple[FloatArray, float]:
@@ -136,36 +138,35 @@ class ErrorCovariances:
         return np.linalg.eigvalsh(mean)[rank:], (p - rank + 1.0) / excess
 
 
-def _chi_square(
-    statistics: FloatArray, degrees: FloatArray, shift: FloatArray, alpha: float
-) -> tuple[FloatArray, FloatArray]:
-    if not shift.any():
-        return np.asarray(special.chdtrc(degrees, statistics)), np.asarray(special.chdtri(degrees, alpha))
-    tail, point = stats.ncx2.sf(statistics, degrees, shift), stats.ncx2.isf(alpha, degrees, shift)
-    return np.asarray(tail), np.asarray(point)
+def covariance_edge(
+    law: ErrorCovariances,
+    basis: FloatArray,
+    members: BoolArray,
+    columns: float,
+    *,
+    tracy_widom: float = TRACY_WIDOM,
+) -> float:
+    """The edge off ``basis`` (p, r), r < p, when every member's errors have their own covariance.
 
-
-def _fisher(
-    ratios: FloatArray, first: FloatArray, second: FloatArray, shift: FloatArray, alpha: float
-) -> tuple[FloatArray, FloatArray]:
-    if not shift.any():
-        return np.asarray(special.fdtrc(first, second, ratios)), np.asarray(special.fdtri(first, second, 1.0 - alpha))
-    tail, point = stats.ncf.sf(ratios, first, second, shift), stats.ncf.isf(alpha, first, second, shift)
-    return np.asarray(tail), np.asarray(point)
-
-
-def hotelling_lawley(
-    estimated: FloatArray, other: FloatArray, degrees: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Degrees of freedom of McKeon's F for T = tr(Z Σ̂⁻¹Zᵀ), and the factor that makes T that F.
-
-    Σ̂ is e × e on ν > e + 3 degrees of freedom, Z has h rows of covariance Σ (McKeon, Biometrika 61, 1974).
+    As many columns count as i.i.d. ones with the same variance; the members' mean covariance, which is I only on
+    average over all clients, lifts the edge (El Karoui, Ann. Probab. 35(2), 2007; docs/derivations/detection.md).
     """
-    spare = degrees - estimated - 1.0
-    b = (degrees - 1.0) * (other + spare) / ((spare + 1.0) * (spare - 2.0))
-    first = estimated * other
-    second = 4.0 + (first + 2.0) / (b - 1.0)
-    return first, second, second * spare / (first * (second - 2.0) * degrees)
+    size = basis.shape[0] - basis.shape[1]
+    spectrum, share = law.spread(basis, members)
+    count, top = max(share * columns, 1.0), float(spectrum[-1])
+
+    def boundary(x: float) -> float:
+        return (count + float(np.sum(spectrum * x / (top - spectrum * x)))) * top / x
+
+    found = minimize_scalar(boundary, bounds=(1e-9, 1.0 - 1e-9), method="bounded").fun
+    lift = float(found) / (math.sqrt(count) + math.sqrt(size)) ** 2
+    if law.degrees is not None and law.estimated == "rows":
+        # The common scale itself is estimated: the edge of a Fisher matrix over that of a Wishart matrix.
+        pooled = size * float(np.mean(1.0 / law.degrees)) / law.degrees.size
+        aspect = size / count
+        widened = math.sqrt(aspect + pooled - aspect * pooled)
+        lift *= ((1.0 + widened) / ((1.0 - pooled) * (1.0 + math.sqrt(aspect)))) ** 2
+    return lift / share * noise_edge(size, count, tracy_widom=tracy_widom)
 
 
 def _roots(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:

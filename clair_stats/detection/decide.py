@@ -1,46 +1,46 @@
-"""One verdict: the law of white errors where the errors are white, the clients' own law where they are not.
+"""The detector: one verdict in five steps (docs/detector.md).
 
-1. Off the directions that clients have in common, benign or not, a first look asks whether errors are white.
-2. If so, or if the noise is given, the consensus search tests with χ² (noise known) or F (noise learnt).  Its flags
-   are dropped when all clients agree at some rank and nothing shows that only the flagged ones use the extra
-   directions (``everyone``, ``generic_use``).  The answer stands when the residuals of the set look white.
-3. If not, the half whose worst member fits best is found at every rank, without a law.
-4. Where that half's residuals are not white, its log scores are the law: ``log_scores``.
-5. Where they are white, the search's answer stands, also when it is that no majority agrees.
+1. everyone first     ``step_1_everyone``    do all clients agree at some rank?  Most clean data end here.
+2. candidates         ``step_2_candidates``  otherwise: which sets might agree, rank by rank?
+3. law                ``step_3_law``         given noise, F of white errors, or the clients' own log scores
+4. test               ``step_4_test``        is a candidate consistent, and is each of its directions used by all?
+5. verdict            ``step_5_verdict``     the accepted set, or undecidable: why, and what would decide it
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 
-import numpy as np
-
-from clair_stats.detection.calibration import Calibrated, residual_variance
-from clair_stats.detection.consensus import Consensus, RankEvidence, find_consensus, rank_limit
-from clair_stats.detection.error_law import errors_are_white
-from clair_stats.detection.everyone import everyone_stands
-from clair_stats.detection.generic_use import members_share, used_by_all
-from clair_stats.detection.least_median import choose_rank, least_median_halves
+from clair_stats.detection.common_directions import count_above_noise
+from clair_stats.detection.generic_use import used_by_all
+from clair_stats.detection.half_sets import choose_rank, least_median_halves
 from clair_stats.detection.levelling import levelled
-from clair_stats.detection.log_scores import learnt_set
+from clair_stats.detection.log_scores import accepted_outward
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.reduction import leading_directions
-from clair_stats.detection.shared_fit import SharedFit, centered_blocks, fit_shared
-from clair_stats.detection.votes import count_votes
-from clair_stats.linalg import project_off
-from clair_stats.records import BoolArray
+from clair_stats.detection.shared_fit import fit_shared
+from clair_stats.detection.step_1_everyone import everyone_agrees
+from clair_stats.detection.step_2_candidates import Candidate, Source, rank_limit, search
+from clair_stats.detection.step_3_law import noise_in_excess, white_about, white_off_common_directions
+from clair_stats.detection.step_4_test import SHARES, Outcome, SetTest
+from clair_stats.detection.step_5_verdict import Consensus, RankEvidence, accept, evidence_of, undecidable
 
 __all__ = ["decide"]
 
 # Fewer accepted clients leave a t law with less than three degrees of freedom for a Bonferroni tail.
 _FEWEST_CLIENTS = 6
-# More directions than a shared subspace and a coordinated contamination of ordinary rank take together.
-_COMMON = 24
+# Signs weigh a direction otherwise than energies, so that one close to the edge of noise can be missing from the
+# common directions.  Further ranks would explain everyone by directions that no two clients share.
+_MISSED_BY_SIGNS = 2
+_LOOK_AHEAD = 1
 
 
-def decide(panel: Panel, *, rank: int | None, level: float, heterogeneity: float = 0.0) -> Consensus:
-    """Find the collaborative set under the law that the errors follow.
+def decide(
+    panel: Panel, *, rank: int | None, level: float, heterogeneity: float = 0.0, propose: Source | None = None
+) -> Consensus:
+    """Find the collaborative set.
 
     Parameters
     ----------
@@ -51,82 +51,134 @@ def decide(panel: Panel, *, rank: int | None, level: float, heterogeneity: float
     level : float
         Probability of any false alarm among benign clients.
     heterogeneity : float
-        Tolerated benign difference; where it is given the white law with that tolerance decides.
+        Tolerated ‖H_k‖_F of a benign client; where it is given white errors with that tolerance decide.
+    propose : callable, optional
+        Function of the panel that yields candidates by increasing rank; the search when not given.
 
     Returns
     -------
     Consensus
-        With ``law`` and ``cut_to`` saying what decided.
+        The verdict, what it rests on, and without one the reason and the remedy.
     """
-    search = partial(_under_white_errors, panel, rank=rank, level=level, heterogeneity=heterogeneity)
-    if panel.noise is not None or heterogeneity > 0 or panel.shape[0] < _FEWEST_CLIENTS:
-        return search()
-    found = search() if _white_off_common_directions(panel) else None
-    if found is not None and found.accepted and _white_about(panel, found.fit, found.collaborative_set):
-        return found
+    settings = partial(_under_white_errors, rank=rank, level=level, heterogeneity=heterogeneity, propose=propose)
+    if heterogeneity > 0:
+        return replace(settings(panel), law="given", why="a tolerated heterogeneity was given")
+    if panel.noise is None:
+        return _learnt(panel, settings, rank=rank, level=level)
+    given = replace(settings(panel), law="given", why="noise scales or covariances were given")
+    if given.accepted and noise_in_excess(panel, given.fit) == 1.0:
+        return given
+    learnt = _learnt(panel.without_given_noise(), settings, rank=rank, level=level)
+    excess = noise_in_excess(panel, learnt.fit) if learnt.accepted else 1.0
+    if excess == 1.0:
+        return given
+    why = f"the majority's own residuals are {excess:.3g} × as large as the given noise allows; the excess was learnt"
+    return replace(learnt, why=why, excess=excess)
+
+
+def _learnt(panel: Panel, under_white_errors: partial[Consensus], *, rank: int | None, level: float) -> Consensus:
+    """Step 3 where no noise is given: white errors when they look white, the clients' log scores otherwise."""
+    if panel.shape[0] < _FEWEST_CLIENTS or white_off_common_directions(panel):
+        return under_white_errors(panel)
     cut, common = levelled(panel)
     half = choose_rank(least_median_halves(cut, rank=rank), panel.shape[1])
-    if _white_about(cut, fit_shared(cut, half.members, half.rank), half.members):
-        return search() if found is None else found
-    return replace(_learnt(cut, half.members, half.rank, level), cut_to=common)
+    if white_about(cut, fit_shared(cut, half.members, half.rank), half.members):
+        return under_white_errors(panel)
+    return replace(accepted_outward(cut, half.members, half.rank, level), cut_to=common)
 
 
-def _under_white_errors(panel: Panel, *, rank: int | None, level: float, heterogeneity: float) -> Consensus:
-    """The search's answer, unless everyone agrees too and nothing shows that only the flagged use the extra rank."""
-    found = find_consensus(panel, rank=rank, level=level, heterogeneity=heterogeneity)
-    if found.camps or (found.accepted and found.collaborative_set.all()):
-        return found
-    smallest = found.fit.basis.shape[1] if found.accepted or rank is not None else 0
-    largest = rank_limit(panel) if rank is None else rank
-    for larger in range(smallest, largest + 1):
-        stands = everyone_stands(panel, larger, level=level, heterogeneity=heterogeneity)
-        if stands is None:
+def _under_white_errors(
+    panel: Panel, *, rank: int | None, level: float, heterogeneity: float, propose: Source | None
+) -> Consensus:
+    test = SetTest(panel, level=level, heterogeneity=heterogeneity)
+    limit = min(rank_limit(panel), count_above_noise(panel) + _MISSED_BY_SIGNS)
+    everyone = everyone_agrees(test, range(limit + 1) if rank is None else range(rank, rank + 1))
+    if everyone is not None and _generic(test, everyone):
+        return accept(everyone, "everyone", ())
+    source = partial(search, rank=rank) if propose is None else propose
+    largest = limit if everyone is None or rank is not None else everyone.rank - 1
+    return _first_accepted(test, source(panel), rank=rank, largest=largest, everyone=everyone)
+
+
+def _generic(test: SetTest, tested: Outcome) -> bool:
+    """Whether it is plausible that no majority of a consistent set lives at a smaller rank."""
+    size = int(tested.passed.sum())
+    half = size // 2 + 1
+    return used_by_all(
+        test.panel,
+        tested.fit,
+        tested.calibrated.noise,
+        rank=tested.rank - 1,
+        counts=(half, (half + size) // 2, size - 1),
+        level=test.level * SHARES["generic use"],
+    )
+
+
+def _first_accepted(
+    test: SetTest, candidates: Iterator[Candidate], *, rank: int | None, largest: int, everyone: Outcome | None
+) -> Consensus:
+    """The smallest rank with an acceptable majority, unless a larger set agrees one rank further and uses all of it."""
+    evidence: tuple[RankEvidence, ...] = ()
+    best: Outcome | None = None
+    accepted: tuple[Outcome, str] | None = None
+    ahead = 0
+    for r, group in groupby(candidates, key=lambda c: c.rank):
+        if rank is None and r > largest:
+            break
+        found, source, good = _best_of_rank(test, group, given=rank is not None)
+        if found is None:
             continue
-        fit, calibrated = stands
-        if not found.accepted:
-            bought = count_votes(panel, fit, fit.members, calibrated.noise) < fit.members.size
-        elif larger > smallest:  # a smaller rank, at which a majority agrees
-            bought = not (
-                members_share(panel, found.fit, found.calibrated.noise)
-                and used_by_all(panel, fit, found.collaborative_set, smallest, calibrated.noise)
-            )
-        else:
-            bought = False
-        if bought:
-            return found
-        size = fit.members.size
-        evidence = RankEvidence(larger, size, size, 1.0, calibrated.noise, True)
-        return Consensus(fit, calibrated, fit.members, (*found.evidence, evidence), accepted=True)
-    return found
+        if accepted is not None:
+            ahead += 1
+            if not good or not _larger_and_generic(test, found, accepted[0]):
+                if ahead == _LOOK_AHEAD:
+                    break
+                continue
+            ahead = 0
+        evidence = (*evidence, evidence_of(found, accepted=False))
+        if good:
+            accepted = found, source
+            if found.passed.all():
+                break
+        elif best is None or found.passed.sum() > best.passed.sum():
+            best = found
+    if accepted is not None:
+        return accept(*accepted, evidence[:-1])
+    if best is None:
+        best = everyone if everyone is not None else test(test.panel.canonical_order >= 0, rank or 0)
+        evidence = (*evidence, evidence_of(best, accepted=False))
+    return undecidable(best, evidence, everyone=everyone, rank=rank)
 
 
-def _white_off_common_directions(panel: Panel) -> bool:
-    """The first look: it spares a search that climbs rank after rank on errors that are white at none."""
-    count = min(_COMMON, panel.shape[1] // 2)
-    directions = leading_directions(panel, count).directions
-    centered = panel.blocks - panel.design[:, None, None] * panel.robust_center
-    return errors_are_white(project_off(directions, centered), count, panel.floor)
+def _best_of_rank(test: SetTest, group: Iterator[Candidate], *, given: bool) -> tuple[Outcome | None, str, bool]:
+    """The largest acceptable set that the candidates of one rank grow into; the largest set where none is."""
+    best: Outcome | None = None
+    source, good = "", False
+    for candidate in group:
+        # Candidates come largest first; a smaller one does not grow beyond an acceptable set of its size.
+        if best is not None and good and best.passed.sum() >= candidate.members.sum():
+            break
+        found = test.agreed(candidate.members, candidate.rank)
+        if best is not None and good and found.passed.sum() <= best.passed.sum():
+            continue
+        acceptable = _acceptable(test, found, given=given)
+        if best is None or acceptable or (not good and found.passed.sum() > best.passed.sum()):
+            best, source, good = found, candidate.source, acceptable
+    return best, source, good
 
 
-def _white_about(panel: Panel, fit: SharedFit, members: BoolArray) -> bool:
-    residuals = project_off(fit.basis, centered_blocks(panel, fit)[members])
-    return errors_are_white(residuals, fit.basis.shape[1], panel.floor)
+def _acceptable(test: SetTest, found: Outcome, *, given: bool) -> bool:
+    """A majority, with nothing but noise left over unless the rank was given, that uses all its directions."""
+    size = int(found.passed.sum())
+    if size < test.panel.half or not (given or found.ratio <= 1.0) or not found.homogeneous:
+        return False
+    return _generic(test, found)
 
 
-def _learnt(panel: Panel, start: BoolArray, rank: int, level: float) -> Consensus:
-    learnt = learnt_set(panel, start, rank, level)
-    fit, members = learnt.fit, learnt.members
-    residual = project_off(fit.basis, centered_blocks(panel, fit))
-    total, freedom = residual_variance(panel, fit, np.einsum("kij,kij->k", residual, residual))
-    noise = max(float(np.sqrt(total / freedom)) if freedom > 0 else 0.0, panel.floor)
-    scores = np.sqrt(learnt.left) * panel.scales
-    thresholds = np.exp(learnt.log_critical / 2.0) * panel.scales
-    # Flagged by both looks together, below the first look's bound: the bound that flagged it lies under the score.
-    alpha = level / (members.sum() + 1)
-    lowered = scores * np.sqrt(np.clip(learnt.p_values / alpha, 0.0, 1.0 - 1e-9))
-    thresholds = np.where(~members & (scores <= thresholds), lowered, thresholds)
-    thresholds = np.where(members, np.maximum(thresholds, scores), thresholds)
-    calibrated = Calibrated(scores, learnt.left, learnt.p_values, thresholds, noise)
-    size = int(members.sum())
-    evidence = RankEvidence(rank, size, size, float("nan"), noise, True)
-    return Consensus(fit, calibrated, members, (evidence,), accepted=True, law="log scores")
+def _larger_and_generic(test: SetTest, found: Outcome, smaller: Outcome) -> bool:
+    """Whether a larger set agrees at a larger rank, and its members plausibly all use the extra directions."""
+    count = int(smaller.passed.sum())
+    if found.passed.sum() <= count:
+        return False
+    level, noise = test.level * SHARES["generic use"], found.calibrated.noise
+    return used_by_all(test.panel, found.fit, noise, rank=smaller.rank, counts=(count,), level=level)

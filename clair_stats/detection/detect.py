@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from clair_stats.detection.calibration import Calibrated, calibrate, per_client_level
+from clair_stats.detection.calibration import Calibrated, calibrate
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.shared_fit import SharedFit, given_fit, standardised_residuals
 from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.laws import per_client_level
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off
 from clair_stats.records import Detection, FloatArray
 
@@ -89,7 +90,7 @@ def detect(
         raise ValueError(f"common: shape {center.shape}; give {p} × {q}")
     blocks = checked.dense()
     panel = panel_of(checked, blocks)
-    fit = given_fit(panel, *_on_scale_of_panel(panel, frame, center))
+    fit = given_fit(panel, *_on_scale_of_panel(panel, frame, center / panel.unit))
     noise: float | None = None
     if panel.noise is None:
         residuals = standardised_residuals(panel, fit)
@@ -118,9 +119,9 @@ def on_scale_of_estimates(
     """
     law = panel.covariances
     if law is None:
-        return fit, calibrated
+        return replace(fit, common=fit.common * panel.unit), calibrated
     basis = orthonormal_basis(law.left_inverse @ fit.basis, fit.basis.shape[1])
-    common = law.left_inverse @ fit.common @ law.right_inverse
+    common = law.left_inverse @ (fit.common * panel.unit) @ law.right_inverse
     scores = block_norms(project_off(basis, blocks - common))
     moved = scores / np.where(calibrated.scores > 0.0, calibrated.scores, 1.0)
     return (

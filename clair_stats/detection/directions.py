@@ -1,40 +1,37 @@
-"""A second look along the directions in which contamination shows.
+"""The look along directions that contaminated clients share.
 
 The χ² test spreads its power over all (p − r)q entries of a residual.  Clients contaminated together share few
 directions: once some of them are flagged, or the residual of the others is not white, those directions are known and a
-test along them finds clients that are far too close for the first test.  Directions come from other clients (flagged
-ones), or from all members at once (spikes), so that for a benign client the energy along s of them is still χ² with sq
-degrees of freedom.
+test along them finds clients that are far too close for the test of the whole residual.  Directions come from other
+clients (flagged ones), or from all members at once (eigenvalues above the edge), so that for a benign client the energy
+along s of them is still χ² with sq degrees of freedom.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import special
 from scipy.linalg import eigh
 
-from clair_stats.detection.calibration import calibrate_along, per_client_level
+from clair_stats.detection.calibration import calibrate_along
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, center_and_scatter
-from clair_stats.detection.whiteness import noise_edge
+from clair_stats.detection.shared_fit import SharedFit
+from clair_stats.laws import noise_edge, per_client_level
 from clair_stats.linalg import stack
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["SECOND_LOOK", "flagged_directions", "second_look", "suspicious_directions"]
+__all__ = ["flagged_directions", "second_look", "suspicious_directions"]
 
-# Share of the level spent on the second look.  Without contamination it is practically never taken (nobody is flagged
-# and the residual is white), so the family-wise level is that of the first test.
-SECOND_LOOK = 0.1
 # More directions than this share of the complement are no common pattern, and a test along them has no extra power.
 _FEW = 0.25
+# Two directions closer than this sine are one, found twice.
+_SAME_DIRECTION = 0.1
 
 
 def suspicious_directions(
-    panel: Panel, fit: SharedFit, residual: FloatArray, members: BoolArray, noise: float, *, ratio: float = 0.0
+    panel: Panel, fit: SharedFit, residual: FloatArray, passed: BoolArray, noise: float, *, ratio: float
 ) -> FloatArray:
-    """Orthonormal directions (p, s), s ≥ 0: common to flagged clients, or left over in the members' residual.
+    """Orthonormal directions (p, s), s ≥ 0: common to clients that failed, or left over in the members' residual.
 
     ``residual`` holds R_k of all clients against the fit, shape (K, p, q); ``ratio`` is the spike ratio of the fit.
     """
@@ -42,27 +39,13 @@ def suspicious_directions(
     rank = fit.basis.shape[1]
     if rank == p:
         return np.zeros((p, 0))
-    edge = (noise**2) * noise_edge(p - rank, int(members.sum()) * q)
+    edge = noise**2 * noise_edge(p - rank, int(fit.members.sum()) * q)
     if ratio > 1.0:  # what makes the residual not white is looked along, also where φ̂² holds a part of it
         edge = min(edge, float(fit.eigenvalues[rank]) / ratio)
-    found = [np.zeros((p, 0))]
-    if np.array_equal(members, fit.members):
-        found.append(fit.vectors[:, rank:][:, fit.eigenvalues[rank:] > edge])
-    # Clients of the fit cannot leave more in one direction than the fit's own next eigenvalue.
-    elif (members & ~fit.members).any() or fit.eigenvalues[rank] > edge:
-        found.append(_left_over(panel, fit, members, edge))
-    if not members.all():
-        found.append(_shared_by(residual[~members], rank, panel.floor))
+    found = [fit.vectors[:, rank:][:, fit.eigenvalues[rank:] > edge]]
+    if not passed.all():
+        found.append(_shared_by(residual[~passed], rank, panel.floor))
     return _few(found, p - rank)
-
-
-def _left_over(panel: Panel, fit: SharedFit, members: BoolArray, edge: float) -> FloatArray:
-    """Directions above the edge in the joint residual of clients that are not those of the fit."""
-    own, scatter = center_and_scatter(panel, members)
-    shift = own - fit.common
-    scatter = scatter + float(np.sum(panel.design[members] ** 2)) * (shift @ shift.T)
-    off = np.eye(len(scatter)) - fit.basis @ fit.basis.T
-    return _above(off @ scatter @ off, edge)
 
 
 def flagged_directions(residual: FloatArray, rank: int, floor: float = 0.0) -> FloatArray:
@@ -78,24 +61,21 @@ def _shared_by(flagged: FloatArray, rank: int, floor: float) -> FloatArray:
     # Norm one each: a single huge client must not decide; pure noise of norm one has variance 1/((p − r)q).
     signs = flagged / np.maximum(norms, max(floor, np.finfo(float).tiny))[:, None, None]
     tall = stack(signs)
-    return _above(tall @ tall.T, noise_edge(p - rank, len(signs) * q) / ((p - rank) * q))
+    edge = noise_edge(p - rank, len(signs) * q) / ((p - rank) * q)
+    # Few or no eigenvalues above the edge, which LAPACK finds in half the time of all.
+    return np.asarray(eigh(tall @ tall.T, driver="evr", subset_by_value=(edge, np.inf), check_finite=False)[1])
 
 
-def _few(found: Sequence[FloatArray], dimension: int) -> FloatArray:
+def _few(found: list[FloatArray], dimension: int) -> FloatArray:
     """An orthonormal basis of what was found off the subspace; nothing when it is too much for a common pattern."""
-    count = sum(frame.shape[1] for frame in found)
+    several = [frame for frame in found if frame.shape[1]]
+    count = sum(frame.shape[1] for frame in several)
     if count == 0 or count > _FEW * dimension:
         return np.zeros((len(found[0]), 0))
-    several = [frame for frame in found if frame.shape[1]]
     if len(several) == 1:  # eigenvectors already
         return several[0]
     left, sizes, _ = np.linalg.svd(np.concatenate(several, axis=1), full_matrices=False)
-    return np.asarray(left[:, sizes > 0.1])
-
-
-def _above(scatter: FloatArray, edge: float) -> FloatArray:
-    """Eigenvectors of the eigenvalues above the edge: few or none, which LAPACK finds in half the time of all."""
-    return np.asarray(eigh(scatter, driver="evr", subset_by_value=(edge, np.inf), check_finite=False)[1])
+    return np.asarray(left[:, sizes > _SAME_DIRECTION])
 
 
 def second_look(
@@ -108,12 +88,11 @@ def second_look(
     level: float,
     heterogeneity: float,
 ) -> tuple[FloatArray, FloatArray]:
-    """p-values (K,) along the directions, already paid for, and the ratio (K,) of energy to its critical value."""
+    """p-values (K,) along the directions, and the ratio (K,) of energy to its critical value at family-wise level."""
     n_clients, _, q = panel.shape
+    alpha = per_client_level(level, n_clients)
     if panel.covariances is not None:
-        alpha = per_client_level(SECOND_LOOK * level, n_clients)
-        p_values, excess = calibrate_along(panel, fit, residual, directions, alpha=alpha, heterogeneity=heterogeneity)
-        return np.minimum(p_values / SECOND_LOOK, 1.0), excess
+        return calibrate_along(panel, fit, residual, directions, alpha=alpha, heterogeneity=heterogeneity)
     along = directions.T @ residual
     energy = np.einsum("kiq,kiq->k", along, along)
     # Members' residuals are short by the leverage of the mean, other clients' long by it; the part of the subspace is
@@ -123,6 +102,4 @@ def second_look(
         energy = energy / np.where(fit.members, 1.0 - share, 1.0 + share)
     degrees = directions.shape[1] * q
     scaled = np.maximum(np.sqrt(energy) - heterogeneity / panel.scales, 0.0) ** 2 / noise**2
-    alpha = per_client_level(SECOND_LOOK * level, n_clients)
-    p_values = np.minimum(special.chdtrc(degrees, scaled) / SECOND_LOOK, 1.0)
-    return np.asarray(p_values), np.asarray(scaled / special.chdtri(degrees, alpha))
+    return np.asarray(special.chdtrc(degrees, scaled)), np.asarray(scaled / special.chdtri(degrees, alpha))

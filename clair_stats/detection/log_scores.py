@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from clair_stats.detection.calibration import Calibrated, residual_variance
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, fit_shared
+from clair_stats.detection.shared_fit import SharedFit, centred_blocks, fit_shared
+from clair_stats.detection.step_5_verdict import Consensus, RankEvidence
+from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["LogScores", "accept_outward", "learnt_set"]
+__all__ = ["LogScores", "accept_outward", "accepted_outward", "learnt_set"]
 
 _MOST_REFITS = 10
 _FIRST_SHARE = 0.2  # the first look alone flags at a fifth of the level, both together at the level
@@ -103,3 +106,32 @@ def learnt_set(panel: Panel, start: BoolArray, rank: int, level: float) -> LogSc
     reach = -special.stdtrit(n - 1, _FIRST_SHARE * level / (n + 1)) * np.sqrt(1.0 + 1.0 / n)
     critical = np.full(first.size, known.mean() + reach * known.std(ddof=1))
     return LogScores(fit_shared(panel, accepted, rank), accepted, off, p_values, critical)
+
+
+def accepted_outward(panel: Panel, start: BoolArray, rank: int, level: float) -> Consensus:
+    """The verdict of the log scores, grown from a half of the clients (K,)."""
+    learnt = learnt_set(panel, start, rank, level)
+    fit, members = learnt.fit, learnt.members
+    residual = project_off(fit.basis, centred_blocks(panel, fit))
+    total, freedom = residual_variance(panel, fit, np.einsum("kij,kij->k", residual, residual))
+    noise = max(float(np.sqrt(total / freedom)) if freedom > 0 else 0.0, panel.floor)
+    sizes = panel.scales * panel.units
+    scores = np.sqrt(learnt.left) * sizes
+    thresholds = np.exp(learnt.log_critical / 2.0) * sizes
+    # Flagged by both looks together, below the first look's bound: the bound that flagged it lies under the score.
+    alpha = level / (members.sum() + 1)
+    lowered = scores * np.sqrt(np.clip(learnt.p_values / alpha, 0.0, 1.0 - 1e-9))
+    thresholds = np.where(~members & (scores <= thresholds), lowered, thresholds)
+    thresholds = np.where(members, np.maximum(thresholds, scores), thresholds)
+    calibrated = Calibrated(scores, learnt.left, learnt.p_values, thresholds, noise)
+    evidence = RankEvidence(rank, int(members.sum()), float("nan"), noise, True)
+    return Consensus(
+        fit,
+        calibrated,
+        members,
+        (evidence,),
+        accepted=True,
+        law="log scores",
+        why="errors are not white inside a client, as in low-rank updates",
+        source="least median halves",
+    )

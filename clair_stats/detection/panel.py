@@ -11,52 +11,103 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clair_stats.detection.covariance import ErrorCovariances, pool_covariances
-from clair_stats.detection.whiteness import covariance_edge, noise_edge
+from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
 from clair_stats.estimates import ClientEstimates
-from clair_stats.linalg import entrywise_median
+from clair_stats.laws import noise_edge
+from clair_stats.linalg import block_norms, symmetric_eigen
 from clair_stats.records import FloatArray
 
-__all__ = ["Panel", "make_panel"]
+__all__ = ["Panel", "make_panel", "panel_of"]
 
 # Residuals below this multiple of the typical entry are rounding, not noise: products and projections of well-scaled
 # float64 blocks are exact to about 1e-14 of their largest part.
 _ROUNDING = 1e-11
-_UNEQUAL = 2.0
+# Beyond 2²⁶ ≈ 1/√ε times the typical norm, the square of a client wipes out all others in a common sum of squares.
+_LARGEST_EXPONENT = 26
+# Up to 2^±100 fourth powers and their sums stay in range, and blocks are left on their own scale.
+_SAFE_EXPONENT = 100
+_CENTRE_STEPS = 100
+_CENTRE_TOLERANCE = 1e-6  # of the largest weight; the centre is a starting point, refitted on every set
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Whitened blocks."""
+    """Whitened blocks.  Scores and common components of a panel times ``units`` are on the scale of the X_k."""
 
-    blocks: FloatArray  # (K, p, q), Y_k = X_k / s_k
+    blocks: FloatArray  # (K, p, q), Y_k = X_k / (units_k s_k)
     design: FloatArray  # (K,), c_k = 1/s_k, or 0 without common component
     scales: FloatArray  # (K,), s_k
     noise: float | None  # φ when known, None when it has to be estimated
     floor: float  # smallest noise level told apart from rounding, on the scale of the Y_k
     energies: FloatArray  # (K,), ‖Y_k‖_F²
-    covariances: ErrorCovariances | None = None  # then Y_k = W_R X_k W_S / s_k
+    units: FloatArray  # (K,), powers of two: one for all, a larger one for clients of absurd size
+    covariances: ErrorCovariances | None = None  # then Y_k = W_R X_k W_S / (units_k s_k)
 
     @cached_property
-    def robust_center(self) -> FloatArray:
-        """Entrywise median of the X_k, shape (p, q); 0 without a common component."""
+    def robust_centre(self) -> FloatArray:
+        """Geometric median M of the X_k, minimiser of Σ‖Y_k − c_kM‖_F, shape (p, q); 0 without a common component.
+
+        Rotations of rows and columns turn it along, which an entrywise median does not.
+        """
+        n_clients, p, q = self.blocks.shape
         if not self.common_component:
-            return np.zeros(self.blocks.shape[1:])
-        return entrywise_median(self.blocks / self.design[:, None, None])
+            return np.zeros((p, q))
+        flat, design = self.blocks.reshape(n_clients, -1), self.design
+        gram = flat @ flat.T if n_clients <= p * q else None  # steps on it cost no pass over the blocks
+        weights = 1.0 / np.maximum(np.sqrt(self.energies), self.floor)
+        shares = weights
+        for _ in range(_CENTRE_STEPS):  # Weiszfeld, Tohoku Math. J. 43, 1937
+            shares = weights * design / float(np.sum(weights * design**2))
+            inner = gram @ shares if gram is not None else flat @ (shares @ flat)
+            squares = self.energies - 2.0 * design * inner + design**2 * float(shares @ inner)
+            following = 1.0 / np.maximum(np.sqrt(np.maximum(squares, 0.0)), self.floor * np.sqrt(p * q))
+            change = float(np.abs(following / following.max() - weights / weights.max()).max())
+            weights = following
+            if change < _CENTRE_TOLERANCE:
+                break
+        return np.asarray((shares @ flat).reshape(p, q))
 
     @cached_property
-    def moments(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Robust centre M₀ (p, q), shifted blocks Y_k − c_kM₀ (K, pq) and their scatters (K, p²), formed once.
+    def centred(self) -> FloatArray:
+        """Y_k − c_kM about the robust centre, shape (K, p, q)."""
+        return self.blocks - self.design[:, None, None] * self.robust_centre
 
-        Fits on many sets of clients are sums over these.  None for tall blocks, where K p² numbers are too many.
+    @cached_property
+    def canonical_order(self) -> NDArray[np.int64]:
+        """Clients by their distance from the robust centre, shape (K,): the order in which random starts count them.
+
+        So neither the order in which clients come nor a rotation of their blocks changes the answer, up to ties.
+        """
+        return np.argsort(np.einsum("kij,kij->k", self.centred, self.centred), kind="stable")
+
+    @cached_property
+    def sign_spectrum(self) -> tuple[FloatArray, FloatArray]:
+        """Eigenvalues (p,), descending, and vectors (p, p) of the scatter of the blocks, each scaled to norm one."""
+        _, p, q = self.blocks.shape
+        norms = np.sqrt(np.einsum("kij,kij->k", self.centred, self.centred))
+        weights = 1.0 / np.maximum(norms, max(self.floor * np.sqrt(p * q), np.finfo(float).tiny))
+        if self.moments is not None:
+            scatter = (weights**2 @ self.moments[1]).reshape(p, p)
+        else:
+            tall = (self.centred * weights[:, None, None]).transpose(1, 0, 2).reshape(p, -1)
+            scatter = tall @ tall.T
+        values, vectors = symmetric_eigen(scatter)
+        return np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+
+    @cached_property
+    def moments(self) -> tuple[FloatArray, FloatArray] | None:
+        """Blocks about the robust centre (K, pq) and their scatters (K, p²), formed once.
+
+        Fits on many sets of clients are sums over these.  None for tall blocks, where K p² numbers would take more
+        than four times the memory of the estimates.
         """
         n_clients, p, q = self.blocks.shape
         if p > 4 * q:
             return None
-        shifted = self.blocks - self.design[:, None, None] * self.robust_center
-        scatters = shifted @ shifted.transpose(0, 2, 1)
-        return self.robust_center, shifted.reshape(n_clients, -1), scatters.reshape(n_clients, -1)
+        scatters = self.centred @ self.centred.transpose(0, 2, 1)
+        return self.centred.reshape(n_clients, -1), scatters.reshape(n_clients, -1)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -65,9 +116,9 @@ class Panel:
         return n_clients, p, q
 
     @property
-    def unequal_scales(self) -> bool:
-        """Whether some clients are so much more precise than others that a search has to look at them apart."""
-        return bool(self.scales.max() > _UNEQUAL * self.scales.min())
+    def half(self) -> int:
+        """The smallest majority, ⌊K/2⌋ + 1."""
+        return self.shape[0] // 2 + 1
 
     @property
     def common_component(self) -> bool:
@@ -75,22 +126,32 @@ class Panel:
         return bool(self.design.any())
 
     @property
+    def unit(self) -> float:
+        """The power of two that most clients were divided by."""
+        return float(self.units.min())
+
+    @property
     def entry_scales(self) -> FloatArray:
         """σ_k/φ, (K,): σ_k the root mean variance of an entry of X_k; s_k unless covariances turned the scale."""
         law = self.covariances
         if law is None or self.noise is None:
-            return self.scales
+            return self.scales * self.unit
         rows, columns = (
             np.einsum("ij,kjl,li->k", inverse, matrices, inverse, optimize=True) / inverse.shape[0]
             for inverse, matrices in ((law.left_inverse, law.rows), (law.right_inverse, law.columns))
         )
-        return np.asarray(self.scales * np.sqrt(rows * columns) / self.noise)
+        return np.asarray(self.scales * self.unit * np.sqrt(rows * columns) / self.noise)
 
     @property
     def stretch(self) -> float:
         """Largest factor by which the Frobenius norm of a block can grow on the way from X_k to s_k Y_k."""
         law = self.covariances
-        return 1.0 if law is None else float(np.linalg.norm(law.left, 2) * np.linalg.norm(law.right, 2))
+        turned = 1.0 if law is None else float(np.linalg.norm(law.left, 2) * np.linalg.norm(law.right, 2))
+        return turned / self.unit
+
+    def without_given_noise(self) -> Panel:
+        """The same blocks with their noise to be learnt; relative scales s_k stay."""
+        return replace(self, noise=None, covariances=None)
 
 
 def make_panel(
@@ -106,21 +167,40 @@ def make_panel(
     s_k ∝ 1/√n_k with φ unknown.  Without either all clients are taken to have the same, unknown noise: unequal unknown
     scales cannot be told from scattered contamination.
     """
-    n_clients = blocks.shape[0]
+    n_clients, p, q = blocks.shape
+    units = _powers_of_two(blocks)
     noise: float | None = None
     if noise_scales is not None:
-        scales = np.asarray(noise_scales, dtype=np.float64)
+        scales = np.asarray(noise_scales, dtype=np.float64) / units.min()
         noise = 1.0
     elif sample_sizes is not None:
         inverse = 1.0 / np.sqrt(np.asarray(sample_sizes, dtype=np.float64))
         scales = inverse / np.exp(np.mean(np.log(inverse)))
     else:
         scales = np.ones(n_clients)
-    whitened = np.ascontiguousarray(blocks / scales[:, None, None])
+    whitened = np.ascontiguousarray((blocks / units[:, None, None]) / scales[:, None, None])
     energies = np.einsum("kij,kij->k", whitened, whitened)
-    typical = float(np.sqrt(np.median(energies) / (blocks.shape[1] * blocks.shape[2])))
+    typical = float(np.sqrt(np.median(energies) / (p * q)))
     design = 1.0 / scales if common_component else np.zeros(n_clients)
-    return Panel(whitened, design, scales, noise, max(_ROUNDING * typical, np.finfo(float).tiny ** 0.5), energies)
+    return Panel(
+        whitened, design, scales, noise, max(_ROUNDING * typical, np.finfo(float).tiny ** 0.5), energies, units
+    )
+
+
+def _powers_of_two(blocks: FloatArray) -> FloatArray:
+    """Exact divisors (K,) that keep squares of squares in range: the size of the median client, more for absurd ones.
+
+    A client that is divided by more than the others loses the common component, and is far outside with or without it.
+    """
+    norms = block_norms(blocks)
+    usual = float(np.median(norms)) or float(norms.max())
+    if usual == 0.0:
+        return np.ones(len(blocks))
+    exponent = np.frexp(usual)[1] - 1
+    if abs(exponent) <= _SAFE_EXPONENT:
+        exponent = 0
+    excess = np.maximum(np.frexp(norms)[1] - np.frexp(usual)[1] - _LARGEST_EXPONENT, 0)
+    return np.asarray(np.ldexp(1.0, exponent + excess))
 
 
 def panel_of(

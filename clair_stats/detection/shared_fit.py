@@ -10,22 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clair_stats.detection.covariance import FULL_LEVERAGE
 from clair_stats.detection.panel import Panel
+from clair_stats.linalg import symmetric_eigen
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = [
     "Residuals",
     "SharedFit",
-    "center_and_scatter",
-    "centered_blocks",
+    "centre_and_scatter",
+    "centred_blocks",
     "fit_shared",
     "given_fit",
     "hat_blocks",
     "standardised_residuals",
 ]
-
-# A direction of a client's own coefficients whose leverage exceeds this is fitted by that client alone.
-_FULL_LEVERAGE = 1.0 - 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +46,13 @@ class Residuals:
     raw: FloatArray  # (K,), ‖R_k‖_F²
     standardised: FloatArray  # (K,), T_k = tr R_k (I ∓ H_kk)^{-1} R_kᵀ, − for members; H: hat matrix, linearised fit
     degrees: FloatArray  # (K,), (p − r)(q − number of directions that client k fits alone)
+    leverage: FloatArray  # (K,), the largest share that a member has in a direction of the fit; 0 outside the fit
 
 
 def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
     """Weighted least squares on ``members``."""
-    common, scatter = center_and_scatter(panel, members)
-    values, vectors = np.linalg.eigh(scatter)
+    common, scatter = centre_and_scatter(panel, members)
+    values, vectors = symmetric_eigen(scatter)
     values, vectors = values[::-1], vectors[:, ::-1]
     # Singular vectors of the stack, not eigenvectors of its square, when noise is near rounding: squaring would lose
     # every direction below 1e-8 of the largest.  The Gram route is ten times faster and exact enough otherwise.
@@ -66,7 +66,7 @@ def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
     )
 
 
-def center_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
+def centre_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Common component (p, q) of the members and the scatter (p, p) of Y_k − c_kM over them.
 
     As sums over clients where the panel has their moments: then many sets cost little more than one.
@@ -74,15 +74,15 @@ def center_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, Fl
     if panel.moments is None:
         common, tall = _stacked(panel, members)
         return common, tall @ tall.T
-    center, shifted, scatters = panel.moments
+    shifted, scatters = panel.moments
     _, p, q = panel.shape
     weights = members.astype(np.float64)
     scatter = (weights @ scatters).reshape(p, p)
     if not panel.common_component:
-        return center, scatter
+        return panel.robust_centre, scatter
     mass = float(weights @ panel.design**2)
     shift = ((weights * panel.design) @ shifted).reshape(p, q) / mass
-    return center + shift, scatter - mass * (shift @ shift.T)
+    return panel.robust_centre + shift, scatter - mass * (shift @ shift.T)
 
 
 def _stacked(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
@@ -100,7 +100,7 @@ def given_fit(panel: Panel, basis: FloatArray, common: FloatArray) -> SharedFit:
     return SharedFit(basis, common, np.zeros(panel.shape[0], dtype=np.bool_), np.zeros(0), np.zeros((0, 0)))
 
 
-def centered_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
+def centred_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
     """Y_k − c_k M, shape (K, p, q)."""
     if not panel.common_component:
         return panel.blocks
@@ -117,30 +117,31 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     """
     n_clients, p, q = panel.shape
     rank = fit.basis.shape[1]
-    centered = centered_blocks(panel, fit)
-    inside = fit.basis.T @ centered  # (K, r, q)
-    residual = centered - fit.basis @ inside
+    centred = centred_blocks(panel, fit)
+    inside = fit.basis.T @ centred  # (K, r, q)
+    residual = centred - fit.basis @ inside
     raw = np.einsum("kij,kij->k", residual, residual)
     if panel.covariances is not None:
         between, precision = panel.covariances.off_subspace(residual, fit.basis)
         hat = hat_blocks(panel, fit)
         statistics, columns = panel.covariances.standardised(between, precision, hat, fit.members)
-        return Residuals(residual, raw, statistics, (p - rank) * columns)
+        top = np.where(fit.members, np.linalg.eigvalsh(hat)[:, -1], 0.0)
+        return Residuals(residual, raw, statistics, (p - rank) * columns, top)
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
-        return Residuals(residual, raw, raw.copy(), degrees)
+        return Residuals(residual, raw, raw.copy(), degrees, np.zeros(n_clients))
     mean_leverage = panel.design**2 / float(np.sum(panel.design[members] ** 2)) if panel.common_component else 0.0
     own = np.broadcast_to(np.where(members, 1.0 - mean_leverage, 1.0 + mean_leverage), (n_clients,))
     if rank == 0:
-        return Residuals(residual, raw, raw / np.maximum(own, 1e-12), degrees)
+        return Residuals(residual, raw, raw / np.maximum(own, 1e-12), degrees, np.zeros(n_clients))
     rows = _leverage_rows(inside, members)
-    leverages, axes = np.linalg.eigh(rows @ rows.transpose(0, 2, 1))  # of B_kᵀB_k
+    leverages, axes = symmetric_eigen(rows @ rows.transpose(0, 2, 1))  # of B_kᵀB_k
     cross = residual @ rows.transpose(0, 2, 1) @ axes  # R_k B_k in the eigenbasis, (K, p, r')
     energies = np.einsum("kij,kij->kj", cross, cross)
     # Woodbury on (own I ∓ B Bᵀ): only r × r systems, whatever q.
     remaining = own[:, None] - np.where(members[:, None], leverages, -leverages)
-    full = members[:, None] & (remaining < own[:, None] * (1.0 - _FULL_LEVERAGE))
+    full = members[:, None] & (remaining < own[:, None] * (1.0 - FULL_LEVERAGE))
     safe = np.where(full, 1.0, remaining)
     correction = np.where(full, 0.0, np.where(members[:, None], energies, -energies) / safe)
     standardised = (raw + correction.sum(axis=1)) / np.maximum(own, 1e-12)
@@ -149,12 +150,13 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
         raw,
         np.maximum(standardised, 0.0),
         degrees - (p - rank) * full.sum(axis=1),
+        np.where(members, leverages[:, -1], 0.0),
     )
 
 
 def _leverage_rows(inside: FloatArray, members: BoolArray) -> FloatArray:
     """B_kᵀ = (ΣÃᵀÃ)^{-1/2} Ã_kᵀ of every client from the parts inside the subspace (K, r, q), shape (K, r', q)."""
-    values, vectors = np.linalg.eigh(np.einsum("kiq,kjq->ij", inside[members], inside[members]))
+    values, vectors = symmetric_eigen(np.einsum("kiq,kjq->ij", inside[members], inside[members]))
     keep = values > 1e-12 * values[-1]
     root = vectors[:, keep] / np.sqrt(values[keep])  # (r, r')
     return np.asarray(np.einsum("ij,kiq->kjq", root, inside))
@@ -169,7 +171,7 @@ def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
         share = panel.design**2 / float(np.sum(panel.design[members] ** 2))
         hat += share[:, None, None] * np.eye(q)
     if members.any() and fit.basis.shape[1]:
-        inside = fit.basis.T @ centered_blocks(panel, fit)
+        inside = fit.basis.T @ centred_blocks(panel, fit)
         rows = _leverage_rows(inside, members)
         hat += rows.transpose(0, 2, 1) @ rows
     return hat

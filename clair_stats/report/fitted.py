@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from clair_stats.detection.consensus import Consensus
+from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
 
 __all__ = ["FittedModel"]

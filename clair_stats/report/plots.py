@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clair_stats.detection.whiteness import noise_edge
 from clair_stats.files import written_whole
+from clair_stats.laws import noise_edge
 from clair_stats.records import FloatArray
 from clair_stats.report.fitted import FittedModel
 

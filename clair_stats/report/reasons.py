@@ -11,7 +11,7 @@ import numpy as np
 from clair_stats.linalg import block_norms, project_off
 from clair_stats.records import Detection, FloatArray
 
-__all__ = ["explain_clients"]
+__all__ = ["explain_clients", "margins"]
 
 # Descriptive cut-offs, not tests.  Two independent p × q residuals have cosine of order 1/√((p − r)q), so 0.5 is far
 # outside chance from 5 × 5 upward; a residual with half its energy in one direction is not isotropic noise.
@@ -56,6 +56,12 @@ def explain_clients(
             traits = _traits(k, blocks, residual, norms, benign, names)
             sentences.append("; ".join([ratio, *traits]))
     return tuple(sentences)
+
+
+def margins(detection: Detection, *, decided: bool) -> tuple[str, ...]:
+    """How far every client is from its threshold, K sentences; said to be undecided without a verdict."""
+    word = "" if decided else "undecided: "
+    return tuple(word + _ratio(float(s), float(t)) for s, t in zip(detection.scores, detection.threshold, strict=True))
 
 
 def _ratio(score: float, threshold: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clair_stats.detection.calibration import per_client_level
+from clair_stats.laws import per_client_level
 from clair_stats.report.fitted import FittedModel
 from clair_stats.report.refinement_line import refinement_line
 from clair_stats.theory import recovery_condition
@@ -27,12 +27,12 @@ def summarise(model: FittedModel) -> str:
         lines.append(_closest(model))
     else:
         lines.append(
-            f"no collaborative majority among {n_clients} clients at level {detection.level:g}: nobody is called "
-            "benign; more clients, a heterogeneity tolerance or a fixed rank may change that"
+            f"no collaborative majority among {n_clients} clients at level {detection.level:g}: "
+            f"{model.consensus_.reason}; nobody is called benign or flagged"
         )
-    if model.consensus_.law != "white errors":
-        lines.append(_learnt_law(model))
-    else:
+        lines.append(f"what would decide it: {model.consensus_.remedy}")
+    lines.append(_law(model))
+    if model.consensus_.law != "log scores":
         lines.append(_ranks(model))
     if model.majority_ and 0 < n_benign < n_clients and model.rank_ > 0:
         lines.append(_condition(model))
@@ -56,14 +56,13 @@ def _ranks(model: FittedModel) -> str:
     return "evidence: " + "; ".join(shown)
 
 
-def _learnt_law(model: FittedModel) -> str:
-    """Why no χ² or F law decided, and what did."""
-    cut = model.consensus_.cut_to
+def _law(model: FittedModel) -> str:
+    """Which law decided and why, and what proposed the set."""
+    consensus = model.consensus_
+    cut = consensus.cut_to
     levelled = "" if cut is None else f"; estimates of higher rank were cut to rank {cut} before they were compared"
-    return (
-        "errors are not white inside a client, as in low-rank updates: the law is learnt from the log scores of the "
-        f"benign majority{levelled}"
-    )
+    proposed = f", set proposed by {consensus.source}" if consensus.accepted else ""
+    return f"law of the scores: {consensus.law} ({consensus.why}{levelled}){proposed}"
 
 
 def _condition(model: FittedModel) -> str:

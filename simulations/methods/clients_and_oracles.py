@@ -14,11 +14,12 @@ from typing import ClassVar
 import numpy as np
 
 from clair_stats.clair import CLAIR, NoMajorityWarning
-from clair_stats.detection.calibration import calibrate, per_client_level
+from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.detect import detect
 from clair_stats.detection.panel import panel_of
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.estimates import ClientEstimates
+from clair_stats.laws import per_client_level
 from clair_stats.linalg import orthonormal_basis, stack
 from clair_stats.local_fits import Whitening, pooled_whitening
 from clair_stats.records import BoolArray, FloatArray

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg
 from statsmodels.multivariate.multivariate_ols import multivariate_stats
 
-from clair_stats.detection.calibration import per_client_level
+from clair_stats.laws import per_client_level
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, sin_theta, stack
 from clair_stats.refinement.refine import refine
 from clair_stats.theory import oracle_gain, refinement_heterogeneity, subspace_cost

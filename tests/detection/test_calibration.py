@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clair_stats.detection.calibration import calibrate, per_client_level
+from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.shared_fit import fit_shared, given_fit, standardised_residuals
+from clair_stats.laws import per_client_level
 from tests.detection.instances import benign_stack
 
 

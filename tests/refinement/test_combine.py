@@ -287,7 +287,7 @@ def test_exact_estimates_and_missing_majorities_are_not_combined():
     rng = np.random.default_rng(17)
     with pytest.warns(NoMajorityWarning):
         model = _informed(rank=1).fit(
-            rng.standard_normal((9, 10, 6)) + 5 * np.random.default_rng(18).standard_normal((9, 10, 6)),
+            rng.standard_normal((9, 10, 6)) * np.geomspace(1.0, 50.0, 9)[:, None, None],
             noise_scales=np.ones(9),
         )
     assert model.combination_ is None

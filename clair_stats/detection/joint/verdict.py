@@ -19,7 +19,6 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from clair_stats.detection.calibration import per_client_level
 from clair_stats.detection.joint.levelling import levelled
 from clair_stats.detection.joint.module import DenseModule, Module, module_of
 from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_pairs
@@ -28,6 +27,7 @@ from clair_stats.detection.joint.view import View, view_of
 from clair_stats.detection.joint.white import SUM_SHARE, are_white, white_rank, white_set
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.estimates import ClientEstimates
+from clair_stats.laws import per_client_level
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["JointVerdict", "joint_verdict"]

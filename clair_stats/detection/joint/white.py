@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from clair_stats.detection.calibration import calibrate, per_client_level
-from clair_stats.detection.error_law import errors_are_white
+from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import centered_blocks, fit_shared
-from clair_stats.detection.whiteness import spike_ratio
+from clair_stats.detection.shared_fit import centred_blocks, fit_shared
+from clair_stats.detection.step_3_law import errors_are_white
+from clair_stats.detection.step_4_test import spike_ratio
+from clair_stats.laws import per_client_level
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
 
@@ -78,7 +79,7 @@ def white_rank(panel: Panel, halves: Sequence[BoolArray]) -> int:
 def are_white(panel: Panel, members: BoolArray, rank: int) -> bool:
     """Whether the members' residuals look white inside a client."""
     fit = fit_shared(panel, members, rank)
-    residuals = project_off(fit.basis, centered_blocks(panel, fit)[members])
+    residuals = project_off(fit.basis, centred_blocks(panel, fit)[members])
     return errors_are_white(residuals, rank, panel.floor)
 
 

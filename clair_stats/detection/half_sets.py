@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clair_stats.detection.concentration import Fits, Kernel
+from clair_stats.detection.common_directions import leading_directions
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.reduction import leading_directions
-from clair_stats.detection.starts import random_subsets
+from clair_stats.detection.step_2_candidates import random_subsets, rank_limit
+from clair_stats.detection.trimmed_fits import Fits, Kernel, nearest
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["Half", "choose_rank", "least_median_halves"]
@@ -41,13 +41,13 @@ class Half:
 
 def least_median_halves(panel: Panel, *, rank: int | None = None) -> tuple[Half, ...]:
     """The half with the smallest h-th residual for ranks 0, 1, …, or for the given rank alone."""
-    n_clients, p, q = panel.shape
-    half = n_clients // 2 + 1
-    most = max(min(_MOST_RANK, p - 1, (half - 1) * q - 2, n_clients - 3), 0)
-    ranks = range(most + 1) if rank is None else (rank,)
+    n_clients, half = panel.shape[0], panel.half
+    ranks = range(min(_MOST_RANK, rank_limit(panel)) + 1) if rank is None else range(rank, rank + 1)
     kernel = Kernel(panel, leading_directions(panel, max(_COORDINATES, 2 * max(ranks))))
     generator = np.random.default_rng(_SEED)
-    starts = random_subsets(n_clients, {min(2, n_clients): _PAIRS, min(4, n_clients): _PAIRS // 4}, generator)
+    drawn = random_subsets(n_clients, {min(2, n_clients): _PAIRS, min(4, n_clients): _PAIRS // 4}, generator)
+    starts: BoolArray = np.zeros_like(drawn)
+    starts[:, panel.canonical_order] = drawn
     return tuple(_best_half(kernel, starts, r, half) for r in ranks)
 
 
@@ -61,8 +61,7 @@ def _best_half(kernel: Kernel, starts: BoolArray, rank: int, half: int) -> Half:
     best: tuple[float, BoolArray] | None = None
     masks: BoolArray = np.zeros((0, kernel.n_clients), dtype=np.bool_)
     for _ in range(_STEPS):
-        following: BoolArray = np.zeros(residuals.shape, dtype=np.bool_)
-        np.put_along_axis(following, np.argsort(residuals, axis=1, kind="stable")[:, :half], True, axis=1)
+        following = nearest(residuals, half)
         if np.array_equal(following, masks):
             break
         masks = following

@@ -6,11 +6,11 @@ from scipy import stats
 
 from clair_stats import CLAIR
 from clair_stats.detection.decide import decide
-from clair_stats.detection.error_law import errors_are_white, sphericity
-from clair_stats.detection.least_median import Half, choose_rank, least_median_halves
+from clair_stats.detection.half_sets import Half, choose_rank, least_median_halves
 from clair_stats.detection.levelling import kept_ranks, levelled
 from clair_stats.detection.log_scores import accept_outward, combined, learnt_set, leave_one_out, looks
 from clair_stats.detection.panel import make_panel
+from clair_stats.detection.step_3_law import errors_are_white, sphericity
 
 
 def cut(blocks, ranks):
@@ -53,14 +53,14 @@ def test_interpolation_is_no_agreement():
 def test_white_errors_keep_the_exact_law():
     blocks, bad = federation([13, 0], ranks=(24,))
     model = CLAIR().fit(blocks)
-    assert model.consensus_.law == "white errors"
+    assert model.consensus_.law == "F of white errors"
     np.testing.assert_array_equal(model.collaborative_set_, ~bad)
-    assert "learnt" not in model.summary()
+    assert "F of white errors" in model.summary()
 
 
 def test_summary_names_the_law_and_the_common_rank():
     text = CLAIR().fit(federation([14, 0], ranks=(4, 8, 12))[0]).summary()
-    assert "learnt from the log scores" in text
+    assert "log scores (errors are not white inside a client" in text
     assert "cut to rank 4" in text
 
 
@@ -92,7 +92,7 @@ def test_rounding_and_single_columns_say_nothing():
 def test_best_half_is_benign_and_beats_every_half_of_a_small_problem():
     from itertools import combinations
 
-    from clair_stats.detection.shared_fit import centered_blocks, fit_shared
+    from clair_stats.detection.shared_fit import centred_blocks, fit_shared
     from clair_stats.linalg import block_norms, project_off
 
     blocks, bad = federation([18, 0], n_clients=8, p=8, q=6, rank=1, n_bad=3, noise=0.05, ranks=(3,))
@@ -103,7 +103,7 @@ def test_best_half_is_benign_and_beats_every_half_of_a_small_problem():
     def worst(chosen):
         members = np.isin(np.arange(8), chosen)
         fit = fit_shared(panel, members, 1)
-        residual = block_norms(project_off(fit.basis, centered_blocks(panel, fit))) ** 2
+        residual = block_norms(project_off(fit.basis, centred_blocks(panel, fit))) ** 2
         return np.sort(residual)[4]
 
     assert found.worst <= 1.05 * min(worst(chosen) for chosen in combinations(range(8), 5))

@@ -1,0 +1,111 @@
+"""Step 3, the law that decides: given, white, or learnt from the clients' own scores.
+
+With noise scales or covariances given, χ² and Hotelling–Lawley tests use them, unless the majority's own residuals say
+that they are too small.  Otherwise F tests use the residual variance of the others, as long as errors are white inside
+a client.
+
+An adapter of rank s carries an error of rank about s: the entries of one client's residual are then far from
+independent, no χ² or F law holds for its norm, and the noise edge of a Wishart matrix says nothing about the rank.
+John's statistic U_k measures this client by client (Biometrika 58(1), 1971).  For a white p × q residual
+1 + U_k = p tr(W²)/tr(W)², W = RRᵀ, is independent of tr W, hence E U_k = p(p + q + 1)/(pq + 2) − 1 exactly, and q U_k
+has variance 4 to first order (Ledoit and Wolf, Ann. Statist. 30(4), 2002, Proposition 3).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from clair_stats.detection.calibration import residual_variance
+from clair_stats.detection.common_directions import leading_directions
+from clair_stats.detection.panel import Panel
+from clair_stats.detection.shared_fit import SharedFit, centred_blocks, standardised_residuals
+from clair_stats.linalg import project_off
+from clair_stats.records import BoolArray, FloatArray
+
+__all__ = ["errors_are_white", "noise_in_excess", "sphericity", "white_about", "white_off_common_directions"]
+
+# A white majority exceeds two standard deviations at the *median* with a probability below 1e-3 from 7 clients on
+# (binomial: four of seven beyond .023); a client cut to rank s lies near min(p, q)/s times the white value.
+_DEVIATIONS = 2.0
+# More directions than a shared subspace and a coordinated contamination of ordinary rank take together.
+_COMMON = 24
+# A majority whose residuals exceed the given noise with this probability at most is told to be noisier than was said.
+_EXCESS_LEVEL = 1e-3
+
+
+def sphericity(residuals: FloatArray, rank: int) -> FloatArray:
+    """John's statistic in standard units, q(U_k − E U_k)/2 on p' = p − r rows, near N(0, 1) for white errors.
+
+    Parameters
+    ----------
+    residuals : array, shape (K, p, q)
+        Blocks off the shared subspace.
+    rank : int
+        Dimension r of that subspace.
+
+    Returns
+    -------
+    array, shape (K,)
+        NaN where a residual is zero, or fewer than two rows or columns are left.
+    """
+    rows, columns = residuals.shape[1] - rank, residuals.shape[2]
+    if rows < 2 or columns < 2:
+        return np.full(len(residuals), np.nan)
+    # Either Gram matrix has the same traces.
+    gram = residuals @ residuals.transpose(0, 2, 1)
+    if columns < residuals.shape[1]:
+        gram = residuals.transpose(0, 2, 1) @ residuals
+    total = np.trace(gram, axis1=1, axis2=2)
+    squares = np.einsum("kij,kij->k", gram, gram)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = rows * squares / total**2
+    return np.asarray(columns * (ratio - rows * (rows + columns + 1) / (rows * columns + 2)) / 2.0)
+
+
+def errors_are_white(residuals: FloatArray, rank: int, floor: float) -> bool:
+    """Whether at least half of the clients' residuals (K, p, q) look white; True where it cannot be told.
+
+    Residuals whose entries are at most ``floor`` are rounding, whose law says nothing about errors.
+    """
+    deviations = sphericity(residuals, rank)
+    above = np.einsum("kij,kij->k", residuals, residuals) > floor**2 * residuals[0].size
+    deviations = deviations[np.isfinite(deviations) & above]
+    return deviations.size == 0 or float(np.median(deviations)) <= _DEVIATIONS
+
+
+def white_off_common_directions(panel: Panel) -> bool:
+    """The cheap look: off the leading directions of all clients, benign or not, are their errors white?"""
+    count = min(_COMMON, panel.shape[1] // 2)
+    directions = leading_directions(panel, count).directions
+    return errors_are_white(project_off(directions, panel.centred), count, panel.floor)
+
+
+def white_about(panel: Panel, fit: SharedFit, members: BoolArray) -> bool:
+    """The exact look: are the members' residuals about the fit white?"""
+    residuals = project_off(fit.basis, centred_blocks(panel, fit)[members])
+    return errors_are_white(residuals, fit.basis.shape[1], panel.floor)
+
+
+def noise_in_excess(panel: Panel, fit: SharedFit) -> float:
+    """Learnt over given noise scale of a majority, where its residuals say that the given one is too small; else 1.
+
+    RSS/σ² of a benign set is χ² with its residual degrees of freedom.  With covariances every T_k is compared with its
+    own degrees of freedom instead.
+    """
+    if panel.noise is None:
+        return 1.0
+    residuals = standardised_residuals(panel, fit)
+    total, freedom = residual_variance(panel, fit, residuals.raw)
+    if panel.covariances is not None:
+        members = fit.members
+        total, freedom = float(residuals.standardised[members].sum()), float(residuals.degrees[members].sum())
+        spread = (
+            0.0
+            if panel.covariances.degrees is None
+            else float(np.mean(residuals.degrees[members] / panel.covariances.degrees[members]))
+        )
+        total /= 1.0 + spread
+    if freedom <= 0 or special.chdtrc(freedom, total) >= _EXCESS_LEVEL:
+        return 1.0
+    return float(np.sqrt(total / freedom))

@@ -1,0 +1,95 @@
+"""Step 5, the verdict: an accepted set, or undecidable with the reason and what would decide it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clair_stats.detection.calibration import Calibrated
+from clair_stats.detection.shared_fit import SharedFit
+from clair_stats.detection.step_4_test import Outcome
+from clair_stats.records import BoolArray
+
+__all__ = ["Consensus", "RankEvidence", "accept", "undecidable"]
+
+
+@dataclass(frozen=True)
+class RankEvidence:
+    """What was seen at one rank."""
+
+    rank: int
+    n_consistent: int  # clients that pass the test against the best fit of this rank
+    spike_ratio: float  # largest residual eigenvalue over its noise edge; white when ≤ 1
+    noise: float  # φ at this fit
+    accepted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Consensus:
+    """The accepted fit, or the best one found when nothing was acceptable."""
+
+    fit: SharedFit
+    calibrated: Calibrated
+    collaborative_set: BoolArray  # (K,), True = passes; a verdict only when ``accepted``
+    evidence: tuple[RankEvidence, ...]
+    accepted: bool  # whether there is a verdict
+    law: str = "F of white errors"  # what the p-values rest on: "given", "F of white errors" or "log scores"
+    why: str = "no noise scale was given and errors are white inside a client"
+    source: str = "everyone"  # what proposed the accepted set
+    reason: str = ""  # why there is no verdict
+    remedy: str = ""  # what would decide it
+    cut_to: int | None = None  # rank to which estimates of unequal rank were cut before they were compared
+    excess: float = 1.0  # learnt over given noise scale, where the given one was too small for the majority itself
+
+    @property
+    def majority(self) -> bool:
+        """Whether there is a collaborative majority."""
+        return self.accepted
+
+    @property
+    def flagged(self) -> BoolArray:
+        """Clients that the verdict calls contaminated, shape (K,); nobody without a verdict."""
+        return np.asarray(~self.collaborative_set & self.accepted)
+
+
+def evidence_of(tested: Outcome, *, accepted: bool) -> RankEvidence:
+    """One line of the evidence."""
+    size = int(tested.passed.sum())
+    return RankEvidence(tested.rank, size, tested.ratio, tested.calibrated.noise, accepted)
+
+
+def accept(tested: Outcome, source: str, evidence: tuple[RankEvidence, ...]) -> Consensus:
+    """A verdict: the clients that pass are benign, all others flagged."""
+    line = evidence_of(tested, accepted=True)
+    return Consensus(tested.fit, tested.calibrated, tested.passed, (*evidence, line), True, source=source)
+
+
+def undecidable(
+    best: Outcome, evidence: tuple[RankEvidence, ...], *, everyone: Outcome | None, rank: int | None
+) -> Consensus:
+    """No verdict, and why.
+
+    ``everyone`` is the fit at which all clients agree although not all of them plausibly use its directions.
+    """
+    n_clients, largest = best.passed.size, int(best.passed.sum())
+    if everyone is not None and rank is None:
+        best = everyone
+        reason = (
+            f"all {n_clients} clients agree at rank {everyone.rank}, but a part of them alone uses some of its "
+            "directions, and no majority agrees without them, so that it cannot be told which part is contaminated"
+        )
+        remedy = f"add clients, or say with rank={everyone.rank} that all of these directions may be shared"
+    else:
+        where = "at the given rank" if rank is not None else "at any rank"
+        reason = (
+            f"no more than half of the {n_clients} clients agree up to noise {where} that so many clients can identify "
+            f"(the largest group has {largest})"
+        )
+        remedy = (
+            "add clients, fix the rank, give noise_scales, or allow benign differences off the subspace with "
+            "heterogeneity; if clients share a row space, use shared='rows'"
+        )
+    return Consensus(
+        best.fit, best.calibrated, best.passed, evidence, False, source="none", reason=reason, remedy=remedy
+    )
