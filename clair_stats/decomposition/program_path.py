@@ -28,8 +28,8 @@ __all__ = ["PathPoint", "entering_block_penalty", "noise_penalty", "program_path
 # most the third on: fixed steps miss weak directions, and beyond the third the start is of no use.
 _SMALLEST_STEP, _BEYOND, _LARGEST_STEP = 1.06, 1.04, 2.5
 # At this multiple of the λ at which noise enters L the path ends.
-_END = 1.35
-_TOLERANCE = 1e-3  # of every point: sets and ranks are read from it, not digits
+_END = 1.0
+_TOLERANCE = 1e-2  # of every point: sets and ranks are read from it, not digits
 _ENTERING = 1e-9
 _EXACT_TOLERANCE, _EXACT_RANK = 1e-8, 1e-6  # of solutions without noise: gap, and smallest over largest value of L
 _TINY = float(np.finfo(np.float64).tiny)
