@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from reports.inputs import ClaimInput
-from reports.numbers import number, p_value, with_error
+from reports.numbers import number, p_value, with_limits
 from reports.tables import Column, Group, Table
 from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
+from theory_checks.rules.evidence import Evidence
 
 __all__ = ["claim_table", "verdict_table"]
 
@@ -15,23 +16,42 @@ __all__ = ["claim_table", "verdict_table"]
 def _statistic(verdict: Verdict) -> tuple[str, ...]:
     item = verdict.evidence
     interval = f"[{number(item.low)}, {number(item.high)}]" if math.isfinite(item.low) else "--"
-    return (str(item.n), with_error(item.estimate, item.standard_error), interval, p_value(verdict.adjusted_p_value))
+    statistic = with_limits(item.estimate, item.standard_error, item.low, item.high)
+    return (str(item.n), statistic, interval, p_value(verdict.adjusted_p_value))
+
+
+def _rejected(sabotage: Verdict) -> str:
+    """A sabotage is wrong on purpose: that it is found violated is the success of the check."""
+    return "rejected" if sabotage.status == "violated" else f"not rejected ({sabotage.status})"
+
+
+def _set_aside(counts: Evidence) -> str:
+    """What did not enter, for a caption."""
+    kinds = (
+        ("failed", counts.failed),
+        ("unsolved", counts.unsolved),
+        ("undefined", counts.undefined),
+        ("outside the assumptions", counts.skipped),
+    )
+    told = [f"{n} {word}" for word, n in kinds if n]
+    return f"set aside: {', '.join(told)}" if told else "none failed, none was set aside"
 
 
 def verdict_table(claims: tuple[ClaimInput, ...]) -> Table:
     """All claims: the theorem, what came out, and whether the check rejected its sabotage."""
     rows = []
     for item in claims:
-        sabotage = item.sabotage.status if item.sabotage else "not run"
+        sabotage = _rejected(item.sabotage) if item.sabotage else "not run"
         theorem = str(item.verdict.theorem) if item.verdict.theorem else "--"
         rows.append((theorem, item.verdict.title, *_statistic(item.verdict)[:2], item.verdict.status, sabotage))
     efforts = ", ".join(sorted({item.verdict.effort for item in claims}))
     return Table(
         name="verdicts",
         caption=(
-            f"Verdicts ({efforts} effort). A claim is violated when Holm's procedure at family-wise level "
+            f"Verdicts ({efforts} effort); n: replications that entered the rule. A claim is violated when "
+            "Holm's procedure at family-wise level "
             f"{FAMILY_LEVEL:g} rejects it, supported when its own criterion is met, inconclusive otherwise. Its "
-            "sabotage, a change that makes the claim false, has to come out as violated."
+            "sabotage, a change that makes the claim false, has to be rejected by the same check."
         ),
         columns=(
             Column("Thm"),
@@ -50,17 +70,17 @@ def claim_table(item: ClaimInput) -> Table:
     """The claim's evidence and its sabotage's, side by side."""
     rows = [("claim", *_statistic(item.verdict), item.verdict.status)]
     if item.sabotage:
-        rows.append((f"sabotage: {item.sabotage.sabotage}", *_statistic(item.sabotage), item.sabotage.status))
+        rows.append((f"sabotage: {item.sabotage.sabotage}", *_statistic(item.sabotage), _rejected(item.sabotage)))
     counts = item.verdict.evidence
     notes = [counts.detail] if counts.detail else []
-    aside = [f"{n} {word}" for word, n in (("failed", counts.failed), ("unsolved", counts.unsolved)) if n]
-    if counts.skipped:
-        aside.append(f"{counts.skipped} outside the assumptions")
-    if aside:
-        notes.append("Set aside: " + ", ".join(aside) + " replications.")
+    if item.verdict.claimed or item.verdict.accepted:
+        notes.append(f"Claimed: {item.verdict.claimed}. Supported when: {item.verdict.accepted}.")
     return Table(
         name=f"claim-{item.verdict.claim}",
-        caption=f"{item.verdict.title}: evidence.",
+        caption=(
+            f"{item.verdict.title}: evidence for the claim and for its sabotage. n: replications that entered; "
+            f"{_set_aside(counts)}. Standard errors in parentheses, on the last digits."
+        ),
         columns=(
             Column("", is_number=False, width="0.30\\linewidth"),
             Column("n"),

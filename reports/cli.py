@@ -32,7 +32,7 @@ def _print_verdicts(inputs: Inputs, console: Console) -> None:
     for group in table.groups:
         for row in group.rows:
             *cells, status, sabotage = row
-            good = sabotage == "violated"
+            good = sabotage == "rejected"
             verdict = f"[{colours[status]}]{status}[/]"
             shown.add_row(*cells, verdict, f"[{'green' if good else 'red'}]{sabotage}[/]")
     console.print(shown)

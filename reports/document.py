@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reports.claims import verdict_table
+from reports.headline import headline
 from reports.inputs import ClaimInput, Inputs, RegimeInput, StudyInput
 from reports.pdf import LATEX_HINT, compile_report
 from reports.renderers.regimes import regime_summary_table
@@ -68,7 +69,11 @@ def _content(inputs: Inputs, writer: Writer, tell: Callable[[str], None]) -> dic
     for study in inputs.studies:
         tell(study.study.name)
         studies.append(writer.study(study))
+    maps = writer.maps(inputs.maps)
+    provenance = _provenance(inputs)
+    losses = [loss for study in studies for loss in study.losses]
     return {
+        "headline": headline(inputs, losses, provenance),
         "verdicts": verdicts,
         "verdicts_html": _html(verdicts),
         "claims": claims,
@@ -76,9 +81,9 @@ def _content(inputs: Inputs, writer: Writer, tell: Callable[[str], None]) -> dic
         "regime_summary": summary,
         "regime_summary_html": _html(summary),
         "studies": studies,
-        "maps": writer.maps(inputs.maps),
+        "maps": maps,
         "missing": inputs.missing,
-        "provenance": _provenance(inputs),
+        "provenance": provenance,
     }
 
 

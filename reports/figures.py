@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,18 @@ from clair_stats.files import written_whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "new_figure", "save", "save_picture", "stems", "style_of"]
+__all__ = ["COLOURS", "Picture", "new_figure", "save", "save_picture", "stems", "style_of"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _MARKERS = "osD^vP*X"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A figure with its caption."""
+
+    figure: Figure
+    caption: str
 
 
 def new_figure(width: float, height: float, n_axes: int = 1, *, share_y: bool = False) -> tuple[Figure, list[Any]]:
@@ -30,7 +39,7 @@ def new_figure(width: float, height: float, n_axes: int = 1, *, share_y: bool = 
     return figure, list(axes[0])
 
 
-def style_of(index: int) -> dict[str, str]:
+def style_of(index: int) -> dict[str, Any]:
     """Colour, marker and line of the index-th method; the line changes where colours begin again."""
     return {
         "color": COLOURS[index % len(COLOURS)],

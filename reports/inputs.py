@@ -26,16 +26,6 @@ class StudyInput:
     failed: int
     store: Path | None = None  # where the rows lie
 
-    @property
-    def set_aside(self) -> tuple[str, ...]:
-        """What no value holds, a sentence each, for the notes of every table of the study."""
-        notes = []
-        if self.failed:
-            notes.append(f"{self.failed} replications failed; they are counted, not drawn again, and enter no value.")
-        if self.missing:
-            notes.append(f"{self.missing} rows are not there yet.")
-        return tuple(notes)
-
     def rows(self) -> pd.DataFrame:
         """The successful replications, one line each.
 
@@ -68,6 +58,11 @@ class RegimeInput:
     study: Study
     verdicts: tuple[Verdict, ...]
     provenance: tuple[str, ...]
+
+    @property
+    def anchor(self) -> str:
+        """Name of its section and table."""
+        return f"regime-{self.study.name.split('--')[0].removeprefix('regime_')}"
 
 
 @dataclass(frozen=True, eq=False)

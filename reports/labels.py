@@ -1,4 +1,4 @@
-"""Short names for regimes and methods: only what tells them apart."""
+"""Short names for regimes and methods: only what tells them apart, in plain words."""
 
 from __future__ import annotations
 
@@ -6,76 +6,111 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from simulations.design import Study
 from simulations.methods.robust_aggregators import RobustBaseline
+from simulations.storage.frames import factor_columns, factors
 
-__all__ = ["by_setting", "labels", "method_names", "settings"]
+__all__ = ["by_setting", "labels", "method_names", "rows_by_setting", "settings"]
+
+Row = Mapping[Any, Any]
 
 
 def _missing(value: object) -> bool:
-    return isinstance(value, float) and pd.isna(value)
+    return value is None or (isinstance(value, float) and pd.isna(value))
 
 
 def _absent(value: object) -> bool:
-    return value is None or value is False or _missing(value)
-
-
-def _words(field: str) -> str:
-    return field.split(".", 1)[1].replace("_", " ")
+    return value is False or _missing(value) or value == 0
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
-def labels(rows: Iterable[Mapping[Any, Any]], prefix: str) -> list[str]:
+def _part(field: str, value: object) -> str:
+    """One field in words: the name alone when it is switched on, the value alone when it is a word."""
+    words = field.split(".", 1)[1].replace("_", " ")
+    if value is True:
+        return words
+    return _plain(value) if isinstance(value, str) else f"{words} {_plain(value)}"
+
+
+def labels(rows: Iterable[Row], prefix: str) -> list[str]:
     """One label per row from the columns ``prefix`` (the name) and ``prefix.<field>``.
 
     A method's label is its name with the fields that differ among methods of that name; fields that are off (None,
-    False, 0) are not named.
+    False, 0) are not named.  Where all rows have one name and fields tell them apart, the name is left out.
     """
     listed = list(rows)
+    fields = [key for key in (listed[0] if listed else ()) if key.startswith(f"{prefix}.")]
+    families: dict[str, list[Row]] = {}
+    for row in listed:
+        families.setdefault(row[prefix], []).append(row)
+    varied = {
+        name: [field for field in fields if len({str(row.get(field)) for row in family}) > 1]
+        for name, family in families.items()
+    }
     found = []
     for row in listed:
-        family = [other for other in listed if other[prefix] == row[prefix]]
-        parts = []
-        for field in (key for key in row if key.startswith(f"{prefix}.")):
-            value = row[field]
-            if _absent(value) or value == 0 or all(other[field] == value for other in family):
-                continue
-            parts.append(_words(field) if value is True else f"{_words(field)} {_plain(value)}")
-        found.append(f"{row[prefix]} ({', '.join(parts)})" if parts else str(row[prefix]))
+        parts = [_part(field, row[field]) for field in varied[row[prefix]] if not _absent(row[field])]
+        if parts and len(families) == 1:
+            found.append(", ".join(parts))
+        else:
+            found.append(f"{row[prefix]} ({', '.join(parts)})" if parts else str(row[prefix]))
     return found
 
 
-def settings(rows: Iterable[Mapping[Any, Any]], prefix: str = "regime") -> list[str]:
-    """One label per row, from its regime: its factors, and what else departs from the other regimes.
+def _told(count: Counter[str], value: object) -> bool:
+    """Whether a setting is named by this value: always for a factor, else where it departs from the usual.
 
     A field is a factor when two of its values occur in two regimes or more, or when no value occurs twice.
     """
+    usual, times = count.most_common(1)[0]
+    factor = times == 1 or sum(number >= 2 for number in count.values()) >= 2
+    return len(count) > 1 and (factor or str(value) != usual) and not _missing(value)
+
+
+def settings(rows: Iterable[Row], prefix: str = "regime") -> list[str]:
+    """One label per row, from its regime: its factors, and what else departs from the other regimes."""
     listed = list(rows)
     fields = [key for key in (listed[0] if listed else ()) if key.startswith(f"{prefix}.")]
     regimes = list(dict.fromkeys((str(row[prefix]), *(str(row[field]) for field in fields)) for row in listed))
     several = len({regime[0] for regime in regimes}) > 1
-    counts = [Counter(regime[j + 1] for regime in regimes) for j in range(len(fields))]
+    counts = {field: Counter(regime[j + 1] for regime in regimes) for j, field in enumerate(fields)}
     found = []
     for row in listed:
         parts = [str(row[prefix])] if several else []
-        for field, count in zip(fields, counts, strict=True):
-            value = row[field]
-            usual, times = count.most_common(1)[0]
-            factor = times == 1 or sum(number >= 2 for number in count.values()) >= 2
-            if len(count) > 1 and (factor or str(value) != usual) and value is not None and not _missing(value):
-                parts.append(f"{_words(field)} {_plain(value)}")
-        found.append(", ".join(parts) or "otherwise as stated")
+        for field, count in counts.items():
+            if _told(count, row[field]):
+                parts.append(f"{field.split('.', 1)[1].replace('_', ' ')} {_plain(row[field])}")
+        found.append(", ".join(parts) or "the one setting of the study")
     return found
 
 
 def by_setting(summary: pd.DataFrame) -> pd.DataFrame:
     """The summary with the columns ``setting`` and ``label``."""
-    records = summary.to_dict("records")
-    return summary.assign(setting=settings(records), label=labels(records, "method"))
+    columns = [name for name in summary.columns if name.split(".")[0] in ("regime", "method")]
+    # Named once per cell: a study has many more lines than cells.
+    place = summary.groupby(columns, dropna=False, sort=False).ngroup().to_numpy()
+    records = summary[columns].drop_duplicates().to_dict("records")
+    names = np.array([settings(records), labels(records, "method")], dtype=object)
+    return summary.assign(setting=names[0][place], label=names[1][place])
+
+
+def rows_by_setting(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows (:func:`simulations.storage.store.load_rows`) with the columns ``setting`` and ``label``, as above."""
+    present = set(rows["cell"])
+    cells = [cell for cell in study.cells if cell.hash in present]
+    fields = factor_columns(study.cells)
+    records = [{field: factors(cell).get(field) for field in fields} for cell in cells]
+    names = zip(cells, settings(records), labels(records, "method"), strict=True)
+    table = {cell.hash: (setting, label) for cell, setting, label in names}
+    return rows.assign(
+        setting=[table[cell][0] for cell in rows["cell"]], label=[table[cell][1] for cell in rows["cell"]]
+    )
 
 
 def method_names(summary: pd.DataFrame) -> pd.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["column_power", "number", "p_value", "superscript", "table_format", "with_error"]
+__all__ = ["column_power", "is_number", "number", "p_value", "superscript", "table_format", "with_error", "with_limits"]
 
 UNDEFINED = "--"
 _MOST_DECIMALS = 7
@@ -63,6 +63,29 @@ def with_error(value: float, error: float) -> str:
         decimals -= 1
     text = f"{value:.{decimals}f}({round(error * 10**decimals)})"
     return text + (f"e{power}" if power else "")
+
+
+def with_limits(value: float, error: float, low: float, high: float) -> str:
+    """:func:`with_error`; a proportion that never varied shows its Wilson limit instead, 1 (≥0.84) for 20 of 20.
+
+    Parameters
+    ----------
+    value, error : float
+        Estimate and Monte Carlo standard error.
+    low, high : float
+        Ends of its 95 % interval.
+    """
+    if error == 0.0 and low < high:
+        if value == 1.0 and abs(high - 1.0) < _ROUNDING:
+            return f"1 (≥{number(low, 2)})"
+        if value == 0.0 and abs(low) < _ROUNDING:
+            return f"0 (≤{number(high, 2)})"
+    return with_error(value, error)
+
+
+def is_number(text: str) -> bool:
+    """Whether siunitx can read the cell."""
+    return _SHAPE.match(text) is not None
 
 
 def p_value(value: float) -> str:

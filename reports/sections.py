@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clair_stats.files import written_whole
-from reports.claim_figures import claim_figure
+from reports.claim_figures import claim_picture
 from reports.claims import claim_table
-from reports.figures import save, stems
+from reports.figures import Picture, save, stems
+from reports.headline import Finding
 from reports.inputs import ClaimInput, RegimeInput, StudyInput
+from reports.map_captions import map_caption
 from reports.markdown import markdown_to_latex
 from reports.renderers.regimes import regime_table
 from reports.renderers.registry import render
 from reports.tables import Table, to_html, to_latex
+from reports.webtext import markdown_to_html
 from simulations.ademp import ademp_page
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+__all__ = ["Section", "Shown", "Writer"]
 
-__all__ = ["Section", "Writer"]
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure of the report: the stem of its files in figures/, its caption, and the PNG for the page."""
+
+    stem: str
+    caption: str
+    png: str  # base64
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,11 @@ class Section:
     title: str
     tables: tuple[str, ...]  # names of files in tables/, without suffix
     html: tuple[str, ...]
-    figures: tuple[str, ...]  # names of files in figures/, without suffix
+    figures: tuple[Shown, ...]
     source: ClaimInput | RegimeInput | StudyInput
+    losses: tuple[Finding, ...] = ()
     body: str = ""  # LaTeX of the ADEMP page
+    design: str = ""  # HTML of the ADEMP page
 
 
 @dataclass
@@ -56,23 +67,27 @@ class Writer:
         """Write the LaTeX fragment of a table."""
         self.text(f"tables/{table.name}.tex", to_latex(table))
 
-    def figure(self, name: str, figure: Figure | None) -> tuple[str, ...]:
-        """Write a figure as PDF and PNG; its stem, or nothing where there is no figure."""
-        if figure is None:
+    def picture(self, name: str, picture: Picture | None) -> tuple[Shown, ...]:
+        """Write a figure as PDF and PNG; nothing where there is none."""
+        if picture is None:
             return ()
         (stem,) = stems([name])
-        self.files += save(figure, self.folder / "figures" / stem)
-        return (stem,)
+        self.files += save(picture.figure, self.folder / "figures" / stem)
+        return (self._shown(stem, picture.caption),)
+
+    def _shown(self, stem: str, caption: str) -> Shown:
+        png = self.folder / "figures" / f"{stem}.png"
+        return Shown(stem, caption, base64.b64encode(png.read_bytes()).decode("ascii") if png.is_file() else "")
 
     def claim(self, item: ClaimInput) -> Section:
         """Evidence of a claim and its sabotage."""
         table = claim_table(item)
-        figures = self.figure(f"claim-{item.verdict.claim}", claim_figure(item))
+        figures = self.picture(f"claim-{item.verdict.claim}", claim_picture(item))
         self.table(table)
         return Section(table.name, item.verdict.title, (table.name,), (to_html(table),), figures, item)
 
     def regime(self, item: RegimeInput) -> Section:
-        """Every question on one regime."""
+        """Every claim on one regime."""
         table = regime_table(item)
         self.table(table)
         return Section(table.name, item.study.title, (table.name,), (to_html(table),), (), item)
@@ -80,28 +95,30 @@ class Writer:
     def study(self, item: StudyInput) -> Section:
         """What the study's renderer makes of it, and its design."""
         rendered = render(item)
-        figures = self.figure(f"study-{item.study.name}", rendered.figure)
+        name = f"study-{stems([item.study.name])[0]}"
+        figures = self.picture(name, rendered.picture)
         page = ademp_page(item.study)
         for table in rendered.tables:
             self.table(table)
         self.text(f"ademp-{item.study.name}.md", page)
         # The page repeats the title, which the section already carries.
-        text = page.split("\n", 1)[1]
+        whole = text = page.split("\n", 1)[1]
         if not rendered.whole_design:
             text = f"{item.study.aims}\n\n{item.study.notes}\n\nThe design in full: `ademp-{item.study.name}.md`.\n"
-        tables = rendered.tables
         return Section(
-            name=tables[0].name,
+            name=name,
             title=item.study.title,
-            tables=tuple(table.name for table in tables),
-            html=tuple(to_html(table) for table in tables),
+            tables=tuple(table.name for table in rendered.tables),
+            html=tuple(to_html(table) for table in rendered.tables),
             figures=figures,
             source=item,
+            losses=tuple(Finding(item.study.title, loss, name) for loss in rendered.losses),
             body=markdown_to_latex(text, top=1),
+            design=markdown_to_html(whole, top=2),
         )
 
-    def maps(self, paths: Sequence[Path]) -> tuple[str, ...]:
-        """Copy the maps' figures; their stems."""
+    def maps(self, paths: Sequence[Path]) -> tuple[Shown, ...]:
+        """Copy the maps' figures."""
         found = []
         for path in paths:
             (stem,) = stems([f"map-{path.stem}"])
@@ -111,5 +128,5 @@ class Writer:
                     target = self.folder / "figures" / f"{stem}{suffix}"
                     shutil.copyfile(source, target)
                     self.files.append(target)
-            found.append(stem)
+            found.append(self._shown(stem, map_caption(path)))
         return tuple(found)

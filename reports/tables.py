@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import get_args
 
 import jinja2
 
 from reports.latex import latex
-from reports.numbers import table_format
+from reports.numbers import is_number, table_format
+from reports.webtext import web
+from theory_checks.judge.verdict import Status
 
 __all__ = ["Column", "Group", "Table", "environment", "plain_table", "to_html", "to_latex", "to_markdown"]
 
@@ -80,16 +83,14 @@ def environment() -> jinja2.Environment:
     )
     made.filters["latex"] = latex
     made.filters["html"] = html.escape
+    made.filters["web"] = web
+    made.globals["statuses"] = (*get_args(Status), "rejected")
     return made
-
-
-def _is_number(text: str) -> bool:
-    return bool(text) and text[0] in "-0123456789" and text != "--"
 
 
 def _latex_cell(text: str, column: Column) -> str:
     if column.is_number:
-        return text if _is_number(text) else f"{{{latex(text)}}}"
+        return text if is_number(text) else f"{{{latex(text)}}}"
     return latex(text)
 
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 __all__ = ["Accumulator", "Array", "Columns", "Estimate", "Measure", "OrderStatistics"]
 
@@ -58,7 +58,7 @@ class Estimate:
     order_statistics: OrderStatistics | None = field(default=None, compare=False, repr=False)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval for the value at infinitely many replications: Wald, and Wilson for proportions.
+        """Interval for the value at infinitely many replications: Student's t, and Wilson for proportions.
 
         Wilson's, because the Wald interval of an observed 0 or 1 has length zero however few the replications.  For a
         quantile the order statistics that enclose it with at least this probability, whatever the distribution: a Wald
@@ -73,7 +73,9 @@ class Estimate:
 
             low, high = proportion_confint(self.value * self.n, self.n, alpha=1.0 - level, method="wilson")
             return float(low), float(high)
-        half = float(-ndtri((1.0 - level) / 2.0)) * self.mcse
+        if self.n < 2:
+            return math.nan, math.nan
+        half = float(stdtrit(self.n - 1, (1.0 + level) / 2.0)) * self.mcse
         return self.value - half, self.value + half
 
 

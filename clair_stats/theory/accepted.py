@@ -30,7 +30,7 @@ class AcceptedSets:
     lower_ranks: BoolArray  # (r,) True: no set is accepted at rank 0, …, r − 1
     squared_tilt: float  # bound on ‖P_{Û⊥}U*‖_F² of every set accepted at rank r; r when nothing is known
     radius: float  # T, worst subset, in units of σ
-    slack: FloatArray  # (|O|,) min_B √(1 − s²)ρ°_j − x_j − T_B√h_jB in units of σ_j; positive: j is never accepted
+    slack: FloatArray  # (|O|,) min_B √(1 − s²)ρ*_j − x_j − T_B√h_jB in units of σ_j; positive: j is never accepted
     n_subsets: int
 
     @property

@@ -12,7 +12,7 @@ clients.  With t = λ‖H‖_op ≤ λ√|O|, γ = |O|/K, ρ = |O|/|C|:
 The sharp Theorem 1 reads √ν < λ < 1/√|O|: recovery of span and support whenever |O|/|C| · μr < 1, which identical
 rank-one contamination shows to be the exact limit.  The sharp Theorem 2 reads
 min{√ν^c/(1 − ρ), √(ν^c + sρ/((1+ρ)|C|))} < λ < 1/√(|O|(1 + ρ)); for s = 1 that is possible iff ρ(1 + μr) < 1, which
-identical rank-one contamination with coefficients at the benign mean shows to be the exact limit.
+identical rank-one contamination with coefficients at the benign mean shows to be the exact limit at equal leverages.
 """
 
 from __future__ import annotations

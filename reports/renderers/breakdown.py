@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reports.figures import new_figure, style_of
+from reports.figures import Picture, new_figure, style_of
 from reports.inputs import StudyInput
 from reports.labels import method_names
 from reports.numbers import with_error
 from reports.renderers.rendered import Rendered, presentation_of
 from reports.tables import Column, Group, Table
+from reports.wording import ERRORS, INTERVALS, size_of
+from simulations.methods.clients_and_oracles import Clair
 from simulations.presentation import Breakdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-__all__ = ["breakdown_figure", "breakdown_tables", "render"]
+__all__ = ["breakdown_picture", "breakdown_tables", "render"]
 
 
 def _harm(item: StudyInput) -> pd.DataFrame:
@@ -44,7 +45,7 @@ def _table(item: StudyInput, harm: pd.DataFrame, norms: list[float], name: str, 
         groups.append(Group(f"share {share:g}", tuple(rows)))
     return Table(
         name=name,
-        caption=f"{item.study.title}; {attack}, {item.study.replications} replications.",
+        caption=f"{item.study.title}; {attack}. {size_of(item)} {ERRORS}.",
         columns=(
             Column("method", is_number=False, width="0.23\\linewidth"),
             *(Column(f"norm {norm:g}") for norm in norms),
@@ -55,7 +56,6 @@ def _table(item: StudyInput, harm: pd.DataFrame, norms: list[float], name: str, 
             "Mean squared error of what benign clients are handed, over that of their own local fits: above 1 a client "
             "is better off alone. Columns: Frobenius norm of the contaminating part, in units of the root mean square "
             "norm of a benign client's own part.",
-            *item.set_aside,
         ),
     )
 
@@ -79,12 +79,12 @@ def _panel(axis: Axes, harm: pd.DataFrame, labels: list[str], norms: list[float]
         axis.errorbar(
             own["norm"],
             own["value"],
-            yerr=1.96 * np.nan_to_num(own["mcse"].to_numpy(float)),
+            yerr=np.nan_to_num(np.abs(own[["low", "high"]].to_numpy(float).T - own["value"].to_numpy(float))),
             label=label,
             markersize=3.5,
             linewidth=2.2 if first else 0.9,
             zorder=3 if first else 2,
-            **style_of(i),  # type: ignore[arg-type]
+            **style_of(i),
         )
     axis.axhline(1.0, color="0.4", linewidth=0.8, linestyle=":")
     axis.set(xscale="log", yscale="log", xlabel="norm of the attack")
@@ -92,8 +92,8 @@ def _panel(axis: Axes, harm: pd.DataFrame, labels: list[str], norms: list[float]
     axis.set_xticks([], minor=True)
 
 
-def breakdown_figure(item: StudyInput) -> Figure | None:
-    """One panel per share: harm against the norm under the attack made for each method, bars of ±1.96 MCSE."""
+def breakdown_picture(item: StudyInput) -> Picture | None:
+    """One panel per share: harm against the norm under the attack made for each method, bars of 95 % intervals."""
     harm = _harm(item)
     harm = harm[harm["attacked"]]
     if harm.empty:
@@ -107,9 +107,24 @@ def breakdown_figure(item: StudyInput) -> Figure | None:
     axes[0].set_ylabel("MSE over that of local fits")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, fontsize=7, frameon=False, loc="outside lower center", ncols=4)
-    return figure
+    caption = (
+        f"{item.study.title}: mean squared error of benign clients over that of their local fits, under the attack "
+        f"made for each method; above the dotted line a client is better off alone. {size_of(item)} {INTERVALS}."
+    )
+    return Picture(figure, caption)
+
+
+def _losses(item: StudyInput) -> tuple[str, ...]:
+    """Where the attack makes CLAIR worse than local fits by more than its 95 % interval."""
+    harm = _harm(item)
+    own = harm[harm["attacked"] & (harm["label"] == Clair.name)]
+    worse = own[own["low"] > 1.0]
+    if worse.empty:
+        return ()
+    points = ", ".join(f"share {line['share']:g} and norm {line['norm']:g}" for line in worse.to_dict("records"))
+    return (f"The attack makes CLAIR worse than local fits in {len(worse)} of {len(own)} settings: {points}.",)
 
 
 def render(item: StudyInput) -> Rendered:
     """Both tables and the curves."""
-    return Rendered(breakdown_tables(item), breakdown_figure(item), whole_design=False)
+    return Rendered(breakdown_tables(item), breakdown_picture(item), losses=_losses(item), whole_design=False)

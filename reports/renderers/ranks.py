@@ -1,25 +1,26 @@
-"""Mean ranks of competing methods over the settings of a study."""
+"""Mean ranks of competing methods over the settings of a study, and where CLAIR is behind."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from reports.inputs import StudyInput
-from reports.labels import by_setting
+from reports.numbers import with_error
+from reports.paired import Panel, holm, panels_of
 from reports.tables import Column, Group, Table
+from reports.wording import size_of
+from simulations.methods.clients_and_oracles import Clair
 
-__all__ = ["rank_table"]
+__all__ = ["losses", "rank_table", "ranked_panels"]
 
 # Which way is better; measures that are not listed are not ranked.
-_LOWER = ("refined_mse", "sin_theta", "relative_error", "false_alarm")
-_HIGHER = ("accuracy", "worst_accuracy", "exact_set", "precision", "recall")
+_BETTER = {
+    **dict.fromkeys(("refined_mse", "sin_theta", "relative_error", "false_alarm"), -1),
+    **dict.fromkeys(("accuracy", "worst_accuracy", "exact_set", "precision", "recall"), 1),
+}
 _FEWEST_METHODS = 3
-_NORMAL = 1.96
-
-
-def _better(metric: str) -> int:
-    return -1 if metric in _LOWER else 1 if metric in _HIGHER else 0
+_LEVEL = 0.05
 
 
 def _metric(measure: str) -> str:
@@ -27,48 +28,76 @@ def _metric(measure: str) -> str:
     return text[2:-1] if text.startswith("P(") else text
 
 
-def _cells(own: pd.DataFrame, better: int, methods: list[str]) -> list[str]:
-    """Per method: its mean rank, and in how many settings it is within 1.96 standard errors of the best one."""
-    values = own.pivot_table(index="setting", columns="label", values="value", sort=False)
-    errors = own.pivot_table(index="setting", columns="label", values="mcse", sort=False)
-    signed = -better * values
-    ranks = signed.rank(axis=1)
-    winners = [list(signed.columns).index(str(name)) for name in signed.idxmin(axis=1)]
-    spread = np.hypot(errors.to_numpy(), errors.to_numpy()[np.arange(len(winners)), winners, np.newaxis])
-    near = pd.DataFrame(
-        signed.sub(signed.min(axis=1), axis=0).to_numpy() <= _NORMAL * spread, signed.index, signed.columns
-    )
-    return [
-        f"{ranks[method].mean():.2f} ({near[method].sum()}/{values[method].notna().sum()})"
-        if method in values
-        else "--"
-        for method in methods
-    ]
+def ranked_panels(item: StudyInput) -> dict[str, Panel]:
+    """Every measure with a known better side on which at least three methods compete."""
+    metrics = dict.fromkeys(_metric(measure) for measure in item.summary["measure"])
+    panels = panels_of(item, {metric: _BETTER[metric] for metric in metrics if metric in _BETTER})
+    return {metric: panel for metric, panel in panels.items() if _competing(panel) >= _FEWEST_METHODS}
 
 
-def rank_table(item: StudyInput) -> Table | None:
-    """Mean rank of every method over the settings, and in how many it is within Monte Carlo error of the best.
+def _competing(panel: Panel) -> int:
+    return int(np.sum(~np.isnan(panel.means()).all(axis=0)))
 
-    None where fewer than three methods compete or no measure has a known better side.
-    """
-    grid = by_setting(item.summary)
-    methods = list(dict.fromkeys(grid["label"]))
-    ranked = [m for m in dict.fromkeys(grid["measure"]) if " − " not in m and _better(_metric(m))]
-    columns: list[Column] = [Column("method", is_number=False, width="0.22\\linewidth")]
-    cells: list[list[str]] = []
-    for measure in ranked:
-        own = grid[grid["measure"] == measure]
-        if own["label"].nunique() < _FEWEST_METHODS:
-            continue
-        columns.append(Column(_metric(measure).replace("_", " "), is_number=False))
-        cells.append(_cells(own, _better(_metric(measure)), methods))
-    if not cells:
+
+def _behind(panel: Panel, method: int) -> NDArray[np.bool_]:
+    """Settings in which some other method is better: Bonferroni over the others, Holm over the settings."""
+    others = [j for j in range(len(panel.methods)) if j != method]
+    p_values = np.array([panel.p_better(j, method) for j in others])
+    defined = np.sum(~np.isnan(p_values), axis=0)
+    least = np.min(np.where(np.isnan(p_values), 1.0, p_values), axis=0)
+    return np.asarray(holm(np.where(defined > 0, np.minimum(1.0, defined * least), np.nan)) <= _LEVEL)
+
+
+def _cells(panel: Panel) -> list[str]:
+    ranks, errors = panel.mean_ranks()
+    means = panel.means()
+    cells = []
+    for j, (rank, error) in enumerate(zip(ranks, errors, strict=True)):
+        n = int(np.sum(~np.isnan(means[:, j])))
+        cells.append(f"{with_error(rank, error)}; {_behind(panel, j).sum()}/{n}" if n else "--")
+    return cells
+
+
+def rank_table(item: StudyInput, panels: dict[str, Panel]) -> Table | None:
+    """Mean rank of every method over the settings, and in how many settings it is behind; None without panels."""
+    if not panels:
         return None
+    methods = next(iter(panels.values())).methods
+    n_settings = len(next(iter(panels.values())).settings)
+    over = f"averaged over {n_settings} settings" if n_settings > 1 else "in the one setting"
     return Table(
         name=f"ranks-{item.study.name}",
-        caption=f"{item.study.title}: mean rank of each method over the settings (1 is best).",
-        columns=tuple(columns),
-        groups=(Group("", tuple((method, *row) for method, *row in zip(methods, *cells, strict=True))),),
+        caption=(
+            f"{item.study.title}: rank of each method {over} (1 is best) with its Monte Carlo standard error, and in "
+            f"how many settings the method is shown to be behind another one. {size_of(item)}"
+        ),
+        columns=(
+            Column("method", is_number=False, width="0.26\\linewidth"),
+            *(Column(metric.replace("_", " "), is_number=False) for metric in panels),
+        ),
+        groups=(Group("", tuple(zip(methods, *(_cells(panel) for panel in panels.values()), strict=True))),),
         provenance=item.provenance,
-        notes=("In parentheses: in how many settings the method is within 1.96 standard errors of the best one.",),
+        notes=(
+            "Ranks are those of the means; their errors come from the bootstrap over replications. Behind: paired "
+            "one-sided t test against every other method at level 0.05, Bonferroni over methods, Holm over settings. "
+            "Not behind does not mean as good.",
+        ),
     )
+
+
+def losses(panels: dict[str, Panel]) -> tuple[str, ...]:
+    """Where CLAIR without options is behind a method that is no oracle, a sentence per measure and rival."""
+    found = []
+    for metric, panel in panels.items():
+        if Clair.name not in panel.methods:
+            continue
+        own = panel.methods.index(Clair.name)
+        rivals = [m for m in panel.methods if not m.startswith(Clair.name) and "oracle" not in m.lower()]
+        told = []
+        for rival in rivals:
+            behind = holm(panel.p_better(panel.methods.index(rival), own)) <= _LEVEL / len(rivals)
+            if behind.any():
+                told.append(f"{rival} in {int(behind.sum())} of {len(panel.settings)} settings")
+        if told:
+            found.append(f"On {metric.replace('_', ' ')} CLAIR is behind {', '.join(told)}.")
+    return tuple(found)

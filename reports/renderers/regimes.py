@@ -87,6 +87,11 @@ def _notes(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _failed(frame: pd.DataFrame) -> str:
+    most = int(frame["failed"].max())
+    return f"at most {most} failed in a setting (counted, not drawn again)" if most else "none failed"
+
+
 def regime_table(item: RegimeInput) -> Table:
     """Every claim in every setting of one regime: what is claimed, what came out, and the verdict."""
     ((regime, frame),) = regime_tables(item.verdicts).items()
@@ -98,7 +103,8 @@ def regime_table(item: RegimeInput) -> Table:
         name=f"regime-{_short(regime)}",
         caption=(
             f"{item.study.title}. {int((frame['expected'] == '').sum())} claims × settings, one family under Holm's "
-            f"procedure, and {int((frame['expected'] != '').sum())} controls, which must be violated."
+            f"procedure, and {int((frame['expected'] != '').sum())} controls, which must be violated. n: replications "
+            f"that entered, {_failed(frame)}."
         ),
         columns=(
             Column("claim", is_number=False, width="0.32\\linewidth"),

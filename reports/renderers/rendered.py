@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from reports.figures import Picture
 from reports.inputs import StudyInput
 from reports.tables import Table
 from simulations.presentation import Presentation
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["Rendered", "presentation_of"]
 
@@ -19,10 +17,11 @@ P = TypeVar("P", bound=Presentation)
 
 @dataclass(frozen=True)
 class Rendered:
-    """Tables and figure of one study."""
+    """Tables and figure of one study, and in plain words where CLAIR does not come out ahead."""
 
     tables: tuple[Table, ...]
-    figure: Figure | None = None
+    picture: Picture | None = None
+    losses: tuple[str, ...] = ()
     whole_design: bool = True  # False: one line per regime would fill pages that say nothing new
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
+from scipy.stats import t as student
 
 from simulations.design import Study, crossed
 from simulations.engine.executor import run_study
@@ -129,5 +130,7 @@ def test_sequential_sample_mean_is_used(tmp_path: Path) -> None:
         study, tmp_path / "a.sqlite", PrecisionRule({Mean("estimate"): 0.05}, 300, 30), backend="sequential"
     )
     shown = result.monitored[0]
-    assert (shown.high - shown.low) / 2 == pytest.approx(result.critical_value * shown.summary.estimate.mcse)
+    estimate = shown.summary.estimate
+    wide = float(student.isf(norm.sf(result.critical_value), estimate.n - 1))  # the same level on n - 1 degrees
+    assert (shown.high - shown.low) / 2 == pytest.approx(wide * estimate.mcse)
     assert result.critical_value > 2.0

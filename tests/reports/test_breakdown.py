@@ -7,7 +7,7 @@ import pytest
 
 from reports.document import build
 from reports.inputs import Inputs, StudyInput
-from reports.renderers.breakdown import breakdown_figure, breakdown_tables, render
+from reports.renderers.breakdown import breakdown_picture, breakdown_tables, render
 from simulations.studies.adaptive_attack import HARM, METHODS, NORMS, SHARES, STUDY
 
 
@@ -27,6 +27,10 @@ def summary():
                 "measure": measure,
                 "value": value,
                 "mcse": 0.012,
+                "low": value - 0.024,
+                "high": value + 0.024,
+                "n": 16,
+                "undefined": 0,
             }
             for measure, value in ((HARM.label, harm), ("mean refined_mse", -1.0))
         ]
@@ -54,12 +58,21 @@ def test_every_method_share_and_norm_under_both_attacks(item):
         "Oracle CLAIR",
         "No detection",
     ]
-    assert any("1 replications failed" in note for note in made.notes)
-    assert any("2 rows are not there yet" in note for note in made.notes)
+    assert "1 failed (counted, not drawn again), 2 rows not there yet" in made.caption
+
+
+def test_harm_above_one_is_told(item):
+    norms = ", ".join(f"share {share:g} and norm {norm:g}" for share in SHARES for norm in NORMS)
+    n = len(SHARES) * len(NORMS)
+    assert render(item).losses == (f"The attack makes CLAIR worse than local fits in {n} of {n} settings: {norms}.",)
+    harmless = item.summary.assign(low=0.5)
+    assert render(dataclasses.replace(item, summary=harmless)).losses == ()
 
 
 def test_curves_are_those_of_the_attack_made_for_each_method(item):
-    figure = breakdown_figure(item)
+    picture = breakdown_picture(item)
+    assert "1 failed" in picture.caption
+    figure = picture.figure
     assert [axis.get_title() for axis in figure.axes] == [f"share {share:g}" for share in SHARES]
     for share, axis in zip(SHARES, figure.axes, strict=True):
         curves = axis.containers
@@ -72,7 +85,7 @@ def test_curves_are_those_of_the_attack_made_for_each_method(item):
 
 def test_a_store_without_adaptive_rows_has_no_curve(item):
     plain = item.summary[item.summary["regime"] == "gaussian"]
-    assert breakdown_figure(dataclasses.replace(item, summary=plain)) is None
+    assert breakdown_picture(dataclasses.replace(item, summary=plain)) is None
 
 
 def test_report_has_tables_curves_and_the_design_beside_it(item, tmp_path):

@@ -193,6 +193,31 @@ def test_the_second_bound_of_kappa_is_attained_with_the_mean():
     assert low == pytest.approx(np.sqrt(rank / n_benign + share / ((1 + share) * n_benign)))
 
 
+def test_beyond_the_limit_unequal_leverages_are_still_recovered():
+    """ρ(1 + μr) = 1.008 and κ > 1, yet (E) recovers: the limit of Theorem 2 is exact at equal leverages only."""
+    heavy, n_light = 0.404, 8
+    light = (1 - 2 * heavy) / n_light
+    sizes = np.sqrt([heavy] * 2 + [light] * n_light) * np.tile([1.0, -1.0], 5)
+    mask = np.arange(12) < 10
+    values = np.zeros((12, 2, 1))
+    values[mask, 0, 0] = sizes
+    values[~mask, 1, 0] = 1.0
+    mu = block_leverages(sizes.reshape(10, 1, 1), common_component=True).max() * 10
+    assert 2 / 10 * (1 + mu) > 1.007
+    for penalty in (0.638, 0.642):
+        certificate = instance_certificate(
+            values, basis=np.eye(2)[:, :1], collaborative_set=mask, block_penalty=penalty
+        )
+        assert certificate.kappa > 1.005
+        assert not certificate.certified
+        assert not certificate.refuted
+        solution = decompose(values, block_penalty=penalty, tol=1e-11)
+        low_rank = solution.low_rank - solution.low_rank.mean(axis=0)
+        assert np.abs(low_rank[:, 1]).max() < 1e-7
+        corrected = np.linalg.norm(solution.block_sparse, axis=(1, 2)) > 1e-6
+        np.testing.assert_array_equal(corrected, ~mask)
+
+
 def test_span_and_support_have_different_limits():
     """The counterexample to "recovery if and only if |O|ν < 1": the span is found, a benign client is corrected too."""
     coefficients = np.array([10.0] + [1.0] * 9).reshape(10, 1, 1)

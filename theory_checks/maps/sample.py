@@ -30,7 +30,7 @@ from theory_checks.judge.complete import run_to_the_end
 from theory_checks.maps.designs import COUNTS, MAPS, N_CLIENTS, STAGES, MapDesign, is_promised, regimes_of
 from theory_checks.methods.exact_program import RecoveryMethod
 
-__all__ = ["SampledMap", "repeated_level", "sample_map"]
+__all__ = ["SampledMap", "map_study", "repeated_level", "sample_map"]
 
 _SOLVED = 1e-5  # relative duality gap above which a solution that is not recovered is no counterexample
 
@@ -74,26 +74,32 @@ def sample_map(name: str, effort: Effort, folder: Path, **options: Any) -> Sampl
     if name not in MAPS:
         raise ValueError(f"map {name!r} is unknown; choose among {', '.join(MAPS)}")
     design = MAPS[name]
-    method = RecoveryMethod(tol=1e-6, second_tol=None, max_iterations=5000)
-    cells = [[crossed(regime, method)[0] for regime in row] for row in regimes_of(design)]
-    rows = _sampled_rows(name, design, [cell for row in cells for cell in row], effort, folder, options)
-    return _counted(name, design, cells, rows, effort)
+    return _counted(name, design, _cells_of(design), _sampled_rows(name, effort, folder, options), effort)
 
 
-def _sampled_rows(
-    name: str, design: MapDesign, cells: list[Cell], effort: Effort, folder: Path, options: Mapping[str, Any]
-) -> pd.DataFrame:
-    """All rows, after every stage has run the points that the one before has left open."""
-    study = Study(
+def map_study(name: str, effort: Effort = "full") -> Study:
+    """The simulation behind a map, with the replications of the effort's last stage."""
+    design = MAPS[name]
+    return Study(
         name=f"map-{name}",
         title=f"Map of recovery: share against {design.axis}",
-        cells=tuple(cells),
+        cells=tuple(cell for row in _cells_of(design) for cell in row),
         replications=STAGES[effort][-1],
         root_seed=ROOT_SEED,
         aims="theorem ⊂ certificate ⊂ empirical recovery",
     )
+
+
+def _cells_of(design: MapDesign) -> list[list[Cell]]:
+    method = RecoveryMethod(tol=1e-6, second_tol=None, max_iterations=5000)
+    return [[crossed(regime, method)[0] for regime in row] for row in regimes_of(design)]
+
+
+def _sampled_rows(name: str, effort: Effort, folder: Path, options: Mapping[str, Any]) -> pd.DataFrame:
+    """All rows, after every stage has run the points that the one before has left open."""
+    study = map_study(name, effort)
     store = folder / f"{study.name}.sqlite"
-    active = cells
+    active = list(study.cells)
     for stage, replications in enumerate(STAGES[effort]):
         run_to_the_end(dataclasses.replace(study, cells=tuple(active), replications=replications), store, **options)
         if stage + 1 < len(STAGES[effort]):

@@ -14,7 +14,7 @@ from reports.tables import Table, plain_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["accuracy_picture", "accuracy_table", "paired_table"]
+__all__ = ["accuracy_picture", "accuracy_table", "paired_losses", "paired_table"]
 
 _MEASURES = {
     "own_accuracy": "own",
@@ -37,26 +37,44 @@ def accuracy_table(rows: pd.DataFrame) -> Table:
     return plain_table("copying-accuracy", ("method", "rounds", *_MEASURES.values()), lines)
 
 
-def _paired(rows: pd.DataFrame, rounds: int, metric: str, rival: str) -> str:
-    """CLAIR minus the rival over federations, with its 95 % t interval."""
+def _paired(rows: pd.DataFrame, rounds: int, metric: str, rival: str) -> tuple[float, float, float]:
+    """CLAIR minus the rival over federations, and the ends of its 95 % t interval."""
     table = rows[rows["method.rounds"] == rounds].pivot(
         index="replication", columns="method.aggregation", values=metric
     )
     difference = (table["clair"] - table[rival]).to_numpy()
-    mean, error = difference.mean(), stats.sem(difference)
+    mean, error = float(difference.mean()), float(stats.sem(difference))
     half = float(stats.t.ppf(0.975, difference.size - 1)) * error
-    return f"{mean:+.3f} [{mean - half:+.4f}, {mean + half:+.4f}]"
+    return mean, mean - half, mean + half
+
+
+def _shown(mean: float, low: float, high: float) -> str:
+    return f"{mean:+.3f} [{low:+.4f}, {high:+.4f}]"
 
 
 def paired_table(rows: pd.DataFrame) -> Table:
     """Paired differences over federations with 95 % t intervals."""
     measures = list(_MEASURES)[:3]
     lines = [
-        (NAMES[rival], str(rounds), *(_paired(rows, rounds, metric, rival) for metric in measures))
+        (NAMES[rival], str(rounds), *(_shown(*_paired(rows, rounds, metric, rival)) for metric in measures))
         for rounds in _ROUNDS
         for rival in _RIVALS
     ]
     return plain_table("copying-paired", ("CLAIR minus", "rounds", *(_MEASURES[name] for name in measures)), lines)
+
+
+def paired_losses(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Where the interval of CLAIR minus another method that is no oracle lies below zero, a sentence each."""
+    found = []
+    for rounds in _ROUNDS:
+        for rival in (name for name in _RIVALS if not name.startswith("oracle")):
+            for metric in ("own_accuracy", "common_accuracy", "common_rule_accuracy"):
+                mean, low, high = _paired(rows, rounds, metric, rival)
+                if high < 0:
+                    size = f"{-mean:.3f} [{-high:.3f}, {-low:.3f}]"
+                    when = "one round" if rounds == 1 else f"{rounds} rounds"
+                    found.append(f"After {when} CLAIR is below {NAMES[rival]} on {_MEASURES[metric]} tokens by {size}.")
+    return tuple(found)
 
 
 def accuracy_picture(rows: pd.DataFrame) -> Figure:

@@ -8,7 +8,7 @@ from scipy import stats
 from reports.renderers.copying.names import NAMES
 from reports.tables import Table, plain_table
 
-__all__ = ["contamination_tables", "exact_sentence", "level_sentence"]
+__all__ = ["contamination_tables", "exact_sentence", "exact_verdict", "level_sentence", "level_verdict"]
 
 # Rule of the studies on detection, fixed before their first run: Wilson's lower end reaches this rate.
 _RATE = 0.95
@@ -28,24 +28,35 @@ def _counts(rows: pd.DataFrame) -> tuple[int, int, int]:
     return found, missed, wrong
 
 
+def exact_verdict(rows: pd.DataFrame) -> str:
+    """What the rule fixed before the run says of a rate of at least 0.95: shown, refuted or not shown."""
+    _, low, high = _share(rows["exact_set"])
+    return "shown" if low >= _RATE else "refuted" if high < _RATE else "not shown"
+
+
+def level_verdict(rows: pd.DataFrame) -> str:
+    """Whether the interval of the rate of false alarms holds the level or lies below it."""
+    _, low, _ = _share(rows["any_false_alarm"])
+    return "kept" if low <= float(rows["method.level"].iloc[0]) else "not kept"
+
+
 def exact_sentence(rows: pd.DataFrame) -> str:
     """How often the set was exact, and what the rule fixed before the run says."""
-    exact, low, high = _share(rows["exact_set"])
+    exact, _, _ = _share(rows["exact_set"])
     right, missed, wrong = _counts(rows)
-    rate = "shown" if low >= _RATE else "refuted" if high < _RATE else "not shown"
     return (
         f"Exact set in {exact} federations; {right} contaminated clients found, {missed} missed, {wrong} benign ones "
-        f"flagged. By the rule fixed before the run, a rate of at least {_RATE:g} is **{rate}**."
+        f"flagged. By the rule fixed before the run, a rate of at least {_RATE:g} is **{exact_verdict(rows)}**."
     )
 
 
 def level_sentence(rows: pd.DataFrame) -> str:
     """How often somebody was flagged where all are benign."""
-    alarms, low, _ = _share(rows["any_false_alarm"])
+    alarms, _, _ = _share(rows["any_false_alarm"])
     level = float(rows["method.level"].iloc[0])
     return (
         f"Without contamination somebody was flagged in {alarms} federations, at the level {level:g} for the whole "
-        f"federation, which is **{'kept' if low <= level else 'not kept'}** by the rule fixed before the run."
+        f"federation, which is **{level_verdict(rows)}** by the rule fixed before the run."
     )
 
 

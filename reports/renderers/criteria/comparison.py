@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from reports.inputs import StudyInput
 from reports.labels import method_names
+from reports.numbers import with_limits
 from reports.tables import Group
 from simulations.methods.robust_aggregators import RobustBaseline
 
 __all__ = ["BASELINES", "Comparison"]
+
+# Of the error of a mean rank: normal draws, whose own error is then below 4 %, and their fixed seed.
+_DRAWS, _SEED = 400, 20261127
 
 KIND, SCALE, COMMON = "regime.contamination", "regime.contamination_scale", "regime.common_scale"
 
@@ -60,7 +66,7 @@ class Comparison:
         self.first = frame.drop_duplicates("setting").set_index("setting")
         self._tables = {
             column: frame.pivot_table(index="setting", columns=["measure", "label"], values=column, sort=False)
-            for column in ("value", "mcse")
+            for column in ("value", "mcse", "n", "low", "high")
         }
         present = set(label[found["method"] == RobustBaseline.name])
         self.baselines = [name for name in BASELINES if name in present]
@@ -84,6 +90,15 @@ class Comparison:
         """Monte Carlo standard errors per setting."""
         return self._of("mcse", measure, method)
 
+    def size(self, measure: str, method: str) -> pd.Series:
+        """Replications that entered, per setting."""
+        return self._of("n", measure, method)
+
+    def cells(self, measure: str, method: str) -> list[str]:
+        """Values with errors, or with the limit of a share that never varied, per setting."""
+        columns = (self._of(name, measure, method) for name in ("value", "mcse", "low", "high"))
+        return [with_limits(*numbers) for numbers in zip(*columns, strict=True)]
+
     def has(self, method: str) -> bool:
         """Whether the method's mean squared error is known in some setting."""
         return bool(self.of("mean refined_mse", method).notna().any())
@@ -99,6 +114,17 @@ class Comparison:
             every = pd.DataFrame({name: read(paired, name) for name in self.baselines})
             found.append(pd.Series(every.to_numpy()[lines, chosen], index=errors.index))
         return found[0], found[1]
+
+    def mean_ranks(self, methods: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rank of every method's mean squared error, averaged over settings, and its standard error.
+
+        The error comes from normal draws about the means with their Monte Carlo standard errors.
+        """
+        means = pd.DataFrame({method: self.of("mean refined_mse", method) for method in methods})
+        errors = np.nan_to_num(np.array([self.error("mean refined_mse", method) for method in methods]).T)
+        generator = np.random.default_rng(_SEED)
+        drawn = [(means + errors * generator.standard_normal(errors.shape)).rank(axis=1).mean() for _ in range(_DRAWS)]
+        return means.rank(axis=1).mean().to_numpy(), np.std(drawn, axis=0)
 
     def groups(self, cells: list[tuple[str, ...]]) -> tuple[Group, ...]:
         """Lines of a table, one group per kind and size of contamination."""
