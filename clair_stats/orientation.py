@@ -12,6 +12,12 @@ from clair_stats.records import FloatArray
 
 __all__ = ["Options", "check_options", "oriented"]
 
+_CHOICES = {
+    "refinement": ("shrinkage", "average"),
+    "flagged": ("ignore", "inform"),
+    "detection": ("consensus", "program"),
+}
+
 
 class Options(Protocol):
     """The options of :class:`clair_stats.CLAIR`."""
@@ -25,6 +31,7 @@ class Options(Protocol):
     heterogeneity: float
     refinement: Literal["shrinkage", "average"]
     flagged: Literal["ignore", "inform"]
+    detection: Literal["consensus", "program"]
 
 
 def check_options(options: Options, checked: ClientEstimates) -> None:
@@ -52,7 +59,7 @@ def check_options(options: Options, checked: ClientEstimates) -> None:
         raise ValueError(f"rank: {options.rank!r}; give an integer from 0 to {dimension}, or None to choose it")
     if not (np.isfinite(options.level) and 0 < options.level < 1):
         raise ValueError(f"level: {options.level!r}; give a probability strictly between 0 and 1, for instance 0.05")
-    for name, choices in (("refinement", ("shrinkage", "average")), ("flagged", ("ignore", "inform"))):
+    for name, choices in _CHOICES.items():
         if getattr(options, name) not in choices:
             raise ValueError(f"{name}: {getattr(options, name)!r}; give {choices[0]!r} or {choices[1]!r}")
     for name in ("block_penalty", "noise_penalty", "heterogeneity"):

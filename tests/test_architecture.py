@@ -34,9 +34,11 @@ LAW = {
     "clair_stats.orientation": {*_BASE, "clair_stats.decomposition"},
     "clair_stats.several_modules": {*_BASE, *_STAGES, "clair_stats.orientation"},
     "clair_stats.refining": {*_BASE, *_STAGES},
+    "clair_stats.convex_solution": {*_BASE, *_STAGES},
     "clair_stats.clair": {
         *(*_BASE, *_STAGES),
         *("clair_stats.orientation", "clair_stats.refining", "clair_stats.report", "clair_stats.several_modules"),
+        "clair_stats.convex_solution",
     },
     "clair_stats.readers": {"clair_stats.estimates"},
     "clair_stats.cli": {

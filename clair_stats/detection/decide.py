@@ -20,6 +20,7 @@ from clair_stats.detection.half_sets import choose_rank, least_median_halves
 from clair_stats.detection.levelling import levelled
 from clair_stats.detection.log_scores import accepted_outward
 from clair_stats.detection.panel import Panel
+from clair_stats.detection.program_source import program
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_1_everyone import everyone_agrees
 from clair_stats.detection.step_2_candidates import Candidate, Source, rank_limit, search
@@ -53,7 +54,8 @@ def decide(
     heterogeneity : float
         Tolerated ‖H_k‖_F of a benign client; where it is given white errors with that tolerance decide.
     propose : callable, optional
-        Function of the panel that yields candidates by increasing rank; the search when not given.
+        Function of the panel that yields candidates by increasing rank.  When not given the program is asked, and where
+        nothing that it proposes is accepted the search.
 
     Returns
     -------
@@ -95,9 +97,13 @@ def _under_white_errors(
     everyone = everyone_agrees(test, range(limit + 1) if rank is None else range(rank, rank + 1))
     if everyone is not None and _generic(test, everyone):
         return accept(everyone, "everyone", ())
-    source = partial(search, rank=rank) if propose is None else propose
+    sources = (partial(program, rank=rank), partial(search, rank=rank)) if propose is None else (propose,)
     largest = limit if everyone is None or rank is not None else everyone.rank - 1
-    return _first_accepted(test, source(panel), rank=rank, largest=largest, everyone=everyone)
+    for source in sources:
+        found = _first_accepted(test, source(panel), rank=rank, largest=largest, everyone=everyone)
+        if found.accepted:
+            break
+    return found
 
 
 def _generic(test: SetTest, tested: Outcome) -> bool:

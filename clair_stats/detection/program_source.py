@@ -1,4 +1,7 @@
-"""Candidates from the convex program: the sets that the path of (E) proposes, in the place of random subsets."""
+"""Candidates from the convex program: the sets that the path of (E) proposes, in the place of random subsets.
+
+See docs/derivations/programs.md, section 9.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,91 @@ from clair_stats.detection.panel import Panel
 from clair_stats.detection.step_2_candidates import Candidate, search
 from clair_stats.records import BoolArray
 
-__all__ = ["program", "proposals_of"]
+__all__ = ["program", "program_starts", "proposals_of", "proposer_of"]
 
 
 def proposals_of(panel: Panel) -> tuple[Proposal, ...]:
-    """What the program proposes on the blocks of a panel, σ_k as weights."""
-    blocks = panel.blocks * panel.scales[:, None, None]
-    equal = bool((panel.scales == panel.scales[0]).all())
-    return propose(blocks, noise_scales=None if equal else panel.scales, common_component=panel.common_component)
+    """What the program proposes for a panel, σ_k as weights; computed once.
+
+    Parameters
+    ----------
+    panel : Panel
+        Blocks of all clients on a common noise scale.
+
+    Returns
+    -------
+    tuple of Proposal
+    """
+    known = panel.__dict__.get("_proposals")
+    if known is None:
+        equal = bool((panel.scales == panel.scales[0]).all())
+        known = propose(
+            panel.blocks * panel.scales[:, None, None],
+            noise_scales=None if equal else panel.scales,
+            common_component=panel.common_component,
+        )
+        panel.__dict__["_proposals"] = known
+    found: tuple[Proposal, ...] = known
+    return found
+
+
+def program_starts(panel: Panel) -> BoolArray:
+    """The proposed sets as masks.
+
+    Parameters
+    ----------
+    panel : Panel
+        Blocks of all clients on a common noise scale.
+
+    Returns
+    -------
+    ndarray of bool, shape (N, K)
+        Empty where the program proposes nothing.
+    """
+    found = [proposal.members for proposal in proposals_of(panel)]
+    return np.array(found, dtype=np.bool_).reshape(len(found), panel.shape[0])
 
 
 def program(panel: Panel, *, rank: int | None = None) -> Iterator[Candidate]:
-    """Candidates by increasing rank, grown from what the program proposes."""
-    found = proposals_of(panel)
-    if found:
-        starts: BoolArray = np.stack([proposal.members for proposal in found])
+    """Candidates by increasing rank, grown from what the program proposes.
+
+    Parameters
+    ----------
+    panel : Panel
+        Blocks of all clients on a common noise scale.
+    rank : int, optional
+        The only rank that is wanted.
+
+    Yields
+    ------
+    Candidate
+        Up to three sets a rank.
+    """
+    starts = program_starts(panel)
+    if len(starts):
         yield from search(panel, rank=rank, starts=starts, source="program")
+
+
+def proposer_of(panel: Panel, members: BoolArray, rank: int) -> Proposal | None:
+    """The point of the path behind an accepted set: of the nearest rank, and there with the most similar set.
+
+    Parameters
+    ----------
+    panel : Panel
+        That of :func:`program`.
+    members : ndarray of bool, shape (K,)
+        The accepted set.
+    rank : int
+        Its rank.
+
+    Returns
+    -------
+    Proposal or None
+        None where the program proposed nothing.
+    """
+
+    def distance(proposal: Proposal) -> tuple[int, float]:
+        union = max(int((members | proposal.members).sum()), 1)
+        return abs(proposal.rank - rank), -int((members & proposal.members).sum()) / union
+
+    return min(proposals_of(panel), key=distance, default=None)

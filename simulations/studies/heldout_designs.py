@@ -1,8 +1,8 @@
 """200 settings drawn at random once, on which nothing was built: both detections against the test on the true set.
 
 Sizes, ranks, kinds, shares and noises are drawn from the stream below; a share is drawn again until a majority can be
-told from the rest in principle, |O| ≤ ⌊K/2⌋ − ⌈r/q⌉ (docs/derivations/detection.md).  ``DESIGN_HASH`` is the hash of the
-configuration that the draw gives; it was committed before the first run, and a test compares the two.
+told from the rest in principle, |O| ≤ ⌊K/2⌋ − ⌈r/q⌉ (docs/derivations/detection.md).  ``DESIGN_HASH`` is the hash of
+the configuration that the draw gives; it was committed before the first run, and a test compares the two.
 """
 
 from __future__ import annotations
