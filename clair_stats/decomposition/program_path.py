@@ -32,6 +32,7 @@ _ENTERING = 1e-9
 _EXACT_TOLERANCE, _EXACT_RANK = 1e-8, 1e-6  # of solutions without noise: gap, and smallest over largest value of L
 _TINY = float(np.finfo(np.float64).tiny)
 _MOST_POINTS = 60
+_MOST_RANK = 12  # beyond it no new sets were found: they are read before, and the detection tries them at every rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +141,7 @@ def program_path(grams: Grams, weights: FloatArray) -> Iterator[PathPoint]:
     ------
     PathPoint
         By increasing λ.  The first has L = 0, at the λ where L is about to leave zero; the last comes before noise
-        itself enters L, L fills half of the rows, or a block is fitted to rounding.
+        itself enters L, the rank exceeds 12, L fills half of the rows, or a block is fitted to rounding.
     """
     problem = grams.problem
     n_clients, q, p = problem.tall.shape
@@ -172,6 +173,8 @@ def program_path(grams: Grams, weights: FloatArray) -> Iterator[PathPoint]:
             fit, spectrum, before = followed.fit, followed.spectrum, lam
             point = _point(problem, lam, weights, fit, spectrum)
         yield point
+        if point.rank > _MOST_RANK:
+            return
 
 
 def _point(problem: Problem, lam: float, weights: FloatArray, fit: Fit, spectrum: Spectrum) -> PathPoint:
