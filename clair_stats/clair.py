@@ -22,6 +22,7 @@ from clair_stats.detection.program_source import program
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.inference import ConfidenceIntervals
 from clair_stats.linalg import balanced_factors, project_off
 from clair_stats.orientation import check_options, oriented
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
@@ -42,21 +43,19 @@ class NoMajorityWarning(UserWarning):
 
     Examples
     --------
-    >>> import warnings
-    >>> import numpy as np
+    >>> import warnings, numpy as np
     >>> from clair_stats import CLAIR, NoMajorityWarning
-    >>> nobody_agrees = np.random.default_rng(0).standard_normal((5, 12, 6))
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("error", NoMajorityWarning)
-    ...     try:
-    ...         model = CLAIR(rank=1).fit(nobody_agrees, noise_scales=np.full(5, 0.1))
-    ...     except NoMajorityWarning:
-    ...         print("undecided")
-    undecided
+    >>> estimates = np.random.default_rng(0).standard_normal((9, 12, 6))
+    >>> estimates[:4] *= 0.1  # four clients agree that they are zero, five are anywhere
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     model = CLAIR().fit(estimates)
+    >>> caught[0].category is NoMajorityWarning
+    True
     """
 
 
-class CLAIR:
+class CLAIR(ConfidenceIntervals):
     """Estimate the shared subspace, flag contaminated clients, refine the estimates of the others.
 
     Parameters
@@ -97,12 +96,8 @@ class CLAIR:
     >>> estimates = basis @ rng.standard_normal((20, 2, 6)) + 0.1 * rng.standard_normal((20, 12, 6))
     >>> estimates[:3] += rng.standard_normal((3, 12, 6))
     >>> model = CLAIR().fit(estimates)
-    >>> model.rank_, model.majority_
-    (2, True)
-    >>> np.flatnonzero(~model.collaborative_set_)
-    array([0, 1, 2])
-    >>> model.refined_.shape
-    (20, 12, 6)
+    >>> model.rank_, np.flatnonzero(~model.collaborative_set_).tolist()
+    (2, [0, 1, 2])
 
     Attributes
     ----------
@@ -121,8 +116,7 @@ class CLAIR:
     reasons_ : tuple of K str
         Why each client was flagged, or how far it is from being flagged.
     refined_ : array, shape (K, p, q)
-        Without noise scales, covariances or halves the size of the error is learnt from the clients, true differences
-        between them included: beyond differences as large as the error, refinement can then lose.
+        Without noise scales, covariances or halves, true differences larger than the error are taken for error.
     refined_factors_ : tuple of K pairs (p × t_k, t_k × q)
         The same as factors; for LoRA input nothing of size p × q is formed unless ``refined_`` or ``common_`` is read.
     combination_ : Combination or None
@@ -286,12 +280,12 @@ class CLAIR:
             frame=self._frame,
             panel=panel,
             consensus=consensus,
-            noise_scales=self.noise_scales_,
+            learnt_scales=self.noise_scales_,
             shared=self.shared,
             method=self.refinement,
             flagged=self.flagged,
-            level=self.level,
         )
+        self._told = told
         self.refinement_, self.combination_ = refine_by_verdict(told)
         self.error_is_known_ = told.error_is_known
         self._blocks, self._basis = blocks, fit.basis
@@ -362,7 +356,13 @@ class CLAIR:
         return array if self.shared == "columns" else np.ascontiguousarray(np.swapaxes(array, -1, -2))
 
     def summary(self) -> str:
-        """Rank, set, level, noise, certificate status and what would change the answer."""
+        """Rank, set, level, noise, certificate status and what would change the answer.
+
+        Returns
+        -------
+        str
+            Lines without a final line break.
+        """
         if self.modules_ is not None:
             return summarise_modules(self.modules_.verdict, self.modules_.names, self.level)
         return summarise(self)
@@ -371,6 +371,11 @@ class CLAIR:
         """Scores with thresholds, spectrum and the plane in which clients differ most, into a file (.png, .pdf, .svg).
 
         Given matplotlib axes instead of a path, only the scores are drawn, into them.
+
+        Parameters
+        ----------
+        target : str, Path or matplotlib.axes.Axes
+            A file that ends in .png, .pdf or .svg, or axes.
         """
         # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
         from clair_stats.report.plots import draw_scores, plot_model

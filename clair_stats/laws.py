@@ -1,7 +1,7 @@
 """Laws that several stages share: the level of one test of many, tails and critical values, the edge of noise.
 
 Every pair (tail, critical value) is one function, so that a p-value below the level and a statistic above the critical
-value are the same event.
+value are the same event.  Where they are used: docs/derivations/detection.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,20 @@ _MOST_SIMULATED = 300  # clients; 1.2 million draws take 50 ms
 
 
 def per_client_level(level: float, n_clients: int) -> float:
-    """Level of each of ``n_clients`` independent tests whose family-wise level is ``level`` (Šidák, 1967)."""
+    """Level of each of ``n_clients`` independent tests whose family-wise level is ``level`` (Šidák, 1967).
+
+    Parameters
+    ----------
+    level : float
+        α, between 0 and 1.
+    n_clients : int
+        K.
+
+    Returns
+    -------
+    float
+        1 − (1 − α)^{1/K}.
+    """
     return float(-np.expm1(np.log1p(-level) / n_clients))
 
 
@@ -47,6 +60,18 @@ def chi_square(
 
     All arrays have one shape (K,).  At large non-centrality a power of the statistic is normal (Sankaran, Biometrika
     46, 1959).
+
+    Parameters
+    ----------
+    statistics, degrees, shift : ndarray, shape (K,)
+        Statistics, degrees of freedom and non-centrality.
+    alpha : float
+        Level of one test.
+
+    Returns
+    -------
+    tuple of ndarray, shape (K,)
+        P-values, critical values.
     """
     if not np.any(shift):
         # scipy.special, not scipy.stats: the same numbers without a millisecond of argument checks, in an inner loop.
@@ -82,6 +107,18 @@ def fisher(
 
     Beyond a non-centrality of 1e4 the numerator alone counts: its relative spread there is below that of the
     denominator, which enters through a central F of the same mean.
+
+    Parameters
+    ----------
+    ratios, first, second, shift : ndarray, shape (K,)
+        F statistics, degrees of freedom of numerator and denominator, non-centrality.
+    alpha : float
+        Level of one test.
+
+    Returns
+    -------
+    tuple of ndarray, shape (K,)
+        P-values, critical values.
     """
     if not np.any(shift):
         return np.asarray(special.fdtrc(first, second, ratios)), np.asarray(special.fdtri(first, second, 1.0 - alpha))
@@ -105,6 +142,16 @@ def hotelling_lawley(
     """Degrees of freedom of McKeon's F for T = tr(Z Σ̂⁻¹Zᵀ), and the factor that makes T that F.
 
     Σ̂ is e × e on ν > e + 3 degrees of freedom, Z has h rows of covariance Σ (McKeon, Biometrika 61, 1974).
+
+    Parameters
+    ----------
+    estimated, other, degrees : ndarray, shape (K,)
+        e, h and ν.
+
+    Returns
+    -------
+    tuple of ndarray, shape (K,)
+        Degrees of freedom of numerator and denominator, factor.
     """
     spare = degrees - estimated - 1.0
     b = (degrees - 1.0) * (other + spare) / ((spare + 1.0) * (spare - 2.0))
@@ -118,6 +165,18 @@ def noise_edge(p: float, n: float, *, tracy_widom: float = TRACY_WIDOM) -> float
 
     It lies at μ + ςT with T Tracy–Widom of order one (Johnstone, Ann. Statist. 29(2), 2001; the centring used here has
     second-order accuracy).  By default the point that it exceeds with probability of about 1e-4.
+
+    Parameters
+    ----------
+    p, n : float
+        Rows and columns; not necessarily whole numbers.
+    tracy_widom : float
+        T.
+
+    Returns
+    -------
+    float
+        In units of the variance of an entry.
     """
     root_p, root_n = math.sqrt(max(p, 1.0) - 0.5), math.sqrt(max(n, 1.0) - 0.5)
     spread = (root_p + root_n) * (1.0 / root_p + 1.0 / root_n) ** (1.0 / 3.0)

@@ -184,6 +184,15 @@ def symmetric_eigen(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     The divide-and-conquer routine behind ``np.linalg.eigh`` gives up on some matrices of low rank; those are left to
     the slower routine that computes one eigenvector after the other.
+
+    Parameters
+    ----------
+    matrices : ndarray, shape (…, n, n)
+
+    Returns
+    -------
+    tuple of ndarray, shapes (…, n) and (…, n, n)
+        Eigenvalues on the scale of the matrices, orthonormal eigenvectors in columns.
     """
     try:
         values, vectors = np.linalg.eigh(matrices)

@@ -1,8 +1,7 @@
 """From a verdict to refined estimates: whom CLAIR refines, on which law of the errors, and what flagged clients add.
 
-Who refines each other is decided apart from who is called benign.  Where σ_k is known, a little honest difference off
-the subspace makes a client fail the test of the model, but no reason not to learn from the others: shrinkage never
-loses by it (docs/derivations/shrinkage.md).
+Where noise scales are given they are the law of the errors here, also where detection has learnt a larger scale:
+what exceeds them is true difference (docs/derivations/shrinkage.md).
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Literal
 import numpy as np
 
 from clair_stats.decomposition.compression import Compression
-from clair_stats.detection.decide import decide
 from clair_stats.detection.directions import flagged_directions
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.step_5_verdict import Consensus
@@ -25,7 +23,7 @@ from clair_stats.refinement.error_energy import ErrorEnergy, HalvesEnergy, Krone
 from clair_stats.refinement.refine import refine
 from clair_stats.refinement.shrink import shrink
 
-__all__ = ["Refining", "refine_by_verdict"]
+__all__ = ["Refining", "error_law", "refine_by_verdict"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +35,21 @@ class Refining:
     frame: Compression | None
     panel: Panel
     consensus: Consensus
-    noise_scales: FloatArray  # (K,), given or learnt, 0 where estimates agree exactly
+    learnt_scales: FloatArray  # (K,), of the verdict, true differences included; 0 where estimates agree exactly
     shared: Literal["columns", "rows"]
     method: Literal["average", "shrinkage"]
     flagged: Literal["ignore", "inform"]
-    level: float
 
     @property
     def weights(self) -> FloatArray:
         """w_k ∝ 1/σ_k², largest 1."""
         return np.asarray((self.panel.scales.min() / self.panel.scales) ** 2)
+
+    @property
+    def noise_scales(self) -> FloatArray:
+        """σ_k as given, else as learnt."""
+        known = self.panel.noise
+        return self.learnt_scales if known is None else np.asarray(known * self.panel.entry_scales)
 
     @property
     def error_is_known(self) -> bool:
@@ -75,7 +78,7 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
             return averaged, None
         return replace(averaged, estimates=combined.estimates, centre=combined.centre), combined
     targets = None if combined is None else _informed_targets(told, benign, members, combined.directions)
-    found = shrink(blocks, members, told.weights, _energy(told, members), targets=targets)
+    found = shrink(blocks, members, told.weights, error_law(told, members), targets=targets)
     estimates = found.estimates
     if combined is not None:
         estimates[~members] = combined.estimates[~members]
@@ -86,22 +89,14 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
 
 
 def _members(told: Refining, benign: BoolArray) -> BoolArray:
-    """Who is drawn towards whom: the set, and where the error is known those who agree up to honest differences too.
+    """Who is drawn towards whom: the set; without one everybody, where the size of the error is known.
 
-    With the scale learnt again from the clients themselves, as if σ_k were known up to a factor, differences that all
-    have alike are taken for error.  Where not even that gives a majority everybody is drawn, which costs nobody
-    anything; where the error is not known and no set was found, nothing tells whether it would.
+    Where it is known that costs nobody anything; where it is not, nothing tells whether it would.
     """
-    if not told.error_is_known or benign.all():
-        return benign
-    if told.panel.noise is not None:
-        alike = decide(told.panel.without_given_noise(), rank=None, level=told.level)
-        if alike.majority:
-            return benign | alike.collaborative_set
-    return benign if benign.any() else np.ones_like(benign)
+    return benign if benign.any() or not told.error_is_known else np.ones_like(benign)
 
 
-def _energy(told: Refining, members: BoolArray) -> ErrorEnergy:
+def error_law(told: Refining, members: BoolArray) -> ErrorEnergy:
     """The law of the errors of ``blocks``: from halves, else covariances, else the scales given or learnt."""
     record, shape = told.record, told.blocks.shape[1:]
     if record.halves is not None:

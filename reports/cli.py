@@ -1,4 +1,4 @@
-"""Commands: build, gallery.  Exit status 0 written; 2 nothing to report, broken input or unwritable output."""
+"""Commands: build, study, gallery.  Exit status 0 written; 2 nothing to report, broken input or unwritable output."""
 
 from __future__ import annotations
 
@@ -62,6 +62,24 @@ def build(
         typer.echo(message)
     last = next((path for path in built.files if path.name == "report.pdf"), output / "report.tex")
     typer.echo(f"{len(built.files)} files in {output}; read {last} or {output / 'index.html'}")
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="Name of a study or a .toml file.")],
+    results: Annotated[Path, typer.Option("--results", help="Folder of the stores.")] = Path("results"),
+    output: Annotated[Path, typer.Option("--output", help="Folder to write.")] = Path("reports/generated"),
+) -> None:
+    """Write one study's LaTeX tables and figures alone, for a paper; the rest of the folder stays as it is."""
+    from reports.reading import read_study
+    from reports.sections import Writer
+
+    writer = Writer(output)
+    section = writer.study(read_study(results, name))
+    for file in writer.files:
+        typer.echo(str(file))
+    for finding in section.losses:
+        typer.echo(finding.text)
 
 
 @app.command()

@@ -113,9 +113,15 @@ def headline(inputs: Inputs, losses: Iterable[Finding], provenance: Sequence[str
         Lines on code and machine.
     """
     verdict = _claims_sentence(inputs.claims) if inputs.claims else "No claim was checked in these results."
+    if inputs.unrun:
+        verdict += f" {inputs.unrun} of {inputs.unrun + len(inputs.claims)} registered claims were not run."
     findings = (*_claim_findings(inputs.claims), *_regime_findings(inputs.regimes), *losses)
-    good = bool(inputs.claims) and all(
-        item.verdict.status == "supported" and item.sabotage is not None and item.sabotage.status == "violated"
-        for item in inputs.claims
+    good = (
+        bool(inputs.claims)
+        and not inputs.unrun
+        and all(
+            item.verdict.status == "supported" and item.sabotage is not None and item.sabotage.status == "violated"
+            for item in inputs.claims
+        )
     )
     return Headline(verdict, good, findings, _code(provenance))

@@ -74,3 +74,4 @@ class Inputs:
     maps: tuple[Path, ...]
     regimes: tuple[RegimeInput, ...] = ()
     missing: tuple[str, ...] = field(default=())  # one plain line each: what is left out and the command that makes it
+    unrun: int = 0  # registered claims without a verdict

@@ -33,7 +33,7 @@ def markdown_to_latex(text: str, *, top: int = 0) -> str:
             size = "scriptsize" if columns > 6 else "footnotesize"
             specification = f">{{\\raggedright\\arraybackslash}}p{{{width}}}" * columns
             out.append(
-                f"{{\\{size}\\setlength{{\\tabcolsep}}{{2pt}}\n\\begin{{longtable}}{{@{{}}{specification}@{{}}}}\n\\toprule"
+                f"{{\\{size}\\setlength{{\\tabcolsep}}{{2pt}}\n\\begin{{longtable*}}{{@{{}}{specification}@{{}}}}\n\\toprule"
             )
         elif token.type == "thead_open":
             header = True
@@ -44,7 +44,7 @@ def markdown_to_latex(text: str, *, top: int = 0) -> str:
             out.append(" & ".join(row) + r" \\" + (r"\midrule\endhead" if header else ""))
             row, header = [], False
         elif token.type == "table_close":
-            out.append("\\bottomrule\n\\end{longtable}}\n")
+            out.append("\\bottomrule\n\\end{longtable*}}\n")
         position += 1
     return "\n".join(out)
 

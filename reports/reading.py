@@ -10,12 +10,12 @@ from simulations.measures.summarise import summarise
 from simulations.presentation import RegimeSweeps
 from simulations.storage.provenance import header_lines
 from simulations.storage.store import Store, StoreError, load_rows
-from simulations.studies import regime_designs, studies
+from simulations.studies import find_study, regime_designs, studies
 from theory_checks.judge.verdict import Verdict
 from theory_checks.judge.verdict_file import read_verdicts
 from theory_checks.registry import all_claims, families
 
-__all__ = ["read_inputs", "read_studies"]
+__all__ = ["read_inputs", "read_studies", "read_study"]
 
 
 def _study_input(study: Study, path: Path) -> StudyInput:
@@ -35,13 +35,7 @@ def _study_input(study: Study, path: Path) -> StudyInput:
 
 
 def _claim_input(verdict: Verdict, verdicts: list[Verdict], results: Path) -> ClaimInput:
-    known = all_claims()
-    if verdict.claim not in known:
-        raise ValueError(
-            f"{results / 'verdicts.json'}: claim {verdict.claim!r} is not registered; "
-            "run `python -m theory_checks run` again"
-        )
-    claim = known[verdict.claim]
+    claim = all_claims()[verdict.claim]
     study = claim.study(verdict.effort)  # type: ignore[arg-type]
     path = results / "claims" / f"{study.name}.sqlite"
     present = path.is_file()
@@ -74,10 +68,20 @@ def _verdicts(results: Path) -> list[Verdict]:
 
 
 def _claims(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple[ClaimInput, ...]:
+    """Claims with a verdict; what was not run, and verdicts on claims that are gone, are told in ``missing``."""
+    known = all_claims()
     own = [verdict for verdict in verdicts if not verdict.regime]
+    gone = sorted({verdict.claim for verdict in own if verdict.claim not in known})
+    unrun = sorted(set(known) - {verdict.claim for verdict in own if not verdict.sabotage})
     if not own:
         missing.append("verdicts of the claims: left out; run `python -m theory_checks run`")
-    return tuple(_claim_input(verdict, own, results) for verdict in own if not verdict.sabotage)
+    elif unrun:
+        command = f"python -m theory_checks run {' '.join(unrun)}"
+        missing.append(f"{len(unrun)} of {len(known)} claims not run: {', '.join(unrun)}; run `{command}`")
+    missing += [f"claim {name}: its verdict is left out, no such claim is registered" for name in gone]
+    return tuple(
+        _claim_input(verdict, own, results) for verdict in own if not verdict.sabotage and verdict.claim in known
+    )
 
 
 def _regimes(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple[RegimeInput, ...]:
@@ -92,6 +96,24 @@ def _regimes(results: Path, verdicts: list[Verdict], missing: list[str]) -> tupl
         store = results / f"{study.name}.sqlite"
         found.append(RegimeInput(study, own, tuple(header_lines(study, store)) if store.is_file() else ()))
     return tuple(found)
+
+
+def read_study(results: Path, name: str) -> StudyInput:
+    """One study, by its name or its TOML file.
+
+    Raises
+    ------
+    FileNotFoundError
+        It has no store, or one without rows, under ``results``.
+    ValueError, StoreError
+        An unknown study or a store that cannot be read.
+    """
+    study = find_study(name)
+    path = results / f"{study.name}.sqlite"
+    item = _study_input(study, path) if path.is_file() else None
+    if item is None or item.summary.empty:
+        raise FileNotFoundError(f"{path}: no rows of study {study.name}; run `python -m simulations run {name}`")
+    return item
 
 
 def read_studies(results: Path, missing: list[str]) -> tuple[StudyInput, ...]:
@@ -135,4 +157,5 @@ def read_inputs(results: Path) -> Inputs:
     maps = tuple(sorted((results / "maps").glob("*.pdf")))
     if not maps:
         missing.append("maps of theorem, certificate and recovery: left out; run `python -m theory_checks maps`")
-    return Inputs(claims, found, maps, regimes, tuple(missing))
+    unrun = len(all_claims()) - len(claims) if claims else 0
+    return Inputs(claims, found, maps, regimes, tuple(missing), unrun)

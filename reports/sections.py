@@ -59,6 +59,7 @@ class Writer:
     def text(self, name: str, text: str) -> None:
         """Write a text file, beside its place and then renamed."""
         path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as beside:
             beside.write_text(text, encoding="utf-8")
         self.files.append(path)
@@ -72,6 +73,7 @@ class Writer:
         if picture is None:
             return ()
         (stem,) = stems([name])
+        (self.folder / "figures").mkdir(parents=True, exist_ok=True)
         self.files += save(picture.figure, self.folder / "figures" / stem)
         return (self._shown(stem, picture.caption),)
 
@@ -84,7 +86,16 @@ class Writer:
         table = claim_table(item)
         figures = self.picture(f"claim-{item.verdict.claim}", claim_picture(item))
         self.table(table)
-        return Section(table.name, item.verdict.title, (table.name,), (to_html(table),), figures, item)
+        study = item.claim.study(item.verdict.effort)  # type: ignore[arg-type]
+        return Section(
+            name=table.name,
+            title=item.verdict.title,
+            tables=(table.name,),
+            html=(to_html(table),),
+            figures=figures,
+            source=item,
+            design=markdown_to_html(ademp_page(study).split("\n", 1)[1], top=2),
+        )
 
     def regime(self, item: RegimeInput) -> Section:
         """Every claim on one regime."""

@@ -14,6 +14,7 @@ __all__ = ["markdown_to_html", "web"]
 # X_k, Θ*_k, U*: one letter with a star, an index of one letter or number, or both (as in reports.latex).
 _SYMBOL = re.compile(r"(?<![\w\\])([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
 
+_FORMULA = re.compile(r"\$([^$]+)\$")
 # Bars of absolute values and norms as the converter writes them.
 _BARS = re.compile(r"<mo[^>]*>(&#x0007C;|&#x02016;)</mo>")
 
@@ -58,10 +59,14 @@ def web(text: str) -> str:
 def markdown_to_html(text: str, *, top: int = 0) -> str:
     """An ADEMP page; headings start ``top`` levels lower, tables scroll in a frame of their own."""
     parser = MarkdownIt("commonmark").enable("table")
-    tokens = parser.parse(text)
+    # Formulas are put aside: their stars, bars and underscores are no Markdown.
+    formulas = _FORMULA.findall(text)
+    tokens = parser.parse(_FORMULA.sub("\ufffc", text))
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + top, 6)}"
     page = str(parser.renderer.render(tokens, parser.options, {}))
+    for formula in formulas:
+        page = page.replace("\ufffc", _formula(formula), 1)
     page = page.replace("<th>", '<th scope="col">')
     return page.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace("</table>", "</table></div>")

@@ -1,5 +1,7 @@
 """``python -m simulations list | plan | run | sequential | check | replay | summarise | export | merge | ademp``.
 
+``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation.
+
 Exit status: 0 every row is there; 1 complete, but some replications failed (or a replay gave other numbers); 2 bad
 input or an unusable store; 3 rows are missing; 130 ended by Ctrl-C; 143 ended by SIGTERM.
 """
@@ -10,6 +12,7 @@ import sys
 
 import typer
 
+from simulations.commands.ablation import ablation
 from simulations.commands.reading import ademp, check, export, list_studies, merge, summarise
 from simulations.commands.running import plan, replay, run, sequential
 from simulations.commands.shared import console
@@ -22,7 +25,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 app.command("list")(list_studies)
-for command in (plan, run, sequential, check, replay, summarise, export, merge, ademp):
+for command in (plan, run, sequential, check, replay, summarise, export, merge, ademp, ablation):
     app.command()(command)
 
 

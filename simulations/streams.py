@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["Streams"]
+__all__ = ["Streams", "effort_seed"]
 
 _MAX_REPLICATION = 2**32
 
@@ -30,6 +30,18 @@ def _words(hexadecimal: str) -> tuple[int, ...]:
 @lru_cache(maxsize=4096)
 def _role_words(role: str) -> tuple[int, ...]:
     return _words(hashlib.sha256(role.encode()).hexdigest())
+
+
+def effort_seed(root_seed: int, effort: str, *, named: str = "quick") -> int:
+    """Root seed of one effort: the ``named`` one has the given seed, every other one derived from it.
+
+    Rows of a small run are thus no part of a larger one.  Were they, a claim looked at again with more replications
+    would be judged on the rows that it had been judged on before, and its error rates would be those of several looks.
+    """
+    if effort == named:
+        return root_seed
+    sequence = np.random.SeedSequence(root_seed, spawn_key=_role_words(f"effort:{effort}"))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,21 @@ LAW = {
     "clair_stats.several_modules": {*_BASE, *_STAGES, "clair_stats.orientation"},
     "clair_stats.refining": {*_BASE, *_STAGES},
     "clair_stats.convex_solution": {*_BASE, *_STAGES},
+    "clair_stats.inference": {*_BASE, *_STAGES, "clair_stats.refining", "clair_stats.several_modules"},
     "clair_stats.clair": {
         *(*_BASE, *_STAGES),
-        *("clair_stats.orientation", "clair_stats.refining", "clair_stats.report", "clair_stats.several_modules"),
-        "clair_stats.convex_solution",
+        *("clair_stats.inference", "clair_stats.orientation", "clair_stats.refining", "clair_stats.report"),
+        *("clair_stats.convex_solution", "clair_stats.several_modules"),
     },
     "clair_stats.readers": {"clair_stats.estimates"},
+    # A practitioner's rooms: they fit the model, and nothing below knows of them.
+    "clair_stats.adapters": {*_BASE, "clair_stats.clair", "clair_stats.report"},
+    "clair_stats.federation": {
+        *(*_BASE, "clair_stats.adapters", "clair_stats.clair"),
+        *("clair_stats.detection", "clair_stats.files"),
+    },
     "clair_stats.cli": {
+        "clair_stats.adapters",
         *(*_BASE, *_STAGES),
         *("clair_stats.clair", "clair_stats.files", "clair_stats.readers", "clair_stats.report"),
     },
@@ -76,7 +84,7 @@ LAW = {
     "theory_checks.rules": set(),
     "theory_checks.instances": {"clair_stats", *_DRAWN},
     "theory_checks.methods": {"clair_stats", *_DRAWN},
-    "theory_checks.claim": {"simulations.design", "theory_checks.rules"},
+    "theory_checks.claim": {"simulations.design", "simulations.streams", "theory_checks.rules"},
     "theory_checks.claims": {
         *("clair_stats", "simulations"),
         *("theory_checks.claim", "theory_checks.instances", "theory_checks.methods", "theory_checks.regimes"),

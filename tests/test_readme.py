@@ -51,7 +51,7 @@ def test_python_snippets_find_the_six_contaminated_clients(newcomer):
 
 def test_command_snippets(newcomer):
     folder, _ = newcomer
-    shell = "".join(code for language, code in snippets() if language == "sh" and "clair" in code)
+    shell = "".join(code for language, code in snippets() if language == "sh" and "clair inspect" in code)
     commands = [line.split("#")[0].strip() for line in shell.splitlines() if line.strip()]
     assert [c.split()[1] for c in commands] == ["inspect", "refine", "certify"]
     status = {}

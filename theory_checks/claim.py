@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from simulations.design import Cell, Study
+from simulations.streams import effort_seed
 from theory_checks.rules.rule import Rule
 
 __all__ = ["EFFORTS", "ROOT_SEED", "Assumption", "Claim", "Effort", "Sabotage", "Setting", "SharedDesign"]
@@ -161,7 +162,7 @@ class Claim:
         return self.settings or (Setting("", "", self.cells),)
 
     def study(self, effort: Effort, *, sabotaged: bool = False, root_seed: int | None = None) -> Study:
-        """The simulation behind the claim.
+        """The simulation behind the claim; every effort has rows of its own (:func:`effort_seed`).
 
         A sabotage with cells of its own gets half of the claim's replications: it must be rejected all the more with
         all of them.  A sabotage that changes only the rule reuses the claim's rows, and so does one whose cells lie in
@@ -171,12 +172,13 @@ class Claim:
             return self.design.study(effort, root_seed=root_seed)
         own_data = sabotaged and self.sabotage.cells is not None
         suffix = f"--{self.sabotage.name}" if own_data else ""
+        suffix += "" if effort == "quick" else f"--{effort}"
         return Study(
             name=f"{self.identifier}{suffix}",
             title=self.title,
             cells=self.active_cells(sabotaged=sabotaged),
             replications=math.ceil(self.replications[effort] / 2) if own_data else self.replications[effort],
-            root_seed=ROOT_SEED if root_seed is None else root_seed,
+            root_seed=effort_seed(ROOT_SEED if root_seed is None else root_seed, effort),
             aims=self.statement,
             estimands=self.statistic,
         )

@@ -9,16 +9,16 @@ The library is imported inside the commands: ``--help`` and a wrong option need 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from clair_stats.cli.adapters import adapters_command
+from clair_stats.cli.console import clear_errors, plain_console
 from clair_stats.cli.options import (
-    EXIT_BAD_INPUT,
     EXIT_FLAGGED,
     EXIT_NO_MAJORITY,
     EXIT_OK,
@@ -32,8 +32,6 @@ from clair_stats.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from clair_stats.clair import CLAIR
     from clair_stats.estimates import ClientEstimates
 
@@ -64,18 +62,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the command itself."""
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Bad input becomes one line on standard error and exit status 2; a bug still shows its traceback."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError) as error:
-        from clair_stats.report.printable import printable
-
-        typer.echo(f"clair: {printable(' '.join(str(error).split()), longest=2000)}", err=True)
-        raise typer.Exit(EXIT_BAD_INPUT) from error
 
 
 def _load(path: Path) -> ClientEstimates:
@@ -128,16 +114,6 @@ def _exit_status(model: CLAIR) -> int:
     return EXIT_OK if model.collaborative_set_.all() else EXIT_FLAGGED
 
 
-def _console() -> Console:
-    """Full width on a terminal; 120 columns in a pipe, where 80 would fold every sentence.  No markup in any text."""
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    if console.is_terminal:
-        return console
-    return Console(highlight=False, markup=False, width=max(console.width, 120))
-
-
 @app.command()
 def inspect(
     source: Source,
@@ -156,7 +132,7 @@ def inspect(
     heterogeneity: Tolerance = 0.0,
 ) -> None:
     """Report who is contaminated: score, p-value and why.  Exits 3 when somebody is flagged."""
-    with _clear_errors():
+    with clear_errors():
         from clair_stats.cli import clients
         from clair_stats.files import check_output
 
@@ -170,7 +146,7 @@ def inspect(
         if as_json or as_csv:
             typer.echo(clients.as_json(rows, model) if as_json else clients.as_csv(rows), nl=as_json)
         else:
-            console = _console()
+            console = plain_console()
             console.print(model.summary(), soft_wrap=True)
             console.print(clients.as_table(rows, console.width))
         if plot is not None:
@@ -195,7 +171,7 @@ def refine(
     heterogeneity: Tolerance = 0.0,
 ) -> None:
     """Write refined estimates: benign clients drawn towards the others, contaminated ones as they were."""
-    with _clear_errors():
+    with clear_errors():
         import numpy as np
 
         from clair_stats.files import check_output, write_arrays
@@ -238,15 +214,18 @@ def certify(
     The theorems speak of estimates without error; they are evaluated on the fitted instance: benign clients replaced by
     their part inside the estimated structure, contaminated clients as they are.
     """
-    with _clear_errors():
+    with clear_errors():
         from clair_stats.cli.certificates import print_certificates
 
         estimates = _load(source)
         model = _fit(estimates, rank, level, common, shared, block_penalty, heterogeneity)
-        certified = print_certificates(estimates, model, _console())
+        certified = print_certificates(estimates, model, plain_console())
     if not model.majority_:
         raise typer.Exit(EXIT_NO_MAJORITY)
     raise typer.Exit(EXIT_OK if certified else EXIT_FLAGGED)
+
+
+app.command("adapters")(adapters_command)
 
 
 def with_default_plot(arguments: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from itertools import groupby
 from clair_stats.detection.common_directions import count_above_noise
 from clair_stats.detection.generic_use import used_by_all
 from clair_stats.detection.half_sets import choose_rank, least_median_halves
-from clair_stats.detection.levelling import levelled
+from clair_stats.detection.levelling import levelled, scales_differ, with_norms_divided_out
 from clair_stats.detection.log_scores import accepted_outward
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.program_source import program
@@ -86,7 +86,13 @@ def _learnt(panel: Panel, under_white_errors: partial[Consensus], *, rank: int |
     half = choose_rank(least_median_halves(cut, rank=rank), panel.shape[1])
     if white_about(cut, fit_shared(cut, half.members, half.rank), half.members):
         return under_white_errors(panel)
-    return replace(accepted_outward(cut, half.members, half.rank, level), cut_to=common)
+    divided = with_norms_divided_out(cut)
+    other = choose_rank(least_median_halves(divided, rank=rank), panel.shape[1])
+    normalised = scales_differ(cut, divided, other.members, other.rank)
+    if normalised:
+        cut, half = divided, other
+    found = accepted_outward(cut, half.members, half.rank, level)
+    return replace(found, cut_to=common, normalised=normalised)
 
 
 def _under_white_errors(

@@ -26,10 +26,9 @@ from clair_stats.records import BoolArray, FloatArray
 __all__ = ["Candidate", "Source", "random_subsets", "rank_limit", "search", "starting_subsets"]
 
 # Pairs (or larger subsets, when q < r) are drawn until, at a contaminated share of .45, all of them hold a contaminated
-# client with at most this probability; a few larger ones suffer less from noise.
+# client with at most this probability.
 _ALL_SPOILT = 1e-4
 _MOST_STARTS = 300
-_LARGER_STARTS = (10, 5)
 # The search draws its subsets from this fixed stream: the same data give the same answer, and no caller's generator
 # is touched.
 _SEED = 20_260_521
@@ -84,18 +83,14 @@ def _fewest(panel: Panel, rank: int) -> int:
 
 
 def starting_subsets(panel: Panel, rank: int) -> BoolArray:
-    """Masks (N, K) of subsets from the fewest clients that determine U and M upward.
+    """Masks (N, K) of subsets of the fewest clients that determine U and M.
 
     At a contaminated share of .45 a pair is all benign in 30 % of the draws, a triple in 17 %, five clients in 5 %.
     """
     fewest, n_clients = _fewest(panel, rank), panel.shape[0]
     enough = math.ceil(math.log(_ALL_SPOILT) / math.log1p(-(0.55**fewest)))
-    sizes = {fewest: min(enough, _MOST_STARTS), fewest + 1: _LARGER_STARTS[0], fewest + 3: _LARGER_STARTS[1]}
-    drawn = random_subsets(
-        n_clients,
-        {min(size, n_clients): count for size, count in sizes.items()},
-        np.random.default_rng(_SEED),
-    )
+    count = min(enough, _MOST_STARTS)
+    drawn = random_subsets(n_clients, {min(fewest, n_clients): count}, np.random.default_rng(_SEED))
     masks: BoolArray = np.zeros_like(drawn)
     masks[:, panel.canonical_order] = drawn
     return masks

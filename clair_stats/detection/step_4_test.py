@@ -18,7 +18,7 @@ import numpy as np
 
 from clair_stats.detection.calibration import Calibrated, calibrate, residual_variance
 from clair_stats.detection.covariance import covariance_edge
-from clair_stats.detection.directions import second_look, suspicious_directions
+from clair_stats.detection.directions import flagged_directions, second_look
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import Residuals, SharedFit, fit_shared, standardised_residuals
 from clair_stats.laws import TRACY_WIDOM, homogeneity_quantile, noise_edge, per_client_level
@@ -106,7 +106,7 @@ class SetTest:
         calibrated = self._exact_refits(fit, residuals, calibrated)
         passed = self._passed(fit, calibrated)
         if passed.sum() >= panel.half:
-            calibrated, passed = self._shared_directions(fit, residuals, calibrated, passed, ratio)
+            calibrated, passed = self._shared_directions(fit, residuals, calibrated, passed)
         return Outcome(fit, calibrated, passed, ratio, self._homogeneous(fit, residuals, calibrated.noise))
 
     def _split(self, calibrated: Calibrated) -> Calibrated:
@@ -139,14 +139,16 @@ class SetTest:
         return replace(calibrated, p_values=p_values, thresholds=thresholds)
 
     def _shared_directions(
-        self, fit: SharedFit, residuals: Residuals, calibrated: Calibrated, passed: BoolArray, ratio: float
+        self, fit: SharedFit, residuals: Residuals, calibrated: Calibrated, passed: BoolArray
     ) -> tuple[Calibrated, BoolArray]:
         """The look along the directions that flagged clients share.
 
         Dropped when it would leave no majority: then the directions belong to the shared subspace and the rank is too
         small.
         """
-        directions = suspicious_directions(self.panel, fit, residuals.blocks, passed, calibrated.noise, ratio=ratio)
+        if passed.all():
+            return calibrated, passed
+        directions = flagged_directions(residuals.blocks[~passed], fit.basis.shape[1], self.panel.floor)
         if directions.shape[1] == 0:
             return calibrated, passed
         p_values, excess = second_look(

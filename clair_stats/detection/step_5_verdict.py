@@ -40,6 +40,7 @@ class Consensus:
     reason: str = ""  # why there is no verdict
     remedy: str = ""  # what would decide it
     cut_to: int | None = None  # rank to which estimates of unequal rank were cut before they were compared
+    normalised: bool = False  # whether every block was divided by its norm before they were compared
     excess: float = 1.0  # learnt over given noise scale, where the given one was too small for the majority itself
 
     @property

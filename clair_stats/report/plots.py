@@ -22,14 +22,27 @@ _STANDS_OUT = 6.0  # the colour scale ends where a client is beyond doubt
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write beside and rename; no date in the file, so that the same figure gives the same bytes."""
+    """Write beside and rename; no date in the file, so that the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : Path
+        Ends in .png, .pdf or .svg.
+    """
     metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix.lower(), {})
     with written_whole(path) as beside:
         figure.savefig(beside, dpi=150, metadata=metadata)
 
 
 def draw_scores(model: FittedModel, axes: Axes) -> None:
-    """Scores ρ_k with their thresholds, largest ratio first."""
+    """Scores ρ_k with their thresholds, largest ratio first.
+
+    Parameters
+    ----------
+    model : FittedModel
+    axes : matplotlib.axes.Axes
+    """
     detection = model.detection_
     scores, thresholds = detection.scores, detection.threshold
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -55,7 +68,13 @@ def draw_scores(model: FittedModel, axes: Axes) -> None:
 
 
 def draw_spectrum(model: FittedModel, axes: Axes) -> None:
-    """Singular values of the benign stack about its centre, with the noise edge behind the shared rank."""
+    """Singular values of the benign stack about its centre, with the noise edge behind the shared rank.
+
+    Parameters
+    ----------
+    model : FittedModel
+    axes : matplotlib.axes.Axes
+    """
     fit = model.consensus_.fit
     values = np.sqrt(fit.eigenvalues)
     shown = min(values.size, max(12, 3 * model.rank_))
@@ -77,7 +96,13 @@ def draw_spectrum(model: FittedModel, axes: Axes) -> None:
 
 
 def draw_plane(model: FittedModel, axes: Axes) -> None:
-    """Clients in the two directions in which their off-subspace residuals differ most, each scaled by its noise."""
+    """Clients in the two directions in which their off-subspace residuals differ most, each scaled by its noise.
+
+    Parameters
+    ----------
+    model : FittedModel
+    axes : matplotlib.axes.Axes
+    """
     residual = model.residuals_.reshape(model.scores_.size, -1)
     left, sizes, _ = np.linalg.svd(residual - residual[model.collaborative_set_].mean(axis=0), full_matrices=False)
     plane = np.zeros((residual.shape[0], 2))
@@ -96,7 +121,16 @@ def draw_plane(model: FittedModel, axes: Axes) -> None:
 
 
 def draw_modules(scores: Mapping[str, FloatArray], names: tuple[str, ...], axes: Axes) -> None:
-    """Standard deviations of every client above the benign ones, module by module."""
+    """Standard deviations of every client above the benign ones, module by module.
+
+    Parameters
+    ----------
+    scores : mapping of str to ndarray, shape (K,)
+        Module to scores, in standard deviations of the benign clients.
+    names : tuple of str
+        Of the K clients.
+    axes : matplotlib.axes.Axes
+    """
     table = np.stack(list(scores.values()))
     image = axes.imshow(table, aspect="auto", cmap="RdBu_r", vmin=-_STANDS_OUT, vmax=_STANDS_OUT)
     axes.figure.colorbar(image, ax=axes, label="standard deviations above benign clients")
@@ -108,7 +142,14 @@ def draw_modules(scores: Mapping[str, FloatArray], names: tuple[str, ...], axes:
 
 
 def plot_model(model: FittedModel, path: Path) -> None:
-    """Draw scores, spectrum and plane of a fitted model into a file (.png, .pdf or .svg); of several, their scores."""
+    """Draw scores, spectrum and plane of a fitted model into a file (.png, .pdf or .svg); of several, their scores.
+
+    Parameters
+    ----------
+    model : FittedModel
+    path : Path
+        Ends in .png, .pdf or .svg.
+    """
     n_clients = model.detection_.scores.size
     if model.module_scores_ is not None:
         figure = Figure(figsize=(min(max(9.0, 0.17 * n_clients + 2.0), 14.0), 8.0), layout="constrained")

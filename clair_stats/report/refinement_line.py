@@ -10,7 +10,17 @@ __all__ = ["refinement_line"]
 
 
 def refinement_line(model: FittedModel) -> str:
-    """Method, members, estimated risk relative to own estimates, the law of the errors, flagged clients' part."""
+    """Method, members, estimated risk relative to own estimates, the law of the errors, flagged clients' part.
+
+    Parameters
+    ----------
+    model : FittedModel
+
+    Returns
+    -------
+    str
+        One line.
+    """
     found = model.refinement_
     refined, n_clients = int(found.members.sum()), found.members.size
     if refined == 0:

@@ -13,7 +13,17 @@ __all__ = ["summarise"]
 
 
 def summarise(model: FittedModel) -> str:
-    """Rank, set, level, noise, certificate status and what would change the answer."""
+    """Rank, set, level, noise, certificate status and what would change the answer.
+
+    Parameters
+    ----------
+    model : FittedModel
+
+    Returns
+    -------
+    str
+        Lines without a final line break.
+    """
     detection, solution = model.detection_, model.decomposition_
     n_clients = detection.scores.size
     n_benign = int(model.collaborative_set_.sum())
@@ -61,6 +71,7 @@ def _law(model: FittedModel) -> str:
     consensus = model.consensus_
     cut = consensus.cut_to
     levelled = "" if cut is None else f"; estimates of higher rank were cut to rank {cut} before they were compared"
+    levelled += "; scales of the clients differ, so norms were divided out" if consensus.normalised else ""
     proposed = f", set proposed by {consensus.source}" if consensus.accepted else ""
     return f"law of the scores: {consensus.law} ({consensus.why}{levelled}){proposed}"
 

@@ -24,7 +24,17 @@ class OracleGain:
     weights: FloatArray  # (|C|,) sums to 1
 
     def beats_local(self, cost: ArrayLike) -> BoolArray:
-        """Sign rule: √oracle_risk + cost < √local_risk, client by client; ``cost`` is a root mean square."""
+        """Sign rule: √oracle_risk + cost < √local_risk, client by client; ``cost`` is a root mean square.
+
+        Parameters
+        ----------
+        cost : array_like, shape (|C|,)
+            √E[cost_k²] of :func:`subspace_cost`, scale of the estimates.
+
+        Returns
+        -------
+        bool ndarray, shape (|C|,)
+        """
         return np.asarray(np.sqrt(self.oracle_risk) + np.asarray(cost) < np.sqrt(self.local_risk))
 
 

@@ -67,7 +67,18 @@ class StableRecovery:
     level: float  # δ
 
     def angle(self, smallest_singular_value: float) -> float:
-        """Bound on ŝ = ‖sin Θ(Û, U*)‖_op from σ_r(L̂) of the returned L̂; at most 1."""
+        """Bound on ŝ = ‖sin Θ(Û, U*)‖_op from σ_r(L̂) of the returned L̂; at most 1.
+
+        Parameters
+        ----------
+        smallest_singular_value : float
+            σ_r(L̂), scale of the estimates.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+        """
         return min(1.0, self.off_subspace / smallest_singular_value) if smallest_singular_value > 0 else 1.0
 
 

@@ -116,6 +116,8 @@ def solve_oracle(
         Whether the objective sees B(I − Π) or B.
     tol : float
         Stop once the gradient norm is below ``tol`` times (√r + λ√|O|), the scale of its two terms.
+    max_iterations : int
+        Newton steps.
 
     Returns
     -------

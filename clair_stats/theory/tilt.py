@@ -31,7 +31,7 @@ def largest_tilt(
 
     Parameters
     ----------
-    allowed, free_noise, free_norm, absorbed, margin : array_like, broadcastable
+    allowed, free_noise, free_norm, absorbed, margin : array_like, any shapes that broadcast
         x², f², o, g, μ ≥ 0, one entry per subset.
     rank, lower_rank : int
         r and r̂, 0 ≤ r̂ ≤ r.

@@ -42,7 +42,7 @@ print(model.summary())
 # %%
 # The flagged hospitals are those that were altered:
 
-flagged = [names[k] for k in np.flatnonzero(~model.collaborative_set_)]
+flagged = [names[k] for k in np.flatnonzero(model.flagged_)]
 print("flagged:", ", ".join(flagged))
 assert flagged == list(names[:6])
 

@@ -46,12 +46,11 @@ for warning in caught:
 assert not undecided.majority_
 
 # %%
-# All entries of ``collaborative_set_`` are False then.  This does *not* mean that every client is contaminated; it
-# means that no set is given.  ``majority_`` tells the two apart, so read it first.  The refined estimates are the
-# local ones:
+# All entries of ``collaborative_set_`` and of ``flagged_`` are False then: no client is called benign, and none is
+# called contaminated.  ``majority_`` says the same for all of them.
 
 print("called benign:", int(undecided.collaborative_set_.sum()), "of", len(values))
-print("refined estimates equal the local ones:", bool(np.array_equal(undecided.refined_, values)))
+print("called contaminated:", int(undecided.flagged_.sum()), "of", len(values))
 
 # %%
 # More clients decide
@@ -60,7 +59,7 @@ print("refined estimates equal the local ones:", bool(np.array_equal(undecided.r
 # With four further benign clients eight of thirteen agree.
 
 more = CLAIR().fit(np.concatenate([benign_clients(4), values]))
-print("majority:", more.majority_, "- flagged:", np.flatnonzero(~more.collaborative_set_))
+print("majority:", more.majority_, "- flagged:", np.flatnonzero(more.flagged_))
 
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 more.plot(axes)
@@ -74,5 +73,5 @@ more.plot(axes)
 
 for k in range(4, len(values)):
     beside = CLAIR().fit(np.concatenate([values[:4], values[k : k + 1]]))
-    verdict = "benign" if beside.collaborative_set_[4] else "flagged" if beside.majority_ else "undecided"
+    verdict = "benign" if beside.collaborative_set_[4] else "flagged" if beside.flagged_[4] else "undecided"
     print(f"client {k} beside the trusted ones: {verdict}")

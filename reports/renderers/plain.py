@@ -18,6 +18,8 @@ from reports.wording import ERRORS, size_of, undefined_notes
 
 __all__ = ["render", "study_table"]
 
+_MOST_WIDE, _MOST_NARROW = 6, 8  # columns of numbers that fit a page in footnote and in script size
+
 
 def _cell(line: Mapping[Hashable, Any], power: int) -> str:
     unit = 10.0**power
@@ -32,6 +34,16 @@ def _group(setting: str, part: pd.DataFrame, powers: dict[str, int]) -> Group:
     return Group(setting, tuple(rows))
 
 
+def _lone(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    """One line per setting where there is one method only."""
+    return (Group("", tuple((group.heading, *group.rows[0][1:]) for group in groups)),)
+
+
+def _size(n_measures: int) -> str:
+    """LaTeX font in which the columns fit a page."""
+    return "footnotesize" if n_measures <= _MOST_WIDE else "scriptsize" if n_measures <= _MOST_NARROW else "tiny"
+
+
 def study_table(item: StudyInput) -> Table:
     """Methods × performance measures, one group of rows per setting."""
     grid = by_setting(item.summary)
@@ -39,16 +51,21 @@ def study_table(item: StudyInput) -> Table:
     notes = list(undefined_notes(grid))
     if any(" − " in measure for measure in powers):
         notes.insert(0, "Differences (a − b) are paired: both methods saw the same data.")
+    lone, single = grid["label"].nunique() == 1, grid["setting"].nunique() == 1
+    groups = tuple(_group(str(setting), part, powers) for setting, part in grid.groupby("setting", sort=False))
+    if single and not lone:
+        groups = (Group("", groups[0].rows),)
     return Table(
         name=f"study-{item.study.name}",
         caption=f"{item.study.title}. {size_of(item)} {ERRORS}.",
         columns=(
-            Column("method", is_number=False, width="0.21\\linewidth"),
+            Column("setting" if lone else "method", is_number=False, width="0.21\\linewidth"),
             *(Column(_heading(measure, power)) for measure, power in powers.items()),
         ),
-        groups=tuple(_group(str(setting), part, powers) for setting, part in grid.groupby("setting", sort=False)),
+        groups=_lone(groups) if lone else groups,
         provenance=item.provenance,
         notes=tuple(notes),
+        size=_size(len(powers)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from simulations.ademp import ademp_page
 from simulations.commands.shared import (
+    AcceptMixed,
     Methods,
     Replications,
     StorePath,
@@ -23,8 +25,10 @@ from simulations.commands.shared import (
     to_digits,
     varied_factors,
 )
+from simulations.engine.audit import audited
 from simulations.measures.summarise import summarise as summary_table
 from simulations.storage.export import export as write_export
+from simulations.storage.provenance import foreign_rows, origins
 from simulations.storage.shards import merge as merge_shards
 from simulations.storage.store import Store, StoreError
 from simulations.studies import studies
@@ -46,10 +50,13 @@ def check(
     replications: Replications = None,
     method: Methods = None,
     failures: Annotated[bool, typer.Option("--failures", help="Print the tracebacks of failed rows.")] = False,
+    again: Annotated[float, typer.Option("--again", min=0.0, max=1.0, help="Share of rows to compute again.")] = 0.01,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of the draw of these rows.")] = None,
 ) -> None:
-    """List missing and failed rows of every cell, and check the file, without loading data."""
+    """List missing and failed rows of every cell, check the file, and compute a random 1 % of the rows again."""
     study = asked_study(name, replications, method)
     out, varied = console(), varied_factors(study)
+    drawn = secrets.randbelow(2**32) if seed is None else seed
     with Store(store_path(study, store), study) as opened:
         damage = opened.integrity()
         if damage != "ok":
@@ -60,13 +67,26 @@ def check(
                 counts = f"{line.missing} missing, {line.failed} failed, {line.ok} ok"
                 out.print(f"{cell_label(line.cell, varied)}: {counts}")
         if failures:
-            for cell, replication, error in opened.failures():
-                regime = next(c.regime_hash for c in study.cells if c.hash == cell)
-                out.print(f"cell {cell[:12]}, replay with: python -m simulations replay {regime[:12]} {replication}")
-                out.print(error)
+            _print_failures(opened)
+        other = foreign_rows(opened, origins(study))
+        replayed = list(audited(opened, again, drawn))
+    different = [result for result in replayed if not result.same]
+    for result in different:
+        out.print(f"{cell_label(result.cell, varied)}, replication {result.row.replication}: NOT as stored")
     missing, failed = sum(s.missing for s in status), sum(s.failed for s in status)
     out.print(f"{study.name}: {sum(s.ok for s in status)} ok, {failed} failed, {missing} missing")
-    raise typer.Exit(3 if missing else 1 if failed else 0)
+    out.print(f"{len(replayed)} rows computed again (--seed {drawn}), {len(different)} of them differ")
+    if other:
+        out.print(f"{other} rows were made by other sources, packages or another machine than those at hand")
+    raise typer.Exit(3 if missing else 1 if failed or different else 0)
+
+
+def _print_failures(store: Store) -> None:
+    """The tracebacks, each with the command that computes its replication again."""
+    for cell, replication, error in store.failures():
+        regime = next(c.regime_hash for c in store.study.cells if c.hash == cell)
+        console().print(f"cell {cell[:12]}, replay with: python -m simulations replay {regime[:12]} {replication}")
+        console().print(error)
 
 
 def summarise(
@@ -116,11 +136,12 @@ def merge(
     name: StudyName,
     shards: Annotated[list[Path], typer.Argument(metavar="SHARD...", help="Stores written with run --shard.")],
     store: StorePath = None,
+    accept_mixed: AcceptMixed = False,
 ) -> None:
     """Bring shards into one store; merging again changes nothing."""
     study = asked_study(name)
     path = store_path(study, store)
-    new = merge_shards(path, study, list(shards))
+    new = merge_shards(path, study, list(shards), accept_mixed=accept_mixed)
     console().print(f"{study.name}: {new} new rows in {path}")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from simulations.commands.shared import (
+    AcceptMixed,
     Methods,
     Replications,
     StorePath,
@@ -81,6 +82,7 @@ def run(
     timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds a replication may take.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Compute failed rows again.")] = False,
     shard: Annotated[str | None, typer.Option("--shard", help="i/n: the i-th of n parts, into its own store.")] = None,
+    accept_mixed: AcceptMixed = False,
 ) -> None:
     """Compute the rows that the store lacks; goes on where an earlier run ended, however it ended."""
     study = asked_study(name, replications, method)
@@ -97,6 +99,7 @@ def run(
             retry_failed=retry_failed,
             shard=part,
             progress=progress,
+            accept_mixed=accept_mixed,
         )
     if report.interrupted is not None:
         console(errors=True).print("interrupted; finished batches are stored, the same command goes on from here")
@@ -107,6 +110,11 @@ def run(
         f"{study.name}: {report.written} rows written in {report.seconds:.1f} s, {report.failed} failed, "
         f"{report.missing} missing, store {path}"
     )
+    if report.foreign:
+        console(errors=True).print(
+            f"{report.foreign} rows were made by other sources, packages or another machine than those at hand; a run "
+            "into another --store computes them again"
+        )
     if report.failed:
         console(errors=True).print(f"see the tracebacks: python -m simulations check {name} --failures")
     raise typer.Exit(report.exit_status)
@@ -122,6 +130,7 @@ def sequential(
     store: StorePath = None,
     method: Methods = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Worker processes.")] = 2,
+    accept_mixed: AcceptMixed = False,
 ) -> None:
     """Add replications until the monitored measures are precise enough, or the budget ends (status 3)."""
     study = asked_study(name, methods=method)
@@ -129,7 +138,9 @@ def sequential(
     out, varied = console(), varied_factors(study)
     out.print(rule.statement())
     with reporter(study.name) as progress:
-        result = run_until(study, store_path(study, store), rule, n_jobs=jobs, progress=progress)
+        result = run_until(
+            study, store_path(study, store), rule, n_jobs=jobs, progress=progress, accept_mixed=accept_mixed
+        )
     for line in result.monitored:
         estimate = line.summary.estimate
         out.print(

@@ -16,6 +16,7 @@ from simulations.storage.frames import factors
 from simulations.studies import find_study
 
 __all__ = [
+    "AcceptMixed",
     "Methods",
     "Replications",
     "StorePath",
@@ -31,6 +32,9 @@ __all__ = [
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study (see list) or a .toml file.")]
 StorePath = Annotated[Path | None, typer.Option("--store", help="The store; results/<study>.sqlite when not given.")]
 Replications = Annotated[int | None, typer.Option("--replications", min=1, help="Instead of the study's own number.")]
+AcceptMixed = Annotated[
+    bool, typer.Option("--accept-mixed", help="Add to rows that other sources, packages or machines made.")
+]
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Only the cells of this method; repeatable.")]
 
 

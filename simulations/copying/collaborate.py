@@ -63,6 +63,7 @@ def collaborate(
     block_penalty: float | None = None,
     collaborative_set: BoolArray | None = None,
     sample_sizes: FloatArray | None = None,
+    halves: Updates | None = None,
     level: float = 0.02,
 ) -> Collaboration:
     """Joint decomposition, detection and refinement of the clients' updates.
@@ -84,6 +85,9 @@ def collaborate(
         Given: no detection, the oracle's set is used.
     sample_sizes : array (K,), optional
         n_k; the average off the subspace is weighted by them (σ_k² ∝ 1/n_k, Theorem 5).
+    halves : mapping name -> array (K, 2, out, in), optional
+        ΔW_k trained on either half of the client's data.  Given: members are drawn towards the other members as far as
+        their distance is error (docs/derivations/shrinkage.md), at a rank of its own; else averaged off the subspace.
     level : float
         Probability of flagging anybody when all are benign and their scores scatter like a normal sample.
 
@@ -121,8 +125,13 @@ def collaborate(
     bases = shared_bases(turned, members, rank)
     refined = {}
     for name, blocks in turned.items():
-        record = ClientEstimates(values=blocks, sample_sizes=sample_sizes)
-        new = refine(record, basis=bases[name], collaborative_set=members).estimates
+        if halves is None:
+            record = ClientEstimates(values=blocks, sample_sizes=sample_sizes)
+            new = refine(record, basis=bases[name], collaborative_set=members).estimates
+        else:
+            pair = halves[name] if shared == "columns" else np.swapaxes(halves[name], 2, 3)
+            record = ClientEstimates(values=blocks, sample_sizes=sample_sizes, halves=pair)
+            new = refine(record, basis=None, collaborative_set=members, method="shrinkage").estimates
         refined[name] = new if shared == "columns" else np.ascontiguousarray(np.swapaxes(new, 1, 2))
     return Collaboration(members, scores, threshold, program_scores, bases, refined, found)
 

@@ -29,6 +29,7 @@ __all__ = [
     "first_collaboration",
     "retrained",
     "run_rounds",
+    "train_halves",
     "train_round",
 ]
 
@@ -41,6 +42,7 @@ AGGREGATIONS = (
     "average",
     *_ROBUST,
     "clair",
+    "clair_halves",
     "oracle_average",
     "oracle_clair",
 )
@@ -114,6 +116,20 @@ def train_round(
     return LoRAUpdates({name: factor * b for name, b in trained.left.items()}, trained.right, trained.scaling)
 
 
+def train_halves(world: World, number: int, offsets: Updates | None) -> Updates:
+    """A round's totals trained on either half of every client's sequences, per module (K, 2, out, in)."""
+    pair = []
+    for half in (0, 1):
+        # Minibatches of its own for each half: the error of training enters the difference like that of the data.
+        seed = int(np.random.SeedSequence(world.round_seed, spawn_key=(number, half)).generate_state(1)[0])
+        data = world.data.half(half)
+        trained = train_round(
+            world.base, world.federation, data, world.lora, world.training, world.initial_right, seed, number, offsets
+        ).dense()
+        pair.append(trained if offsets is None else {name: x + offsets[name] for name, x in trained.items()})
+    return {name: np.stack([pair[0][name], pair[1][name]], axis=1) for name in pair[0]}
+
+
 def retrained(world: World, generator: np.random.Generator, *, n_sequences: int | None) -> LoRAUpdates:
     """First-round updates on fresh data of the same clients; ``n_sequences`` each, or their own numbers when None."""
     sizes = world.federation.sample_sizes
@@ -139,13 +155,15 @@ def aggregate(
     rank: int = 2,
     shared: str = "columns",
     collaborative_set: BoolArray | None = None,
+    halves: Updates | None = None,
 ) -> tuple[dict[str, FloatArray], Collaboration | None]:
     """One aggregation of the clients' totals; ``method`` is one of :data:`AGGREGATIONS`.
 
     ``average`` is the exact mean of the products B_kA_k, which stacking the factors (FLoRA) transmits;
     ``factor_average`` multiplies the mean B by the mean A.  The robust ones are those of :mod:`clair_stats.baselines`
     on all modules of a client as one block; they are told how many clients are contaminated.  ``collaborative_set``
-    spares CLAIR the detection, when an earlier round has made it.
+    spares CLAIR the detection, when an earlier round has made it.  ``clair_halves`` shrinks, with ``halves`` to tell
+    error from true differences.
 
     Raises
     ------
@@ -158,10 +176,12 @@ def aggregate(
         return {}, None
     if method == "local":
         return dict(totals), None
-    if method in ("clair", "oracle_clair"):
+    if method in ("clair", "clair_halves", "oracle_clair"):
         sizes = world.data.sample_sizes.astype(np.float64)
         known = benign if method == "oracle_clair" else collaborative_set
-        found = collaborate(totals, rank=rank, shared=shared, collaborative_set=known, sample_sizes=sizes)
+        found = collaborate(
+            totals, rank=rank, shared=shared, collaborative_set=known, sample_sizes=sizes, halves=halves
+        )
         return found.refined, found
     if method == "factor_average":
         means = {
@@ -231,6 +251,7 @@ def run_rounds(world: World, method: str, *, rounds: int = 1, rank: int = 2, sha
         totals = factors.dense()
         if offsets is not None:
             totals = {name: x + offsets[name] for name, x in totals.items()}
+        halves = train_halves(world, number, offsets) if method == "clair_halves" else None
         if method == "clair" and number == 0:
             collaboration = first_collaboration(world, rank, shared)
             updates = collaboration.refined
@@ -244,6 +265,7 @@ def run_rounds(world: World, method: str, *, rounds: int = 1, rank: int = 2, sha
                 rank=rank,
                 shared=shared,
                 collaborative_set=None if collaboration is None else collaboration.collaborative_set,
+                halves=halves,
             )
             collaboration = collaboration or found
         offsets = updates

@@ -28,6 +28,17 @@ class ClientData:
         """K."""
         return int(self.x.shape[0])
 
+    def half(self, number: int) -> ClientData:
+        """Every client's even (0) or odd (1) sequences; a client with one sequence keeps it in both."""
+        chosen = slice(number, None, 2)
+        sizes = np.maximum((self.sample_sizes + 1 - number) // 2, 1)
+        x, y = self.x[:, chosen], self.y[:, chosen]
+        if number == 1:
+            alone = self.sample_sizes == 1
+            x, y = x.copy(), y.copy()
+            x[alone, 0], y[alone, 0] = self.x[alone, 0], self.y[alone, 0]
+        return ClientData(x, y, sizes)
+
     def of(self, clients: BoolArray) -> ClientData:
         """The data of some clients only."""
         return ClientData(self.x[clients], self.y[clients], self.sample_sizes[clients])

@@ -159,7 +159,7 @@ class CopyingDetection:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyingGain:
-    """One-shot comparison of local, average and CLAIR in one row, beside what Theorem 5's rule foretold.
+    """One-shot comparison of local, average and CLAIR in one row, beside what Theorem 5's rule predicted.
 
     The rule sees two trainings on independent data of the same size; the reference updates, which only judge it, are
     trained on ``reference_sequences`` a client.
@@ -191,16 +191,16 @@ class CopyingGain:
             }
         members = found.collaborative_set
         rule = gain_rule(first, second, found.refined, reference, found.bases, members)
-        foretold, realised = rule.predicted.sum(axis=1) > 0, rule.realised.sum(axis=1) > 0
+        predicted, realised = rule.predicted.sum(axis=1) > 0, rule.realised.sum(axis=1) > 0
         better = (accuracy["clair"] > accuracy["local"])[members]
         shares = off_subspace_share(first, found.bases, members)
         return {
             **{f"{name}_accuracy": float(values[benign].mean()) for name, values in accuracy.items()},
             "exact_set": float(np.array_equal(members, benign)),
-            "foretold_gain": float(foretold.mean()),
+            "foretold_gain": float(predicted.mean()),
             "realised_gain": float(realised.mean()),
             "more_accurate": float(better.mean()),
-            "sign_agreement": float((foretold == realised).mean()),
+            "sign_agreement": float((predicted == realised).mean()),
             "module_sign_agreement": float(((rule.predicted > 0) == (rule.realised > 0)).mean()),
             "noise": float(rule.noise.sum(axis=1).mean()),
             "heterogeneity": float(rule.heterogeneity.sum(axis=1).mean()),

@@ -22,7 +22,7 @@ from simulations.engine.backends import open_backend
 from simulations.engine.groups import everything, groups, in_shard
 from simulations.engine.options import Options, RunOptions
 from simulations.engine.run import Run
-from simulations.storage.provenance import record_run
+from simulations.storage.provenance import foreign_rows, origins, refuse_mixture
 from simulations.storage.store import Store
 
 __all__ = ["RunReport", "run_study"]
@@ -41,6 +41,7 @@ class RunReport:
     seconds: float
     interrupted: int | None = None  # signal number
     lost_workers: tuple[str, ...] = field(default=())  # one message per worker that died
+    foreign: int = 0  # rows that other sources, packages or another machine made than those at hand
 
     @property
     def exit_status(self) -> int:
@@ -94,16 +95,20 @@ def run_study(
         open_backend(how.backend, how.n_jobs, how.scheduler) as workers,
         Store(store_path, study, mode="append") as store,
     ):
-        record_run(store)
+        store.origins = origins(study)
         gaps = in_shard(store.missing(retry_failed=retry_failed), shard)
+        missing = sum(len(gap) for gap in gaps.values())
+        if missing and not how.accept_mixed:
+            refuse_mixture(store, store.origins, missing)
         expected = sum(len(gap) for gap in in_shard(everything(study), shard).values())
-        run = Run(study, store, groups(study, gaps), workers, how, expected - sum(len(gap) for gap in gaps.values()))
+        run = Run(study, store, groups(study, gaps), workers, how, expected - missing)
         _to_the_end(run)
         left = sum(len(gap) for gap in in_shard(store.missing(), shard).values())
         failed = sum(status.failed for status in store.status())
+        foreign = foreign_rows(store, store.origins)
     seconds, lost = time.monotonic() - started, tuple(dict.fromkeys(run.lost))
     return RunReport(
-        study.name, Path(store_path), expected, run.written, failed, left, seconds, run.signals.received, lost
+        study.name, Path(store_path), expected, run.written, failed, left, seconds, run.signals.received, lost, foreign
     )
 
 

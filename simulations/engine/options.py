@@ -1,4 +1,4 @@
-"""How a run works: workers, limits and what is told on the way; nothing here changes a result."""
+"""How a run works: workers, limits and what is told on the way; nothing here changes a row."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class RunOptions(TypedDict, total=False):
     batch_seconds: float
     shuffle_seed: int | None
     progress: Callable[[Progress], None] | None
+    accept_mixed: bool
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class Options:
         Interleave regimes at random; changes nothing but the order of the work.
     progress : callable, optional
         Called with :class:`Progress` after every batch.
+    accept_mixed : bool
+        Add rows to a store that holds rows of another version of code, packages or machine
+        (:mod:`simulations.storage.provenance`).
     """
 
     n_jobs: int = 2
@@ -62,6 +66,7 @@ class Options:
     batch_seconds: float = 0.25
     shuffle_seed: int | None = None
     progress: Callable[[Progress], None] | None = None
+    accept_mixed: bool = False
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.timeout > 0:

@@ -22,7 +22,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from scipy.special import ndtr, ndtri
 
 from simulations.design import Study
 from simulations.engine.executor import RunReport, run_study
+from simulations.engine.options import RunOptions
 from simulations.measure import Estimate, Measure
 from simulations.measures.summarise import Summary, summaries_of
 from simulations.storage.store import Store
@@ -186,7 +187,7 @@ def run_until(
     rule: PrecisionRule,
     *,
     on_look: Callable[[int, tuple[Monitored, ...]], None] | None = None,
-    **options: Any,  # noqa: ANN401 - handed on to run_study, which types them
+    **options: Unpack[RunOptions],
 ) -> SequentialResult:
     """Extend a study look by look until the rule stops it.
 

@@ -16,11 +16,12 @@ from typing import Any, Self
 
 __all__ = ["SCHEMA_VERSION", "Database", "StoreError"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x434C5331  # "CLS1"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE provenance (hash TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE provenance (
+    id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, version TEXT, record TEXT NOT NULL);
 CREATE TABLE cells (
     id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, regime_hash TEXT NOT NULL, regime TEXT NOT NULL,
     method TEXT NOT NULL);
@@ -29,7 +30,18 @@ CREATE TABLE rows (
     cell INTEGER NOT NULL REFERENCES cells (id), replication INTEGER NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
     signature INTEGER REFERENCES signatures (id), metrics BLOB, error TEXT, seconds REAL NOT NULL,
+    provenance INTEGER REFERENCES provenance (id), checksum INTEGER,
     PRIMARY KEY (cell, replication)) WITHOUT ROWID;
+"""
+
+# From schema 1: what made the rows that are there is not known.
+_MIGRATION = """
+CREATE TABLE known (id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, version TEXT, record TEXT NOT NULL);
+INSERT INTO known (hash, record) SELECT hash, record FROM provenance ORDER BY rowid;
+DROP TABLE provenance;
+ALTER TABLE known RENAME TO provenance;
+ALTER TABLE rows ADD COLUMN provenance INTEGER REFERENCES provenance (id);
+ALTER TABLE rows ADD COLUMN checksum INTEGER;
 """
 
 
@@ -57,6 +69,7 @@ class Database:
         self.path = Path(path)
         self._identity = {"study": study, "root_seed": str(root_seed)}
         self._lock: Any = None
+        self.migrated = False  # from an earlier schema, in memory where it was opened for reading
         if mode not in ("read", "append"):
             raise ValueError(f"mode is {mode!r}; give 'read' or 'append'")
         with self.errors():
@@ -128,18 +141,34 @@ class Database:
         if execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
             raise StoreError(f"{self.path}: not a store of this program; give another path with --store")
         version = execute("PRAGMA user_version").fetchone()[0]
+        if version == 1:
+            version = self._migrated(mode)
         if version != SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path}: store schema {version}, this program reads schema {SCHEMA_VERSION}; "
                 "use the program that wrote it, or give another path with --store"
             )
-        meta = dict(execute("SELECT key, value FROM meta"))
+        meta = dict(self.connection.execute("SELECT key, value FROM meta"))  # a migrated store has another connection
         for key, wanted in self._identity.items():
             if meta.get(key) != wanted:
                 raise StoreError(
                     f"{self.path}: a store of another configuration ({key} {meta.get(key)}, not {wanted}); "
                     "give another path with --store"
                 )
+
+    def _migrated(self, mode: str) -> int:
+        """Bring a store of schema 1 up to date; a reader does so on a copy in memory and leaves the file alone."""
+        if mode == "read":
+            copy = sqlite3.connect(":memory:", isolation_level=None)
+            self.connection.backup(copy)
+            self.connection.close()
+            self.connection = copy
+        with self.transaction():
+            for statement in _MIGRATION.split(";")[:-1]:
+                self.connection.execute(statement)
+            self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self.migrated = True
+        return SCHEMA_VERSION
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -1,7 +1,12 @@
-"""Where results come from: version, commit, packages, BLAS, threads, design.
+"""Where rows come from: commit, sources, packages, BLAS, threads, design.
 
-Records hold no time, no path and no number of workers, because none of these changes a result: two runs of the same
-code in the same environment give the same record, and a run resumed after a kill gives tables with the same bytes.
+Every row points to the record of what made it.  Records hold no time, no path and no number of workers, because none of
+these changes a result: two runs of the same code in the same environment give the same record, and a run resumed after
+a kill gives tables with the same bytes.
+
+A record's *version* is what decides the bits: the digest of the sources that the row depends on
+(:mod:`simulations.storage.sources`), packages, Python, machine and BLAS.  The commit is told, but two commits that
+change no such source are one version.
 """
 
 from __future__ import annotations
@@ -13,16 +18,19 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import threadpoolctl
 
-from simulations.design import Study, canonical_json
-from simulations.storage.store import Store
+from simulations.design import Study, canonical_json, content_hash
+from simulations.storage.rows import Origin
+from simulations.storage.sources import source_digest
+from simulations.storage.store import Store, StoreError
 
-__all__ = ["environment", "header_lines", "record_run"]
+__all__ = ["environment", "foreign_rows", "header_lines", "origins", "refuse_mixture"]
 
 _PACKAGES = ("clair-stats", "numpy", "scipy", "cvxpy", "statsmodels", "scikit-learn", "joblib", "torch")
 _SOURCES = ("clair_stats", "simulations", "theory_checks", "pyproject.toml")
@@ -73,30 +81,75 @@ def environment() -> dict[str, Any]:
     }
 
 
-def record_run(store: Store) -> None:
-    """Write the present environment and design into the store."""
-    text = canonical_json({**environment(), "config": store.study.config_hash})
-    store.add_provenance(hashlib.sha256(text.encode()).hexdigest(), text)
+# What a row's version consists of: with all of it equal, the same streams give the same bits.
+_VERSION = ("python", "machine", "packages", "blas", "sources")
+
+
+def origins(study: Study) -> dict[str, Origin]:
+    """Cell hash -> what would make a row of the cell now: this environment and the sources the cell depends on."""
+    found: dict[str, Origin] = {}
+    made: dict[str, Origin] = {}
+    for cell in study.cells:
+        digest = source_digest(cell.regime, cell.method)
+        if digest not in made:
+            record = {**environment(), "config": study.config_hash, "sources": digest}
+            text = canonical_json(record)
+            version = content_hash({key: record[key] for key in _VERSION})
+            made[digest] = Origin(hashlib.sha256(text.encode()).hexdigest(), version, text)
+        found[cell.hash] = made[digest]
+    return found
+
+
+def foreign_rows(store: Store, present: Mapping[str, Origin]) -> int:
+    """Rows of the study that another version made than the one that would make them now."""
+    return sum(
+        count
+        for cell in store.study.cells
+        for version, count in store.versions(cell).items()
+        if version != present[cell.hash].version
+    )
+
+
+def refuse_mixture(store: Store, present: Mapping[str, Origin], missing: int) -> None:
+    """Rows of two versions in one store are compared as if one code had made them; refuse to add the second.
+
+    Raises
+    ------
+    StoreError
+        The store holds rows of another version; the message says what to do.
+    """
+    foreign = foreign_rows(store, present)
+    if foreign:
+        raise StoreError(
+            f"{store.path}: {foreign} rows were made by other sources, packages or another machine than those that "
+            f"would make the {missing} missing ones; compute all of them into another store (--store, --stores), or "
+            "add --accept-mixed: tables then say how many rows each version made"
+        )
 
 
 def header_lines(study: Study, store_path: str | os.PathLike[str]) -> list[str]:
     """Lines for the head of a generated table, without comment sign, timestamps, paths or worker counts.
 
-    One line for the design and one for each environment that wrote rows into the store.
+    One line for the design and one for each environment that wrote rows into the store; with rows of several versions
+    every line says how many.
     """
     lines = [
         f"study {study.name}, {len(study.cells)} cells x {study.replications} replications, "
         f"root seed {study.root_seed}, config {study.config_hash[:16]}"
     ]
+    counted: dict[str, int] = {}
     with Store(store_path, study) as store:
-        records = [json.loads(text) for text in store.provenance()]
-    for record in records:
-        packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items())
-        commit = "unknown" if record["commit"] is None else record["commit"][:12]
-        line = (
-            f"commit {commit}{' with local changes' if record['dirty'] else ''}, Python {record['python']}, "
-            f"{record['machine']}, {packages}, BLAS {'; '.join(record['blas'])}, {record['blas_threads']} thread"
-        )
-        if line not in lines:
-            lines.append(line)
-    return lines
+        mixed = any(len(store.versions(cell)) > 1 for cell in study.cells)
+        for text, rows in store.provenance():
+            line = _environment_line(json.loads(text))
+            counted[line] = counted.get(line, 0) + rows
+    return lines + [f"{line}; {rows} rows" if mixed else line for line, rows in counted.items()]
+
+
+def _environment_line(record: Mapping[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items())
+    commit = "unknown" if record["commit"] is None else record["commit"][:12]
+    return (
+        f"commit {commit}{' with local changes' if record['dirty'] else ''}, Python {record['python']}, "
+        f"{record['machine']}, {packages}, BLAS {'; '.join(record['blas'])}, {record['blas_threads']} thread"
+    )

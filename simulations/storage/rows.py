@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from simulations.design import Cell
 
-__all__ = ["Block", "CellStatus", "Chunk", "Row", "decoded"]
+__all__ = ["Block", "CellStatus", "Chunk", "Origin", "Row", "checksum", "decoded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,20 @@ class Row:
     metrics: dict[str, float] | None  # None: failed
     error: str | None  # traceback when failed
     seconds: float  # own time of the method plus its share of drawing the instance; not part of the results
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made a row; see :mod:`simulations.storage.provenance`."""
+
+    hash: str  # of the record
+    version: str  # of code, packages and machine: rows of two versions need not agree
+    record: str  # JSON
+
+
+def checksum(cell: str, replication: int, content: bytes) -> int:
+    """CRC-32 of a row: the cell it belongs to, its number, and its metrics or its error."""
+    return zlib.crc32(content, zlib.crc32(f"{cell} {replication} ".encode()))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from simulations.design import Cell, Study, canonical_json, describe
 from simulations.storage.database import Database, StoreError
 from simulations.storage.frames import frames
-from simulations.storage.rows import Block, CellStatus, Chunk, Row, decoded
+from simulations.storage.rows import Block, CellStatus, Chunk, Origin, Row, checksum, decoded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +31,11 @@ __all__ = ["Store", "StoreError", "load_rows"]
 
 # A row that is there is never drawn again; only a failed one gives way, and only to what a requested retry wrote.
 _INSERT = """
-INSERT INTO rows (cell, replication, status, signature, metrics, error, seconds) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO rows (cell, replication, status, signature, metrics, error, seconds, provenance, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (cell, replication) DO UPDATE SET status = excluded.status, signature = excluded.signature,
-    metrics = excluded.metrics, error = excluded.error, seconds = excluded.seconds
+    metrics = excluded.metrics, error = excluded.error, seconds = excluded.seconds, provenance = excluded.provenance,
+    checksum = excluded.checksum
 WHERE rows.status = 'failed'
 """
 
@@ -60,6 +62,8 @@ class Store(Database):
     def __init__(self, path: str | os.PathLike[str], study: Study, *, mode: str = "read") -> None:
         self.study = study
         self._signatures: dict[tuple[str, ...], int] = {}
+        self.origins: dict[str, Origin] = {}  # cell hash -> what makes the rows that are appended
+        self._origin_ids: dict[str, int] = {}
         super().__init__(path, study.name, study.root_seed, mode=mode)
         try:
             with self.errors():
@@ -92,31 +96,86 @@ class Store(Database):
             self._signatures[names] = number
         return self._signatures[names]
 
+    def _origin(self, cell: str) -> int | None:
+        """Number of what makes the rows of a cell; None where nobody has said it."""
+        origin = self.origins.get(cell)
+        if origin is None:
+            return None
+        if origin.hash not in self._origin_ids:
+            self.connection.execute(
+                "INSERT OR IGNORE INTO provenance (hash, version, record) VALUES (?, ?, ?)",
+                (origin.hash, origin.version, origin.record),
+            )
+            (number,) = self.connection.execute("SELECT id FROM provenance WHERE hash = ?", (origin.hash,)).fetchone()
+            self._origin_ids[origin.hash] = number
+        return self._origin_ids[origin.hash]
+
     def append(self, rows: Iterable[Row]) -> None:
-        """Write rows in one transaction: all of them or none."""
+        """Write rows in one transaction, all of them or none, each with its origin (:attr:`origins`)."""
         try:
             with self.errors(), self.transaction():
                 self.connection.executemany(_INSERT, [self._record(row) for row in rows])
         except BaseException:
-            self._signatures.clear()  # a rolled-back transaction took new signatures with it
+            # A rolled-back transaction took new signatures and origins with it.
+            self._signatures.clear()
+            self._origin_ids.clear()
             raise
 
-    def _record(self, row: Row) -> tuple[int, int, str, int | None, bytes | None, str | None, float]:
-        cell = self._ids[row.cell]
+    def _record(self, row: Row) -> tuple[int | str | bytes | float | None, ...]:
+        cell, origin = self._ids[row.cell], self._origin(row.cell)
         if row.metrics is None:
-            return cell, row.replication, "failed", None, None, row.error, row.seconds
+            crc = checksum(row.cell, row.replication, (row.error or "").encode())
+            return cell, row.replication, "failed", None, None, row.error, row.seconds, origin, crc
         blob = np.array(list(row.metrics.values()), dtype="<f8").tobytes()
-        return cell, row.replication, "ok", self._signature(tuple(row.metrics)), blob, None, row.seconds
+        crc = checksum(row.cell, row.replication, blob)
+        signature = self._signature(tuple(row.metrics))
+        return cell, row.replication, "ok", signature, blob, None, row.seconds, origin, crc
 
-    def add_provenance(self, record_hash: str, record: str) -> None:
-        """Remember the environment that wrote rows; the same environment is kept once."""
-        with self.errors(), self.transaction():
-            self.connection.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", (record_hash, record))
-
-    def provenance(self) -> list[str]:
-        """JSON records of all environments that wrote rows, in the order of their first use."""
+    def provenance(self) -> list[tuple[str, int]]:
+        """(JSON record, rows of the study that it made) of all environments that wrote rows, by their first use."""
+        counts: dict[int, int] = {}
         with self.errors():
-            return [text for (text,) in self.connection.execute("SELECT record FROM provenance ORDER BY rowid")]
+            for cell in self.study.cells:
+                for origin, count in self._by_origin(cell):
+                    counts[origin] = counts.get(origin, 0) + count
+            records = self.connection.execute("SELECT id, record FROM provenance ORDER BY id").fetchall()
+        return [(text, counts.get(number, 0)) for number, text in records]
+
+    def _by_origin(self, cell: Cell) -> list[tuple[int, int]]:
+        return self.connection.execute(
+            "SELECT provenance, COUNT(*) FROM rows WHERE cell = ? AND replication < ? AND provenance IS NOT NULL"
+            " GROUP BY provenance",
+            (self._ids.get(cell.hash, -1), self.study.replications),
+        ).fetchall()
+
+    def versions(self, cell: Cell) -> dict[str | None, int]:
+        """Version -> rows of a cell that it made; None: not known."""
+        with self.errors():
+            return dict(
+                self.connection.execute(
+                    "SELECT version, COUNT(*) FROM rows LEFT JOIN provenance ON rows.provenance = provenance.id"
+                    " WHERE cell = ? AND replication < ? GROUP BY version",
+                    (self._ids.get(cell.hash, -1), self.study.replications),
+                )
+            )
+
+    def damaged_row(self) -> tuple[str, int] | None:
+        """(cell hash, replication) of a row of the study that does not agree with its checksum, or None."""
+        with self.errors():
+            for cell in self.study.cells:
+                for replication, content, crc in self._select(
+                    cell, "replication, COALESCE(metrics, error, ''), checksum", "AND checksum IS NOT NULL"
+                ):
+                    raw = content.encode() if isinstance(content, str) else content
+                    if checksum(cell.hash, replication, raw) != crc:
+                        return cell.hash, replication
+        return None
+
+    def integrity(self) -> str:
+        """``"ok"``, or what is damaged: pages as SQLite sees them, and rows against their checksums."""
+        found = super().integrity()
+        row = self.damaged_row() if found == "ok" else None
+        return found if row is None else f"row {row[1]} of cell {row[0][:12]} does not agree with its checksum"
 
     def missing(self, *, retry_failed: bool = False) -> dict[str, NDArray[np.int64]]:
         """Replications of each cell (by hash) that have no row yet, without loading any data."""

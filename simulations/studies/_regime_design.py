@@ -14,6 +14,7 @@ from simulations.design import Cell, Method, Study
 from simulations.methods.clients_and_oracles import Clair, ClairWithCovariance, OracleDetection
 from simulations.methods.error_laws import LocalLaw, OracleRefinement, OracleWithCovariance
 from simulations.presentation import RegimeSweeps
+from simulations.streams import effort_seed
 
 __all__ = ["DesignSection", "RegimeDesign", "SectionKind"]
 
@@ -142,7 +143,7 @@ class RegimeDesign:
             yield DesignSection(variant, "departure" if regime.share > 0.0 else "level", label, (regime,), True)
 
     def study(self, effort: str = "standard", *, root_seed: int | None = None) -> Study:
-        """The Monte Carlo study; sections share cells where they overlap."""
+        """The Monte Carlo study; sections share cells where they overlap, efforts share no row."""
         cells = {cell.hash: cell for section in self.sections() for cell in section.cells}
         name = self.name if effort == "standard" else f"{self.name}--{effort}"
         return Study(
@@ -150,7 +151,7 @@ class RegimeDesign:
             title=self.title,
             cells=tuple(cells.values()),
             replications=self.replications_at(effort),
-            root_seed=self.root_seed if root_seed is None else root_seed,
+            root_seed=effort_seed(self.root_seed if root_seed is None else root_seed, effort, named="standard"),
             aims=(
                 "Do Theorems 3 to 5 describe what happens when X_k is a real fit with its own error law: its rate "
                 "in n, the collaborative set as n and the separation grow, the gain and its sign, the level?"

@@ -1,4 +1,4 @@
-"""Where one-shot CLAIR beats local fine-tuning and averaging on text copying, and whether Theorem 5's rule foretold it.
+"""Where one-shot CLAIR beats local fine-tuning and averaging on text copying, and whether Theorem 5's rule predicts it.
 
 The corners of local sample size × heterogeneity of the token distributions × contaminated share, five replications
 each: a map to read tendencies from, not a test.  Fixed before its first run; nothing here was tuned.
@@ -28,8 +28,8 @@ STUDY = Study(
     ),
     replications=5,
     root_seed=20261102,
-    aims="Where refinement gains over local fine-tuning and averaging, and whether the sign rule foretold it.",
-    estimands="Own token accuracy of benign clients; share of clients with a foretold and with a realised gain.",
+    aims="Where refinement gains over local fine-tuning and averaging, and whether the sign rule predicted it.",
+    estimands="Own token accuracy of benign clients; share of clients with a predicted and with a realised gain.",
     measures=tuple(
         Mean(name)
         for name in (

@@ -18,8 +18,8 @@ STUDY = Study(
     ),
     replications=5,
     root_seed=20261224,
-    aims="A quick look at robustness_grid.",
-    estimands="As in robustness_grid.",
+    aims="Does CLAIR, told nothing, keep up with oracles and robust aggregators in a corner of the robustness grid?",
+    estimands="The collaborative set, the shared subspace span(U*), and the targets Θ*_k of the benign clients.",
     measures=MEASURES,
     presentation=Criteria(),
 )

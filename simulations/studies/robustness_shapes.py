@@ -47,7 +47,7 @@ STUDY = Study(
     replications=20,
     root_seed=20261222,
     aims="Does what holds on the robustness grid hold at other K, r, p × q, and with unequal σ_k and n_k?",
-    estimands="As in robustness_grid.",
+    estimands="The collaborative set, the shared subspace span(U*), and the targets Θ*_k of the benign clients.",
     measures=MEASURES,
     presentation=Criteria(),
 )

@@ -10,7 +10,7 @@ from clair_stats.detection.half_sets import Half, choose_rank, least_median_halv
 from clair_stats.detection.levelling import kept_ranks, levelled
 from clair_stats.detection.log_scores import accept_outward, combined, learnt_set, leave_one_out, looks
 from clair_stats.detection.panel import make_panel
-from clair_stats.detection.step_3_law import errors_are_white, sphericity
+from clair_stats.detection.step_3_law import errors_are_white, noise_in_excess, sphericity
 
 
 def cut(blocks, ranks):
@@ -176,3 +176,27 @@ def test_given_rank_is_kept():
     panel = make_panel(federation([24, 0])[0])
     assert learnt_set(panel, np.ones(24, dtype=bool), 3, 0.05).fit.basis.shape[1] == 3
     assert CLAIR(rank=3).fit(panel.blocks).rank_ == 3
+
+
+def test_scales_of_clients_are_divided_out_only_where_they_differ():
+    blocks, bad = federation([25, 0])
+    assert not decide(make_panel(blocks), rank=None, level=0.05).normalised
+    factors = np.exp(np.random.default_rng(26).uniform(-1.0, 1.0, len(blocks)))
+    scaled = factors[:, None, None] * blocks
+    model = CLAIR().fit(scaled)
+    assert model.consensus_.normalised
+    assert "norms were divided out" in model.summary()
+    np.testing.assert_array_equal(model.flagged_, bad)
+    # Scores are on the clients' own scales.
+    assert np.corrcoef(np.log(model.scores_[~bad]), np.log(factors[~bad]))[0, 1] > 0.9
+
+
+def test_excess_is_one_for_the_right_scale_and_the_factor_for_a_wrong_one():
+    from clair_stats.detection.shared_fit import fit_shared
+
+    rng = np.random.default_rng(27)
+    blocks = rng.normal(size=(20, 12, 6))
+    for told, expected in ((1.0, 1.0), (0.5, 2.0)):
+        panel = make_panel(blocks, noise_scales=np.full(20, told))
+        fit = fit_shared(panel, np.ones(20, dtype=bool), 0)
+        assert noise_in_excess(panel, fit) == pytest.approx(expected, rel=0.03)

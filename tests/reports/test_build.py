@@ -8,21 +8,26 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import reports.reading
 from reports.claims import claim_table, verdict_table
 from reports.cli import main
 from reports.document import build
+from reports.inputs import StudyInput
 from reports.pdf import LATEX_HINT
 from reports.reading import read_inputs
+from reports.renderers.dots import study_picture
 from reports.renderers.plain import study_table
 from reports.renderers.ranks import rank_table, ranked_panels
 from reports.tables import Column, Group, Table, to_html, to_latex
 from simulations.design import Study, crossed
 from simulations.engine.executor import run_study
 from simulations.measures.summaries import Mean, PairedDifference
+from simulations.storage.frames import factors
 from simulations.storage.store import StoreError
+from simulations.studies import studies
 from theory_checks.judge.verdict import Verdict
 from theory_checks.judge.verdict_file import write_verdicts
 from theory_checks.registry import all_claims
@@ -174,7 +179,7 @@ def test_latex_and_html_escape_what_they_must():
         provenance=("study t",),
     )
     text = to_latex(table)
-    assert text.startswith("% t\n% study t\n")
+    assert text.splitlines()[1] == "% study t"
     assert r"\begin{longtable}{@{}lS[table-format=1.3(2)]@{}}" in text
     assert r"pq\_\allowbreak{}r & 0.948(72) \\" in text
     assert r"r & {--} \\" in text
@@ -236,6 +241,56 @@ def test_command_writes_and_tells(results, tmp_path, monkeypatch, capsys):
     assert "rejected" in told
     assert str(output) in told
     assert (output / "index.html").is_file()
+
+
+def test_one_study_is_written_alone(results, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reports.reading, "find_study", {"coins": STUDY}.__getitem__)
+    output = tmp_path / "paper"
+    monkeypatch.setattr(sys, "argv", ["reports", "study", "coins", "--results", str(results), "--output", str(output)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+    told = capsys.readouterr().out.split()
+    assert {str(output / "tables" / "study-coins.tex"), str(output / "figures" / "study-coins.pdf")} <= set(told)
+    assert all(name.startswith(str(output)) for name in told)
+    assert (output / "tables" / "study-coins.tex").read_text().startswith("% study-coins; needs the packages")
+    (results / "coins.sqlite").unlink()
+    code, text = refused(monkeypatch, capsys, "study", "coins", "--results", str(results))
+    assert code == 2
+    assert "no rows of study coins; run `python -m simulations run coins`" in text
+
+
+def test_verdicts_on_claims_that_are_gone_are_told_and_left_out(results, monkeypatch):
+    known = all_claims()
+    gone = next(iter(known))
+    monkeypatch.setattr(reports.reading, "all_claims", lambda: {k: v for k, v in known.items() if k != gone})
+    inputs = read_inputs(results)
+    assert inputs.claims == ()
+    assert f"claim {gone}: its verdict is left out, no such claim is registered" in inputs.missing
+
+
+@pytest.mark.parametrize("study_name", ["copying", "digits", "robustness_shapes"])
+def test_nothing_of_a_figure_is_cut_off_and_no_colour_stands_for_two(study_name):
+    """Many methods and settings: all that is drawn lies on the page, and what one legend names differs in colour."""
+    study = studies()[study_name]
+    summary = pd.DataFrame(
+        [
+            {**factors(cell), "measure": "mean x", "value": float(i), "low": i - 1.0, "high": i + 1.0, "n": 5}
+            for i, cell in enumerate(study.cells)
+        ]
+    )
+    picture = study_picture(StudyInput(study, summary, (), 0, 0))
+    if study_name == "robustness_shapes":
+        assert picture is None  # 150 settings: no figure a page holds
+        return
+    figure = picture.figure
+    figure.draw_without_rendering()  # the layout is found on drawing
+    width, height = figure.get_size_inches()
+    drawn = figure.get_tightbbox()  # of everything that is drawn, in inches
+    assert 0 <= drawn.x0 < drawn.x1 <= width
+    assert 0 <= drawn.y0 < drawn.y1 <= height
+    colours = [container[0].get_color() for axis in figure.axes for container in axis.containers]
+    assert len(set(colours)) == len(colours)
 
 
 def test_unwritable_output_is_one_line(results, tmp_path, monkeypatch, capsys):

@@ -16,6 +16,7 @@ from reports.tables import Column, Group, Table, to_latex
 from reports.webtext import markdown_to_html, web
 from tests.reports.test_build import results  # noqa: F401 - the fixture of a small results folder
 from theory_checks.judge.verdict import Verdict
+from theory_checks.registry import all_claims
 from theory_checks.rules.evidence import Evidence
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -107,6 +108,10 @@ def verdict(status, **fields):
 def test_headline_says_what_is_not_supported_and_what_has_no_power(results):  # noqa: F811
     inputs = read_inputs(results)
     (item,) = inputs.claims
+    rest = len(all_claims()) - 1
+    assert headline(inputs, (), ()).verdict.endswith(f" {rest} of {rest + 1} registered claims were not run.")
+    assert not headline(inputs, (), ()).good
+    inputs = dataclasses.replace(inputs, unrun=0)
     head = headline(inputs, (), ("commit 0123456789ab with local changes, Python 3.11, clair-stats 9.8.7, BLAS x",))
     assert head.verdict == "The one claim is supported; 1 of 1 sabotages rejected (quick effort)."
     assert head.good
@@ -146,6 +151,9 @@ def test_text_of_the_page_is_escaped_and_its_symbols_are_set():
     assert "\\" not in web(r"$\|\sin\Theta(\hat U,U^*)\|\le c_\sharp\varepsilon/\sigma_r(\hat L)$")
     design = markdown_to_html("# A\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n", top=2)
     assert "<h3>A</h3>" in design
+    stated = markdown_to_html(r"$U^*$ and $V^*$, `a`")
+    assert stated.count("<math") == 2
+    assert "<em>" not in stated
     assert '<th scope="col">a</th>' in design
 
 

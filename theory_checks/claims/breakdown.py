@@ -81,7 +81,7 @@ class BreakdownMethod:
     """Does any penalty recover?  Below the limit the best one is tried, above it a grid over the whole window."""
 
     name: ClassVar[str] = "breakdown"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     kind: str = "identical"
     limit_factor: float = 1.0  # the limit is said to be this many times the true one
@@ -108,12 +108,13 @@ class BreakdownMethod:
         ]
         recovered = any(result.recovered for result in results)
         predicted = instance.extras["position"] < self.limit_factor
-        # A grid penalty that is not solved cannot show recovery; the penalty between the two limits must be solved.
+        # One solved penalty shows recovery; that none recovers is shown when all are solved.
+        gaps = [result.relative_gap for result in results if result.recovered or not recovered]
         return {
             "position": float(instance.extras["position"]),
             "recovered": float(recovered),
             "violation": float(recovered != predicted),
-            "relative_gap": results[0].relative_gap,
+            "relative_gap": min(gaps) if recovered else max(gaps),
         }
 
 
@@ -149,6 +150,7 @@ def _claim(kind: str) -> Claim:
         cells=crossed(BalancedRegime(kind=kind), BreakdownMethod(kind=kind)),
         replications={"quick": 60, "standard": 500, "full": 5000},
         sabotage=other,
+        largest_gap=1e-6,
     )
 
 

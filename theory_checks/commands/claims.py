@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from simulations.engine.executor import RunReport
 from theory_checks.claim import Claim, Effort
 from theory_checks.commands.options import (
     STORES,
     STUDIES,
+    AcceptMixedOption,
     BackendOption,
     EffortOption,
     JobsOption,
@@ -34,6 +37,7 @@ from theory_checks.registry import families
 __all__ = ["explain", "list_claims", "run"]
 
 VERDICTS = Path("results/verdicts.json")
+_SECONDS = 300.0  # limit of one replication; the slowest takes about two
 
 
 def list_claims(regime: RegimeOption = "") -> None:
@@ -76,6 +80,7 @@ def run(
     output: Annotated[Path, typer.Option("--output", help="verdict file; other verdicts in it stay")] = VERDICTS,
     stores: StoresOption = STORES,
     studies: StudiesOption = STUDIES,
+    accept_mixed: AcceptMixedOption = False,
 ) -> None:
     """Run what is missing, print the verdicts and put them into the verdict file.
 
@@ -88,7 +93,7 @@ def run(
     if root_seed is not None:
         stores, studies = stores / f"seed-{root_seed}", studies / f"seed-{root_seed}"
         output = output.with_name(f"{output.stem}-{root_seed}{output.suffix}")
-    run_it = _Runner(chosen, Stores(stores, studies), root_seed, jobs, backend)
+    run_it = _Runner(chosen, Stores(stores, studies), root_seed, jobs, backend, accept_mixed)
     if sabotage:
         with usage_errors():
             verdicts = run_it(chosen_claims(sabotage, regime), with_claims=False)
@@ -102,23 +107,37 @@ def run(
         kept = merged(earlier, verdicts)
         write_verdicts(output, kept)
     again = {verdict.identity for verdict in verdicts}
+    if run_it.foreign:
+        typer.echo(
+            f"{run_it.foreign} rows were made by other sources, packages or another machine than those at hand; "
+            "remove the stores, or give another --stores, to compute them again"
+        )
     raise typer.Exit(
         _conclusion([v for v in kept if v.identity in again], kept, regime, output, with_sabotages=with_sabotages)
     )
 
 
+@dataclass
 class _Runner:
     """What one call of the command runs claims with."""
 
-    def __init__(self, effort: Effort, stores: Stores, root_seed: int | None, jobs: int, backend: str) -> None:
-        self.effort, self.stores, self.root_seed, self.jobs, self.backend = effort, stores, root_seed, jobs, backend
+    effort: Effort
+    stores: Stores
+    root_seed: int | None
+    jobs: int
+    backend: str
+    accept_mixed: bool
+    foreign: int = 0  # rows that were there and that other sources made
 
     def __call__(
         self, claims: Sequence[Claim], *, with_claims: bool = True, with_sabotages: bool = True
     ) -> list[Verdict]:
-        def progress(name: str) -> None:
+        def announce(name: str) -> None:
             if console.is_terminal:
                 console.print(f"[dim]{name} …[/dim]")
+
+        def finished(report: RunReport) -> None:
+            self.foreign += report.foreign
 
         return run_claims(
             claims,
@@ -127,10 +146,12 @@ class _Runner:
             with_claims=with_claims,
             with_sabotages=with_sabotages,
             root_seed=self.root_seed,
-            progress=progress,
+            announce=announce,
+            finished=finished,
             n_jobs=self.jobs,
             backend=self.backend,
-            timeout=300.0,
+            timeout=_SECONDS,
+            accept_mixed=self.accept_mixed,
         )
 
 

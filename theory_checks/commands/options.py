@@ -19,6 +19,7 @@ from theory_checks.registry import find_claims
 __all__ = [
     "STORES",
     "STUDIES",
+    "AcceptMixedOption",
     "BackendOption",
     "EffortOption",
     "JobsOption",
@@ -37,6 +38,9 @@ console = Console() if Console().is_terminal else Console(width=200)
 EffortOption = Annotated[str, typer.Option("--effort", help="quick, standard or full")]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="worker processes")]
 BackendOption = Annotated[str, typer.Option("--backend", help="loky, sequential or dask")]
+AcceptMixedOption = Annotated[
+    bool, typer.Option("--accept-mixed", help="add to rows that other sources, packages or machines made")
+]
 RegimeOption = Annotated[str, typer.Option("--regime", help="claims on this regime instead of those on the theorems")]
 StoresOption = Annotated[Path, typer.Option("--stores", help="folder of the claims' stores")]
 StudiesOption = Annotated[Path, typer.Option("--studies", help="folder of the stores of regime studies")]

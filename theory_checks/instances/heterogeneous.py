@@ -13,7 +13,7 @@ from clair_stats.records import FloatArray
 from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 
-__all__ = ["HETEROGENEITY", "Differing", "Uniform"]
+__all__ = ["HETEROGENEITY", "Differing", "Leveraged", "Uniform"]
 
 # Distance of client 0 from the others' mean, in norms of its noise off the subspace.
 HETEROGENEITY = (0.0, 0.5, 1.0, 3.0, 10.0)
@@ -98,3 +98,27 @@ class Uniform:
         targets = common + basis @ coefficients.transpose(0, 2, 1)
         scales = np.full(n_members, _NOISE)
         return _instance(targets, basis, common, coefficients, np.zeros_like(targets), scales, rng)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leveraged:
+    """Ten to twenty-five members with coefficients up to four times apart, so that single ones carry the fit."""
+
+    name: ClassVar[str] = "leveraged-members"
+
+    heterogeneity: float = 0.0  # standard deviation of an entry of H_k off the subspace, over σ
+
+    def generate(self, streams: Streams) -> Instance:
+        """Everything from the stream "truth"."""
+        rng = streams.generator("truth")
+        rank, q = int(rng.integers(2, 5)), int(rng.integers(1, 9))
+        off, n_members = int(rng.integers(20, 31)), int(rng.integers(10, 26))
+        basis = orthonormal_basis(rng.standard_normal((off + rank, off + rank)), rank)
+        common = project_off(basis, rng.standard_normal((off + rank, q)))
+        sizes = 2.0 * 4.0 ** rng.uniform(-0.5, 0.5, n_members)
+        coefficients = sizes[:, None, None] * rng.standard_normal((n_members, q, rank))
+        scales = np.full(n_members, _NOISE)
+        raw = rng.standard_normal((n_members, off + rank, q))
+        differences = project_off(basis, self.heterogeneity * _NOISE * raw)
+        targets = common + basis @ coefficients.transpose(0, 2, 1) + differences
+        return _instance(targets, basis, common, coefficients, differences, scales, rng)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from simulations.design import Study
 from simulations.engine.executor import RunReport, run_study
+from simulations.engine.options import RunOptions
 
 __all__ = ["UnfinishedError", "run_to_the_end"]
 
@@ -21,7 +22,7 @@ class UnfinishedError(RuntimeError):
         self.report = report
 
 
-def run_to_the_end(study: Study, store: Path, **options: Any) -> None:  # noqa: ANN401 - handed on to run_study
+def run_to_the_end(study: Study, store: Path, **options: Unpack[RunOptions]) -> RunReport:
     """Compute what is missing of a study; ``options`` go to ``run_study``.
 
     Raises
@@ -32,3 +33,4 @@ def run_to_the_end(study: Study, store: Path, **options: Any) -> None:  # noqa: 
     report = run_study(study, store, **options)
     if report.missing:
         raise UnfinishedError(report)
+    return report

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
+from simulations.engine.options import RunOptions
 from theory_checks.claim import ROOT_SEED, Claim
 from theory_checks.judge.run import run_claims
 from theory_checks.judge.verdict import FAMILY_LEVEL
@@ -75,7 +76,7 @@ def family_error(
     folder: Path,
     *,
     only_chance: bool = False,
-    **options: Any,  # noqa: ANN401 - handed on to run_study
+    **options: Unpack[RunOptions],
 ) -> FamilyError:
     """Repeat the quick family under the null.
 
@@ -113,9 +114,7 @@ def family_error(
     )
 
 
-def _repeat(
-    claims: Sequence[Claim], repetition: int, folder: Path, family: int, options: Mapping[str, Any]
-) -> dict[str, str]:
+def _repeat(claims: Sequence[Claim], repetition: int, folder: Path, family: int, options: RunOptions) -> dict[str, str]:
     """Claim -> status in one repetition; its stores are removed afterwards."""
     scratch = folder / f"repetition-{repetition}"
     seed = repetition_seed(repetition)

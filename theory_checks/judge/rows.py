@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from simulations.engine.executor import RunReport
+from simulations.engine.options import RunOptions
 from simulations.storage.store import load_rows
 from theory_checks.claim import Claim, Effort, Setting
 from theory_checks.judge.complete import run_to_the_end
@@ -47,8 +48,9 @@ class Rows:
     effort: Effort
     stores: Stores
     root_seed: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    progress: Callable[[str], None] | None = None  # called with the name of every study before it is run
+    options: RunOptions = field(default_factory=RunOptions)
+    announce: Callable[[str], None] | None = None  # called with the name of every study before it is run
+    finished: Callable[[RunReport], None] | None = None  # called with what every run did
     _read: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
 
     def of(self, claim: Claim, *, sabotaged: bool = False) -> pd.DataFrame:
@@ -61,10 +63,12 @@ class Rows:
         """
         study = claim.study(self.effort, sabotaged=sabotaged, root_seed=self.root_seed)
         if study.name not in self._read:
-            if self.progress is not None:
-                self.progress(study.name)
+            if self.announce is not None:
+                self.announce(study.name)
             store = self.stores.path(claim, self.effort, sabotaged=sabotaged)
-            run_to_the_end(study, store, **self.options)
+            report = run_to_the_end(study, store, **self.options)
+            if self.finished is not None:
+                self.finished(report)
             self._read[study.name] = load_rows(store, study)
         return self._read[study.name]
 

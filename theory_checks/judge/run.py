@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
 import pandas as pd
 
+from simulations.engine.executor import RunReport
+from simulations.engine.options import RunOptions
 from theory_checks.claim import Claim, Effort, Setting
 from theory_checks.judge.rows import Rows, Stores, assess_setting
 from theory_checks.judge.verdict import (
@@ -100,8 +102,9 @@ def run_claims(
     with_sabotages: bool = True,
     root_seed: int | None = None,
     family: int | None = None,
-    progress: Callable[[str], None] | None = None,
-    **options: Any,  # noqa: ANN401 - handed on to run_study
+    announce: Callable[[str], None] | None = None,
+    finished: Callable[[RunReport], None] | None = None,
+    **options: Unpack[RunOptions],
 ) -> list[Verdict]:
     """Verdicts of the claims, then of their sabotages, family by family.
 
@@ -112,13 +115,15 @@ def run_claims(
         Instead of the claims' own.
     family : int, optional
         Size of the family; None: of the registered one (:func:`theory_checks.registry.family_size`).
-    progress : callable, optional
+    announce : callable, optional
         Called with the name of every study before it is run.
+    finished : callable, optional
+        Called with the report of every study that has run.
     **options
         For :func:`simulations.engine.executor.run_study`.
     """
     stores = folder if isinstance(folder, Stores) else Stores(folder)
-    source = Rows(effort, stores, root_seed, options, progress)
+    source = Rows(effort, stores, root_seed, options, announce, finished)
     verdicts: list[Verdict] = []
     for regime, members in groupby(sorted(claims, key=lambda claim: claim.regime), key=lambda claim: claim.regime):
         chosen = list(members)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import pandas as pd
 
 from simulations.design import Study, crossed
+from simulations.engine.options import RunOptions
 from simulations.storage.store import load_rows
 from theory_checks.claim import ROOT_SEED
 from theory_checks.instances.recovery import AdversarialRegime
@@ -36,7 +37,7 @@ def region_study(instances: int) -> Study:
     )
 
 
-def region(instances: int, folder: Path, **options: Any) -> tuple[Evidence, pd.DataFrame]:  # noqa: ANN401 - handed on to run_study
+def region(instances: int, folder: Path, **options: Unpack[RunOptions]) -> tuple[Evidence, pd.DataFrame]:
     """Run (or continue) the region study; evidence of the rule "always" and the rows that violate or stay unsolved."""
     study = region_study(instances)
     store = folder / f"{study.name}.sqlite"
@@ -77,7 +78,7 @@ class Agreement:
     disagreements: pd.DataFrame  # outside the ties
 
 
-def agreement(instances: int, folder: Path, **options: Any) -> Agreement:  # noqa: ANN401 - handed on to run_study
+def agreement(instances: int, folder: Path, **options: Unpack[RunOptions]) -> Agreement:
     """Run (or continue) the agreement study and compare; ties within 1e-3 of the border are set aside and listed."""
     study = agreement_study(instances)
     store = folder / f"{study.name}.sqlite"

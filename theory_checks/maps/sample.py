@@ -10,11 +10,10 @@ stage together.  All replications are rows of one store, so a finer map continue
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -23,9 +22,10 @@ from statsmodels.stats.proportion import proportion_confint
 
 from clair_stats.records import FloatArray
 from simulations.design import Cell, Study, crossed
+from simulations.engine.options import RunOptions
 from simulations.engine.sequential import repeated_critical_value
 from simulations.storage.store import load_rows
-from theory_checks.claim import ROOT_SEED, Effort
+from theory_checks.claim import EFFORTS, ROOT_SEED, Effort
 from theory_checks.judge.complete import run_to_the_end
 from theory_checks.maps.designs import COUNTS, MAPS, N_CLIENTS, STAGES, MapDesign, is_promised, regimes_of
 from theory_checks.methods.exact_program import RecoveryMethod
@@ -59,11 +59,13 @@ class SampledMap:
 
 @cache
 def repeated_level(effort: Effort) -> float:
-    """1 − level of an interval that covers with probability 0.95 at all stages of an effort together."""
-    return 2.0 * float(norm.sf(repeated_critical_value(STAGES[effort])))
+    """1 − level of an interval that covers with probability 0.95 at all stages, those of smaller efforts too."""
+    upto = EFFORTS[: EFFORTS.index(effort) + 1]
+    looks = sorted({look for smaller in upto for look in STAGES[smaller]})
+    return 2.0 * float(norm.sf(repeated_critical_value(tuple(looks))))
 
 
-def sample_map(name: str, effort: Effort, folder: Path, **options: Any) -> SampledMap:  # noqa: ANN401 - for run_study
+def sample_map(name: str, effort: Effort, folder: Path, **options: Unpack[RunOptions]) -> SampledMap:
     """Sample one of :data:`theory_checks.maps.designs.MAPS`; continues what the store holds.
 
     Raises
@@ -95,7 +97,7 @@ def _cells_of(design: MapDesign) -> list[list[Cell]]:
     return [[crossed(regime, method)[0] for regime in row] for row in regimes_of(design)]
 
 
-def _sampled_rows(name: str, effort: Effort, folder: Path, options: Mapping[str, Any]) -> pd.DataFrame:
+def _sampled_rows(name: str, effort: Effort, folder: Path, options: RunOptions) -> pd.DataFrame:
     """All rows, after every stage has run the points that the one before has left open."""
     study = map_study(name, effort)
     store = folder / f"{study.name}.sqlite"

@@ -89,8 +89,9 @@ def binomial_interval(count: int, n: int, level: float = 0.05) -> tuple[float, f
 
 def defined(rows: pd.DataFrame, *columns: str) -> tuple[pd.DataFrame, int]:
     """The rows on which all columns have a value, and how many have not (all, where a column is missing)."""
-    if any(column not in rows for column in columns):
-        return rows.iloc[:0], len(rows)
+    absent = [column for column in columns if column not in rows]
+    if absent:
+        return rows.iloc[:0].reindex(columns=[*rows.columns, *absent]), len(rows)
     good = rows.dropna(subset=list(columns))
     return good, len(rows) - len(good)
 

@@ -180,9 +180,14 @@ class _Search:
     best: JointHalf  # with every searched module at its own rank
 
     def spread_on(self, half: JointHalf) -> float:
-        """Standard deviation over a half of the clients' mean log residual energy on this scale."""
+        """Interquartile range over a half of the clients' mean log residual energy on this scale.
+
+        With norms divided out a client of 100 times the usual size can be in the half; a standard deviation would then
+        say that scales differ, and the norm, which gives that client away, would be divided out for good.
+        """
         fits = [view.fits(half.members[None], rank)[0][0] for view, rank in zip(self.views, half.ranks, strict=True)]
-        return float(np.log(fits).mean(axis=0)[half.members].std(ddof=1))
+        lower, upper = np.quantile(np.log(fits).mean(axis=0)[half.members], (0.25, 0.75))
+        return float(upper - lower)
 
     def ranks_of_all(self) -> tuple[int, ...]:
         """Every module's rank, also of those that were not searched."""

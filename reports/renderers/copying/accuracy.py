@@ -73,7 +73,8 @@ def paired_losses(rows: pd.DataFrame) -> tuple[str, ...]:
                 if high < 0:
                     size = f"{-mean:.3f} [{-high:.3f}, {-low:.3f}]"
                     when = "one round" if rounds == 1 else f"{rounds} rounds"
-                    found.append(f"After {when} CLAIR is below {NAMES[rival]} on {_MEASURES[metric]} tokens by {size}.")
+                    what = f"CLAIR's accuracy ({_MEASURES[metric]})"
+                    found.append(f"After {when} {what} is below that of {NAMES[rival]} by {size}.")
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 from reports.renderers.copying.names import NAMES
 from reports.tables import Table, plain_table
 
-__all__ = ["contamination_tables", "exact_sentence", "exact_verdict", "level_sentence", "level_verdict"]
+__all__ = ["contamination_tables", "exact_sentence", "level_sentence", "misses"]
 
 # Rule of the studies on detection, fixed before their first run: Wilson's lower end reaches this rate.
 _RATE = 0.95
@@ -28,13 +28,13 @@ def _counts(rows: pd.DataFrame) -> tuple[int, int, int]:
     return found, missed, wrong
 
 
-def exact_verdict(rows: pd.DataFrame) -> str:
+def _exact_verdict(rows: pd.DataFrame) -> str:
     """What the rule fixed before the run says of a rate of at least 0.95: shown, refuted or not shown."""
     _, low, high = _share(rows["exact_set"])
     return "shown" if low >= _RATE else "refuted" if high < _RATE else "not shown"
 
 
-def level_verdict(rows: pd.DataFrame) -> str:
+def _level_verdict(rows: pd.DataFrame) -> str:
     """Whether the interval of the rate of false alarms holds the level or lies below it."""
     _, low, _ = _share(rows["any_false_alarm"])
     return "kept" if low <= float(rows["method.level"].iloc[0]) else "not kept"
@@ -46,7 +46,7 @@ def exact_sentence(rows: pd.DataFrame) -> str:
     right, missed, wrong = _counts(rows)
     return (
         f"Exact set in {exact} federations; {right} contaminated clients found, {missed} missed, {wrong} benign ones "
-        f"flagged. By the rule fixed before the run, a rate of at least {_RATE:g} is **{exact_verdict(rows)}**."
+        f"flagged. By the rule fixed before the run, a rate of at least {_RATE:g} is **{_exact_verdict(rows)}**."
     )
 
 
@@ -56,8 +56,19 @@ def level_sentence(rows: pd.DataFrame) -> str:
     level = float(rows["method.level"].iloc[0])
     return (
         f"Without contamination somebody was flagged in {alarms} federations, at the level {level:g} for the whole "
-        f"federation, which is **{level_verdict(rows)}** by the rule fixed before the run."
+        f"federation, which is **{_level_verdict(rows)}** by the rule fixed before the run."
     )
+
+
+def misses(rows: pd.DataFrame) -> tuple[str, ...]:
+    """A rate of exact sets that is not shown, and a level that is not kept, a sentence each."""
+    contaminated = rows["regime.contaminated_share"] > 0
+    found = []
+    if contaminated.any() and _exact_verdict(rows[contaminated]) != "shown":
+        found.append(exact_sentence(rows[contaminated]))
+    if (~contaminated).any() and _level_verdict(rows[~contaminated]) != "kept":
+        found.append(level_sentence(rows[~contaminated]))
+    return tuple(sentence.replace("**", "") for sentence in found)
 
 
 def contamination_tables(rows: pd.DataFrame) -> tuple[Table, Table]:

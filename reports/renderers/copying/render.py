@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.inputs import StudyInput
 from reports.renderers.copying.accuracy import paired_losses, paired_table
-from reports.renderers.copying.detection import exact_verdict, level_verdict
+from reports.renderers.copying.detection import misses
 from reports.renderers.copying.names import NAMES
 from reports.renderers.dots import study_picture
 from reports.renderers.plain import study_table
@@ -33,15 +33,7 @@ def _methods(item: StudyInput) -> Extra:
 
 
 def _detection(item: StudyInput) -> Extra:
-    """The rules fixed before the run: a rate of exact sets that is not shown, and a level that is not kept."""
-    rows = item.rows()
-    contaminated = rows["regime.contaminated_share"] > 0
-    found = []
-    if contaminated.any() and exact_verdict(rows[contaminated]) != "shown":
-        found.append(f"The rate of exact sets is {exact_verdict(rows[contaminated])}.")
-    if (~contaminated).any() and level_verdict(rows[~contaminated]) != "kept":
-        found.append(f"The level without contamination is {level_verdict(rows[~contaminated])}.")
-    return (), tuple(found)
+    return (), misses(item.rows())
 
 
 def _nothing(item: StudyInput) -> Extra:

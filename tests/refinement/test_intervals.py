@@ -1,0 +1,186 @@
+"""Intervals: the covariance against simulation, coverage, orientation, selection, refusals."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from clair_stats import CLAIR, ClientEstimates
+from clair_stats.linalg import project_off
+from clair_stats.refinement.intervals import column_covariances, difference_variance, functional_errors
+
+
+def _truth(rng, *, n=12, p=10, q=3, rank=2, spread=0.0):
+    basis = np.linalg.qr(rng.standard_normal((p, rank)))[0]
+    targets = rng.standard_normal((p, q)) + 4 * basis @ rng.standard_normal((n, rank, q))
+    return targets + spread * project_off(basis, rng.standard_normal((n, p, q))), basis
+
+
+def test_the_covariance_of_averaging_is_that_of_the_simulation():
+    """Rows of P_{U⊥}(Θ̃_k − Θ*_k) over fresh noise, unequal scales, against S_k; V_kV_kᵀ is most of it here."""
+    rng = np.random.default_rng(1)
+    targets, basis = _truth(rng)
+    n, p, q = targets.shape
+    scales, everybody = rng.uniform(0.05, 0.2, n), np.ones(n, dtype=bool)
+    weights = scales**-2.0
+    seen, draws = np.zeros((q, q)), 3000
+    for _ in range(draws):
+        blocks = targets + scales[:, None, None] * rng.standard_normal(targets.shape)
+        mean = np.average(blocks, axis=0, weights=weights)
+        tall = np.concatenate(list(np.sqrt(weights)[:, None, None] * (blocks - mean)), axis=1)
+        fitted = np.linalg.svd(tall, full_matrices=False)[0][:, :2]
+        error = project_off(basis, mean + fitted @ (fitted.T @ (blocks[0] - mean)) - targets[0])
+        seen += error.T @ error / (p - 2)
+    expected = column_covariances(targets, everybody, scales, weights, basis)[0]
+    alone = np.eye(q) / weights.sum()
+    np.testing.assert_allclose(seen / draws, expected, atol=6 * expected.max() / np.sqrt(draws * (p - 2)))
+    assert np.abs(seen / draws - alone).max() > 0.3 * expected.max()
+
+
+def test_equal_scales_give_the_formula_with_leverages():
+    rng = np.random.default_rng(2)
+    targets, basis = _truth(rng)
+    n, _, q = targets.shape
+    found = column_covariances(targets, np.ones(n, dtype=bool), np.full(n, 0.3), np.ones(n), basis)
+    coefficients = np.concatenate(list((targets - targets.mean(axis=0)).transpose(0, 2, 1) @ basis))
+    v = coefficients @ np.linalg.inv(np.linalg.cholesky(coefficients.T @ coefficients)).T
+    for k in range(n):
+        own = v[k * q : (k + 1) * q]
+        np.testing.assert_allclose(found[k], 0.09 * (np.eye(q) / n + own @ own.T), atol=1e-12)
+
+
+def test_the_variance_of_true_differences_is_found():
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(40):
+        targets, basis = _truth(rng, n=20, spread=0.2)
+        blocks = targets + 0.1 * rng.standard_normal(targets.shape)
+        found.append(difference_variance(blocks, np.ones(20, dtype=bool), np.full(20, 0.1), np.ones(20), basis))
+    error = np.std(found, ddof=1) / np.sqrt(len(found))
+    assert np.mean(found) == pytest.approx(0.04, abs=4 * error + 0.04 * 0.1)  # the known basis has r q fewer to fit
+    blocks = targets * 0.0 + 0.1 * rng.standard_normal(targets.shape)
+    assert difference_variance(blocks, np.ones(20, dtype=bool), np.full(20, 0.2), np.ones(20), basis) == 0.0
+
+
+def _coverage(refinement, spread, draws=60, **asked):
+    rng = np.random.default_rng(4)
+    covered = []
+    for _ in range(draws):
+        targets, _ = _truth(rng, n=15, p=12, q=4, spread=spread * 0.2)
+        blocks = targets + 0.2 * rng.standard_normal(targets.shape)
+        with np.testing.suppress_warnings() as quiet:
+            quiet.filter(UserWarning)
+            model = CLAIR(2, refinement=refinement).fit(blocks, noise_scales=np.full(15, 0.2))
+        found = model.conf_int(**asked)
+        truth = targets
+        if "functional" in asked:
+            truth = np.einsum("ij,kij->k", asked["functional"], targets)[:, None]
+        inside = (found.lower <= truth) & (truth <= found.upper)
+        covered.append(inside.all() if asked.get("simultaneous") else inside.mean())
+    return np.mean(covered), np.std(covered, ddof=1) / np.sqrt(draws)
+
+
+@pytest.mark.parametrize(("refinement", "spread"), [("average", 0.0), ("shrinkage", 0.0), ("shrinkage", 1.0)])
+def test_coverage_of_entries(refinement, spread):
+    mean, error = _coverage(refinement, spread)
+    assert mean == pytest.approx(0.95, abs=3 * error + 0.01)  # first order in the error of the fit
+
+
+def test_own_intervals_hold_at_every_heterogeneity():
+    mean, error = _coverage("average", 1.0, parameter="own")
+    assert mean == pytest.approx(0.95, abs=3 * error)
+
+
+def test_functionals_and_all_together():
+    rng = np.random.default_rng(5)
+    mean, error = _coverage("shrinkage", 0.5, functional=rng.standard_normal((12, 4)))
+    assert mean == pytest.approx(0.95, abs=3 * error + 0.01)
+    together, error = _coverage("shrinkage", 0.0, draws=100, simultaneous=True)
+    assert together > 0.95 - 3 * np.sqrt(0.05 * 0.95 / 100)
+
+
+def test_entries_are_functionals():
+    rng = np.random.default_rng(6)
+    targets, basis = _truth(rng)
+    model = CLAIR(2).fit(targets + 0.1 * rng.standard_normal(targets.shape), noise_scales=np.full(12, 0.1))
+    unit = np.zeros((30, 10, 3))
+    unit[np.arange(30), np.arange(30) // 3, np.arange(30) % 3] = 1.0
+    entries, functionals = model.conf_int(0.9), model.conf_int(0.9, functional=unit)
+    np.testing.assert_allclose(functionals.lower.reshape(12, 10, 3), entries.lower, atol=1e-12)
+    np.testing.assert_allclose(entries.estimate, model.refined_, atol=1e-15)
+    half = norm.isf(0.05) * entries.standard_error
+    np.testing.assert_allclose(entries.upper - entries.estimate, half, atol=1e-15)
+    errors = functional_errors(unit, np.full(12, 0.1), np.zeros((12, 3, 3)), basis)
+    np.testing.assert_allclose(errors[0] ** 2, np.repeat(0.01 * np.sum(basis**2, axis=1), 3), atol=1e-15)
+
+
+def test_coefficients_common_component_and_rows():
+    rng = np.random.default_rng(7)
+    targets, _ = _truth(rng, n=15)
+    blocks = targets + 0.1 * rng.standard_normal(targets.shape)
+    told = {"noise_scales": np.full(15, 0.1)}
+    model = CLAIR(2).fit(blocks, **told)
+    found = model.conf_int(parameter="coefficients")
+    np.testing.assert_allclose(found.estimate, model.coefficients_, atol=1e-12)
+    np.testing.assert_allclose(found.standard_error, 0.1 * np.sqrt(1 - 1 / 15), atol=1e-12)
+    common = model.conf_int(parameter="common")
+    np.testing.assert_allclose(common.estimate, model.common_, atol=1e-12)
+    np.testing.assert_allclose(common.standard_error, 0.1 / np.sqrt(15), atol=1e-12)
+    rows = CLAIR(2, shared="rows").fit(blocks.transpose(0, 2, 1), **told)
+    np.testing.assert_allclose(rows.conf_int().lower.transpose(0, 2, 1), model.conf_int().lower, atol=1e-10)
+    some = rng.standard_normal((10, 3))
+    np.testing.assert_allclose(
+        rows.conf_int(functional=some.T).lower, model.conf_int(functional=some).lower, atol=1e-10
+    )
+
+
+def test_flagged_clients_have_intervals_about_their_own():
+    rng = np.random.default_rng(8)
+    targets, _ = _truth(rng, n=15)
+    targets[:3] += 3 * rng.standard_normal((3, 10, 3))
+    blocks = targets + 0.1 * rng.standard_normal(targets.shape)
+    model = CLAIR().fit(blocks, noise_scales=np.full(15, 0.1))
+    np.testing.assert_array_equal(model.collaborative_set_, np.arange(15) >= 3)
+    found = model.conf_int()
+    np.testing.assert_allclose(found.standard_error[:3], 0.1, atol=1e-12)
+    assert (found.standard_error[3:] < 0.1).all()
+
+
+def test_covariances_and_halves():
+    rng = np.random.default_rng(9)
+    targets, _ = _truth(rng, n=15)
+    size = np.linspace(0.5, 1.5, 10)
+    halves = targets[:, None] + np.sqrt(2) * 0.1 * rng.standard_normal((15, 2, 10, 3))
+    model = CLAIR(2).fit(ClientEstimates(halves=halves))
+    assert np.median(model.conf_int(parameter="own").standard_error) == pytest.approx(0.1, rel=0.2)
+    rows = np.broadcast_to(0.01 * np.diag(size**2), (15, 10, 10)).copy()
+    blocks = targets + 0.1 * size[:, None] * rng.standard_normal(targets.shape)
+    told = CLAIR(2).fit(ClientEstimates(values=blocks, row_covariances=rows))
+    own = told.conf_int(parameter="own")
+    np.testing.assert_allclose(own.standard_error, np.broadcast_to(0.1 * size[:, None], (15, 10, 3)), atol=1e-12)
+    some = rng.standard_normal((10, 3))
+    np.testing.assert_allclose(
+        told.conf_int(parameter="own", functional=some).standard_error[0, 0],
+        0.1 * np.sqrt(np.sum((size[:, None] * some) ** 2)),
+    )
+    with pytest.raises(ValueError, match="only parameter='own'"):
+        told.conf_int()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"level": 1.0}, "level: 1.0"),
+        ({"parameter": "basis"}, "parameter: 'basis'"),
+        ({"functional": np.ones((3, 10))}, "functional: shape"),
+        ({"functional": np.ones((10, 3)), "parameter": "common"}, "functional: given with"),
+    ],
+)
+def test_bad_requests_name_the_field(asked, message):
+    rng = np.random.default_rng(10)
+    targets, _ = _truth(rng)
+    model = CLAIR(2).fit(targets + 0.1 * rng.standard_normal(targets.shape), noise_scales=np.full(12, 0.1))
+    with pytest.raises(ValueError, match=message):
+        model.conf_int(**asked)
+    factors = tuple((block, np.eye(3)) for block in targets + 0.1 * rng.standard_normal(targets.shape))
+    with pytest.raises(ValueError, match="for factors"):
+        CLAIR(2).fit(ClientEstimates(factors=factors)).conf_int()
