@@ -18,7 +18,7 @@ from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.panel import Panel, panel_of
-from clair_stats.detection.program_source import program
+from clair_stats.detection.program_source import program, program_starts
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates, as_client_estimates
@@ -227,8 +227,15 @@ class CLAIR(ConfidenceIntervals):
         blocks, self._frame = oriented(checked, self.shared)
         panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
         tolerance = self.heterogeneity * panel.stretch
-        propose = partial(program, rank=self.rank) if self.detection == "program" else None
-        consensus = decide(panel, rank=self.rank, level=self.level, heterogeneity=tolerance, propose=propose)
+        alone = self.detection == "program"
+        consensus = decide(
+            panel,
+            rank=self.rank,
+            level=self.level,
+            heterogeneity=tolerance,
+            propose=partial(program, rank=self.rank) if alone else None,
+            starts=program_starts if alone else None,
+        )
         fit, calibrated = on_scale_of_estimates(panel, blocks, consensus.fit, consensus.calibrated)
         consensus = replace(consensus, fit=fit, calibrated=calibrated)
         self.decomposition_ = self._decompose(blocks, panel, consensus)

@@ -18,7 +18,7 @@ from simulations.regimes.gaussian import GaussianRegime
 
 __all__ = ["DESIGN_HASH", "SETTINGS", "STUDY"]
 
-DESIGN_HASH = ""
+DESIGN_HASH = "cb72983b4b1565af7578be820197729a70e2082dd39cdc2513fe6b676a7379ed"
 SETTINGS = 200
 _STREAM = 20_261_126
 # Kind and scale; sign flips need a common component, without one they are benign by definition.

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
+from clair_stats import CLAIR
 from clair_stats.detection.decide import decide
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.program_source import program, program_starts, proposals_of, proposer_of
 from clair_stats.detection.step_2_candidates import search
+from simulations.design import content_hash
+from simulations.streams import Streams
+from simulations.studies.adapters import adapter_regime
 from tests.decomposition.named_problems import instance
 
 
@@ -70,3 +74,13 @@ def test_the_proposer_is_the_point_of_the_accepted_rank_with_the_most_similar_se
         return (proposal.members & benign).sum() / (proposal.members | benign).sum()
 
     assert jaccard(found) == max(map(jaccard, same_rank))
+
+
+def test_low_rank_errors_are_decided_from_the_programs_halves():
+    """Where errors are not white the program's sets are the starts of the halves, and the summary's source."""
+    regime = adapter_regime(ranks=(8,), n_clients=24, share=0.35, noise=0.2, kind="coordinated")
+    drawn = regime.generate(Streams(4, content_hash(regime), 0))
+    model = CLAIR(detection="program").fit(drawn.estimates)
+    assert model.consensus_.law == "log scores"
+    assert model.consensus_.source == "program"
+    np.testing.assert_array_equal(model.collaborative_set_, drawn.collaborative_set)
