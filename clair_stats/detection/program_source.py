@@ -9,37 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from clair_stats.decomposition.proposals import Proposal, propose
+from clair_stats.decomposition.proposals import Proposal
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.step_2_candidates import Candidate, search
 from clair_stats.records import BoolArray
 
-__all__ = ["program", "program_starts", "proposals_of", "proposer_of"]
-
-
-def proposals_of(panel: Panel) -> tuple[Proposal, ...]:
-    """What the program proposes for a panel, σ_k as weights; computed once.
-
-    Parameters
-    ----------
-    panel : Panel
-        Blocks of all clients on a common noise scale.
-
-    Returns
-    -------
-    tuple of Proposal
-    """
-    known = panel.__dict__.get("_proposals")
-    if known is None:
-        equal = bool((panel.scales == panel.scales[0]).all())
-        known = propose(
-            panel.blocks * panel.scales[:, None, None],
-            noise_scales=None if equal else panel.scales,
-            common_component=panel.common_component,
-        )
-        panel.__dict__["_proposals"] = known
-    found: tuple[Proposal, ...] = known
-    return found
+__all__ = ["program", "program_starts", "proposer_of"]
 
 
 def program_starts(panel: Panel) -> BoolArray:
@@ -55,7 +30,7 @@ def program_starts(panel: Panel) -> BoolArray:
     ndarray of bool, shape (N, K)
         Empty where the program proposes nothing.
     """
-    found = [proposal.members for proposal in proposals_of(panel)]
+    found = [proposal.members for proposal in panel.proposals]
     return np.array(found, dtype=np.bool_).reshape(len(found), panel.shape[0])
 
 
@@ -101,4 +76,4 @@ def proposer_of(panel: Panel, members: BoolArray, rank: int) -> Proposal | None:
         union = max(int((members | proposal.members).sum()), 1)
         return abs(proposal.rank - rank), -int((members & proposal.members).sum()) / union
 
-    return min(proposals_of(panel), key=distance, default=None)
+    return min(panel.proposals, key=distance, default=None)

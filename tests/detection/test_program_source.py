@@ -6,7 +6,7 @@ import pytest
 from clair_stats import CLAIR
 from clair_stats.detection.decide import decide
 from clair_stats.detection.panel import make_panel
-from clair_stats.detection.program_source import program, program_starts, proposals_of, proposer_of
+from clair_stats.detection.program_source import program, program_starts, proposer_of
 from clair_stats.detection.step_2_candidates import search
 from simulations.design import content_hash
 from simulations.streams import Streams
@@ -42,8 +42,8 @@ def test_proposals_are_computed_once_and_weighted_by_noise():
     blocks = instance(24, 10, 30, 2, seed=3, share=0.3)
     rng = np.random.default_rng(3)
     panel = make_panel(blocks + scales[:, None, None] * rng.standard_normal(blocks.shape), noise_scales=scales)
-    found = proposals_of(panel)
-    assert proposals_of(panel) is found
+    found = panel.proposals
+    assert panel.proposals is found
     np.testing.assert_allclose(found[0].client_weights * scales, scales.min())
     assert program_starts(panel).shape == (len(found), 30)
 
@@ -51,7 +51,7 @@ def test_proposals_are_computed_once_and_weighted_by_noise():
 def test_the_search_follows_where_the_program_proposes_nothing_that_is_accepted():
     """Without proposals the default verdict is the search's, and says so."""
     panel = _panel(seed=4, share=0.3)
-    panel.__dict__["_proposals"] = ()
+    panel.__dict__["proposals"] = ()
     assert proposer_of(panel, np.ones(30, dtype=bool), 2) is None
     alone = decide(panel, rank=None, level=0.05, propose=program)
     assert not alone.accepted
@@ -66,9 +66,9 @@ def test_the_proposer_is_the_point_of_the_accepted_rank_with_the_most_similar_se
     benign = np.arange(30) >= 9
     found = proposer_of(panel, benign, 2)
     assert found.rank == 2
-    ranks = {proposal.rank for proposal in proposals_of(panel)}
+    ranks = {proposal.rank for proposal in panel.proposals}
     assert 0 in ranks
-    same_rank = [proposal for proposal in proposals_of(panel) if proposal.rank == 2]
+    same_rank = [proposal for proposal in panel.proposals if proposal.rank == 2]
 
     def jaccard(proposal):
         return (proposal.members & benign).sum() / (proposal.members | benign).sum()
