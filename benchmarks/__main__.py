@@ -49,8 +49,8 @@ NOTES = {
     "CLAIR without tuning against one SVD": "`CLAIR().fit` (candidates, tests, decomposition, refinement) over one "
     "economy SVD of the stack; noise sd 0.1, 20 % of the clients contaminated at random by their own size.",
     "CLAIR without tuning against one decomposition": "`CLAIR().fit` (candidates, tests, decomposition, refinement) "
-    "over `decompose` of the program that the fit reports; K = 60, p = 40, q = 20, r = 3, nine settings of share and noise "
-    "for every kind.",
+    "over `decompose` of the program that the fit reports; K = 60, p = 40, q = 20, r = 3, nine settings of share and "
+    "noise for every kind.",
     "Peers": "40 × 1200, no noise.  Robust PCA packages solve the entrywise program and are shown when installed "
     "(`pip install tensorly rpca`): contamination of whole blocks is outside their model.",
     "Batched LoRA fine-tuning": "The copying case (`simulations.copying`): all clients of the study `copying` in one "
