@@ -24,6 +24,7 @@ from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.inference import ConfidenceIntervals
 from clair_stats.linalg import balanced_factors, project_off
+from clair_stats.majority import NoMajorityWarning
 from clair_stats.orientation import check_options, oriented
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
 from clair_stats.refining import Refining, refine_by_verdict
@@ -36,23 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["CLAIR", "NoMajorityWarning"]
-
-
-class NoMajorityWarning(UserWarning):
-    """No set of more than half the clients agrees on a subspace; no collaborative set is given.
-
-    Examples
-    --------
-    >>> import warnings, numpy as np
-    >>> from clair_stats import CLAIR, NoMajorityWarning
-    >>> estimates = np.random.default_rng(0).standard_normal((9, 12, 6))
-    >>> estimates[:4] *= 0.1  # four clients agree that they are zero, five are anywhere
-    >>> with warnings.catch_warnings(record=True) as caught:
-    ...     warnings.simplefilter("always")
-    ...     model = CLAIR().fit(estimates)
-    >>> caught[0].category is NoMajorityWarning
-    True
-    """
 
 
 class CLAIR(ConfidenceIntervals):
@@ -243,7 +227,18 @@ class CLAIR(ConfidenceIntervals):
         return self
 
     def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
-        """Fit to one module of several, whose verdict is known."""
+        """Fit to one module of several, whose verdict is known.
+
+        Parameters
+        ----------
+        checked : ClientEstimates
+        members : bool ndarray, shape (K,)
+            True = in the set.
+        rank : int
+            r.
+        majority : bool
+            Whether there is a verdict.
+        """
         blocks, self._frame = oriented(checked, self.shared)
         panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
         fit = fit_shared(panel, members if majority else np.ones_like(members), rank)
@@ -384,7 +379,7 @@ class CLAIR(ConfidenceIntervals):
         target : str, Path or matplotlib.axes.Axes
             A file that ends in .png, .pdf or .svg, or axes.
         """
-        # Imported here: matplotlib costs a third of a second that nobody who does not draw should pay.
+        # Imported here: matplotlib takes a third of a second to import, and only figures need it.
         from clair_stats.report.plots import draw_scores, plot_model
 
         if isinstance(target, str | Path):

@@ -188,6 +188,19 @@ def homogeneity_quantile(n_clients: int, degrees: int, level: float) -> float:
     """Quantile at 1 − ``level`` of log mean(T) − mean log(T) over K independent χ² on ``degrees`` (Bartlett, 1937).
 
     By simulation for few clients; beyond, K·ν times the statistic is (1 + (K + 1)/(3Kν)) χ² with K − 1 degrees.
+
+    Parameters
+    ----------
+    n_clients : int
+        K.
+    degrees : ndarray, shape (K,), or None
+        ν_k.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    float
     """
     if n_clients > _MOST_SIMULATED:
         correction = 1.0 + (n_clients + 1.0) / (3.0 * n_clients * degrees)

@@ -58,7 +58,16 @@ class Refining:
 
 
 def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
-    """Refined estimates, and what flagged clients added to them where they may."""
+    """Refined estimates, and what flagged clients added to them where they may.
+
+    Parameters
+    ----------
+    told : Refining
+
+    Returns
+    -------
+    tuple of Refinement and Combination or None
+    """
     consensus, blocks = told.consensus, told.blocks
     fit, n_clients = consensus.fit, told.blocks.shape[0]
     benign = consensus.collaborative_set if consensus.majority else np.zeros(n_clients, dtype=np.bool_)
@@ -97,7 +106,17 @@ def _members(told: Refining, benign: BoolArray) -> BoolArray:
 
 
 def error_law(told: Refining, members: BoolArray) -> ErrorEnergy:
-    """The law of the errors of ``blocks``: from halves, else covariances, else the scales given or learnt."""
+    """The law of the errors of ``blocks``: from halves, else covariances, else the scales given or learnt.
+
+    Parameters
+    ----------
+    told : Refining
+    members : bool ndarray, shape (K,)
+
+    Returns
+    -------
+    ErrorEnergy
+    """
     record, shape = told.record, told.blocks.shape[1:]
     if record.halves is not None:
         differences = record.halves[:, 0] - record.halves[:, 1]

@@ -27,7 +27,7 @@ class Picture:
 
 
 def new_figure(width: float, height: float, n_axes: int = 1, *, share_y: bool = False) -> tuple[Figure, list[Any]]:
-    """A figure in the house's style and its axes, side by side."""
+    """A figure in the report's style and its axes, side by side."""
     # Imported here: reading the help of the command should not wait for matplotlib.
     import matplotlib
 

@@ -43,7 +43,7 @@ def _claims_sentence(claims: Sequence[ClaimInput]) -> str:
     effort = ", ".join(sorted({item.verdict.effort for item in claims}))
     n = len(claims)
     if counts["supported"] == n:
-        verdict = "The one claim is supported" if n == 1 else f"All {n} claims are supported"
+        verdict = "The one claim that was run is supported" if n == 1 else f"All {n} claims that were run are supported"
     else:
         verdict = f"{counts['supported']} of {n} claims supported, {counts['inconclusive']} inconclusive, " + (
             f"{counts['violated']} violated" if counts["violated"] else "none violated"
@@ -114,7 +114,8 @@ def headline(inputs: Inputs, losses: Iterable[Finding], provenance: Sequence[str
     """
     verdict = _claims_sentence(inputs.claims) if inputs.claims else "No claim was checked in these results."
     if inputs.unrun:
-        verdict += f" {inputs.unrun} of {inputs.unrun + len(inputs.claims)} registered claims were not run."
+        registered = inputs.unrun + len(inputs.claims)
+        verdict = f"{verdict} {inputs.unrun} of {registered} claims were not run."
     findings = (*_claim_findings(inputs.claims), *_regime_findings(inputs.regimes), *losses)
     good = (
         bool(inputs.claims)

@@ -68,7 +68,7 @@ def _verdicts(results: Path) -> list[Verdict]:
 
 
 def _claims(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple[ClaimInput, ...]:
-    """Claims with a verdict; what was not run, and verdicts on claims that are gone, are told in ``missing``."""
+    """Claims with a verdict; what was not run, and verdicts on claims that are gone, are listed in ``missing``."""
     known = all_claims()
     own = [verdict for verdict in verdicts if not verdict.regime]
     gone = sorted({verdict.claim for verdict in own if verdict.claim not in known})
@@ -117,7 +117,7 @@ def read_study(results: Path, name: str) -> StudyInput:
 
 
 def read_studies(results: Path, missing: list[str]) -> tuple[StudyInput, ...]:
-    """Studies with rows; what is not there, or not whole, is told in ``missing``."""
+    """Studies with rows; what is not there, or not whole, is listed in ``missing``."""
     found = []
     for name, study in studies().items():
         if study.presentation.kind == RegimeSweeps.kind:  # shown by its verdicts
@@ -138,7 +138,7 @@ def read_studies(results: Path, missing: list[str]) -> tuple[StudyInput, ...]:
 
 
 def read_inputs(results: Path) -> Inputs:
-    """Read everything under ``results``; what is not there is told, what is broken is an error.
+    """Read everything under ``results``; what is not there is reported, what is broken is an error.
 
     Raises
     ------

@@ -45,6 +45,7 @@ class Section:
     figures: tuple[Shown, ...]
     source: ClaimInput | RegimeInput | StudyInput
     losses: tuple[Finding, ...] = ()
+    gains: tuple[str, ...] = ()
     body: str = ""  # LaTeX of the ADEMP page
     design: str = ""  # HTML of the ADEMP page
 
@@ -123,7 +124,8 @@ class Writer:
             html=tuple(to_html(table) for table in rendered.tables),
             figures=figures,
             source=item,
-            losses=tuple(Finding(item.study.title, loss, name) for loss in rendered.losses),
+            losses=(Finding(item.study.title, " ".join(rendered.losses), name),) if rendered.losses else (),
+            gains=rendered.gains,
             body=markdown_to_latex(text, top=1),
             design=markdown_to_html(whole, top=2),
         )

@@ -39,12 +39,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simulations import presentation
 from simulations.design import Cell, Study, crossed, grid, levels
 from simulations.measures import summaries
 
 __all__ = ["read_toml"]
 
-_TOP = ("name", "title", "replications", "root_seed", "aims", "estimands", "notes", "grid", "measures")
+_TOP = ("name", "title", "replications", "root_seed", "aims", "estimands", "notes", "grid", "measures", "presentation")
 _PART = ("type", "fixed", "crossed", "nested")
 
 
@@ -159,6 +160,23 @@ def _measure(raw: object, where: str) -> summaries.Measure:
     return made
 
 
+def _presentation(raw: object, where: str) -> presentation.Presentation:
+    table = _only(raw, tuple(raw) if isinstance(raw, Mapping) else (), where)
+    name = str(table.get("type"))
+    known = [name for name in presentation.__all__ if isinstance(getattr(presentation, name), type)]
+    if name not in known or name == "Presentation":
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ValueError(
+            f"{where}: unknown presentation {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {known}")
+        )
+    fields = {key: _value(value, f"{where}.{key}") for key, value in table.items() if key != "type"}
+    try:
+        made: presentation.Presentation = getattr(presentation, name)(**fields)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return made
+
+
 def read_toml(path: Path) -> Study:
     """Read a study from a TOML file.
 
@@ -197,6 +215,7 @@ def read_toml(path: Path) -> Study:
             estimands=str(table.get("estimands", "")),
             measures=measures,
             notes=str(table.get("notes", "")),
+            presentation=_presentation(table.get("presentation", {"type": "Plain"}), "presentation"),
         )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error

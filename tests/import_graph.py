@@ -8,7 +8,7 @@ PACKAGES = ("clair_stats", "simulations", "theory_checks", "reports", "benchmark
 
 
 def modules(packages=PACKAGES):
-    """Dotted name -> file of every module of the house."""
+    """Dotted name -> file of every module of the project."""
     found = {}
     for package in packages:
         for path in sorted((ROOT / package).rglob("*.py")):

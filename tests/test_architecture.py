@@ -19,6 +19,7 @@ LAW = {
     "clair_stats": {"clair_stats.clair", "clair_stats.readers", *_BASE, *_STAGES},  # the front page collects names
     "clair_stats.records": set(),
     "clair_stats.containers": set(),
+    "clair_stats.majority": set(),
     "clair_stats.estimates": {"clair_stats.records", "clair_stats.containers"},
     "clair_stats.linalg": {"clair_stats.records"},
     "clair_stats.laws": {"clair_stats.records", "clair_stats.linalg"},
@@ -37,7 +38,7 @@ LAW = {
     "clair_stats.convex_solution": {*_BASE, *_STAGES},
     "clair_stats.inference": {*_BASE, *_STAGES, "clair_stats.refining", "clair_stats.several_modules"},
     "clair_stats.clair": {
-        *(*_BASE, *_STAGES),
+        *(*_BASE, *_STAGES, "clair_stats.majority"),
         *("clair_stats.inference", "clair_stats.orientation", "clair_stats.refining", "clair_stats.report"),
         *("clair_stats.convex_solution", "clair_stats.several_modules"),
     },
@@ -67,7 +68,9 @@ LAW = {
         *("simulations.design", "simulations.streams"),
         *("simulations.measure", "simulations.measures", "simulations.storage"),
     },
-    "simulations.toml_design": {"simulations.design", "simulations.measure", "simulations.measures"},
+    "simulations.toml_design": {
+        *("simulations.design", "simulations.measure", "simulations.measures", "simulations.presentation"),
+    },
     "simulations.studies": {
         *_DRAWN,
         *("simulations.copying", "simulations.measures", "simulations.methods"),

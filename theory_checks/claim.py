@@ -120,7 +120,7 @@ class Claim:
     settings : tuple of Setting
         Each gets a verdict of its own; empty: one setting with all cells.
     counted : tuple of str
-        Columns whose sums are told beside the verdict, such as clients whose fit did not converge.
+        Columns whose sums are reported beside the verdict, such as clients whose fit did not converge.
     """
 
     identifier: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from theory_checks.commands.claims import explain, list_claims, run
+from theory_checks.commands.claims import explain, list_claims
 from theory_checks.commands.large_runs import agreement, maps, null, region
+from theory_checks.commands.run import run
 
 __all__ = ["app", "main"]
 

@@ -34,7 +34,12 @@ class Product:
         return self.left.shape[0], self.right.shape[1]
 
     def factors(self) -> tuple[FloatArray, FloatArray]:
-        """(c·B, A) as float64."""
+        """(c·B, A) as float64.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (p, s) and (s, q)
+        """
         return self.scale * self.left.read(), self.right.read()
 
 

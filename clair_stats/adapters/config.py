@@ -51,11 +51,33 @@ class AdapterConfig:
     alpha_patterns: tuple[tuple[Any, float], ...]
 
     def rank_of(self, module: str) -> int:
-        """The rank that the configuration gives a module."""
+        """The rank that the configuration gives a module.
+
+        Parameters
+        ----------
+        module : str
+            Name of the module.
+
+        Returns
+        -------
+        int
+        """
         return next((rank for pattern, rank in self.rank_patterns if pattern.fullmatch(module)), self.rank)
 
     def scale_of(self, module: str, rank: int) -> float:
-        """c = α/s, or α/√s where the adapter is rank-stabilised."""
+        """c = α/s, or α/√s where the adapter is rank-stabilised.
+
+        Parameters
+        ----------
+        module : str
+            Name of the module.
+        rank : int
+            s.
+
+        Returns
+        -------
+        float
+        """
         alpha = next((alpha for pattern, alpha in self.alpha_patterns if pattern.fullmatch(module)), self.alpha)
         return alpha / math.sqrt(rank) if self.rank_stabilised else alpha / rank
 
@@ -150,7 +172,7 @@ def _alpha(value: object, field: str) -> float:
 
 
 def _patterns(fields: Mapping[str, Any], field: str, check: Any) -> tuple[tuple[Any, Any], ...]:  # noqa: ANN401
-    """Patterns compiled by RE2, whose time is linear in the text: a stranger's pattern cannot hold the server up."""
+    """Patterns compiled by RE2, whose time is linear in the text: a pattern from an unknown client cannot block the server."""
     given = fields.get(field) or {}
     if not isinstance(given, dict) or len(given) > MOST_PATTERNS or any(len(key) > LONGEST_PATTERN for key in given):
         raise AdapterRefused(f"{FILE}: {field} is no mapping of at most {MOST_PATTERNS} short patterns")

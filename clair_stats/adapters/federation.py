@@ -66,6 +66,16 @@ def read_federation(folders: Sequence[Path]) -> Federation:
 def agreeing(clients: Sequence[ClientAdapter], quarantined: Mapping[str, str]) -> Federation:
     """The clients of the base model, modules and shapes that most have; the others join the quarantined ones.
 
+    Parameters
+    ----------
+    clients : sequence of ClientAdapter
+    quarantined : mapping of str to str
+        Client to the reason.
+
+    Returns
+    -------
+    Federation
+
     Raises
     ------
     ValueError
@@ -159,7 +169,20 @@ class AdapterModules(Mapping[str, ClientEstimates]):
 
 
 def trimmed_mean(clients: Sequence[ClientAdapter], name: str, *, trim: float = 0.2) -> np.ndarray:
-    """Entry by entry, the mean without the lowest and the highest fifth of the clients (Yin and others 2018)."""
+    """Entry by entry, the mean without the lowest and the highest fifth of the clients (Yin and others 2018).
+
+    Parameters
+    ----------
+    clients : sequence of ClientAdapter
+    name : str
+    trim : float
+        Share of clients cut at either end.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and scale of the tensors.
+    """
     stack = np.sort(np.stack([client.dense[name].read() for client in clients]), axis=0)
     cut = int(trim * len(clients))
     return np.asarray(stack[cut : len(clients) - cut].mean(axis=0))

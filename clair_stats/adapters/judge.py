@@ -1,4 +1,7 @@
-"""One verdict on a federation of adapters, and what is said about each client."""
+"""One verdict on a federation of adapters, and what is said about each client.
+
+The verdict is that of docs/derivations/joint_verdict.md.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,21 @@ _DESCRIBED = 8
 
 
 def fitted(modules: Mapping[str, ClientEstimates], n_clients: int, level: float) -> CLAIR | None:
-    """The joint fit; None where too few adapters can be compared.  A missing majority is told by the report."""
+    """The joint fit; None where too few adapters can be compared.  A missing majority is stated in the report.
+
+    Parameters
+    ----------
+    modules : mapping of str to ClientEstimates
+        By module.
+    n_clients : int
+        K.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    CLAIR or None
+    """
     if n_clients < FEWEST_CLIENTS:
         return None
     model = CLAIR(level=level)

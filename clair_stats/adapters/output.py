@@ -29,6 +29,11 @@ _DROPPED = ("rank_pattern", "alpha_pattern", "use_rslora", "init_lora_weights", 
 def check_output_folder(output: Path, inputs: Sequence[Path]) -> None:
     """Refuse, before any work, an output that exists with content, cannot be made, or lies in an input.
 
+    Parameters
+    ----------
+    output : Path
+    inputs : sequence of Path
+
     Raises
     ------
     ValueError
@@ -51,7 +56,16 @@ def check_output_folder(output: Path, inputs: Sequence[Path]) -> None:
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """A folder beside ``output`` to write to, renamed into place at the end, removed when anything goes wrong."""
+    """A folder beside ``output`` to write to, renamed into place at the end, removed when anything goes wrong.
+
+    Parameters
+    ----------
+    output : Path
+
+    Yields
+    ------
+    Path
+    """
     beside = Path(tempfile.mkdtemp(dir=output.resolve().parent, prefix=f".{output.name}-"))
     try:
         yield beside
@@ -100,6 +114,19 @@ def as_peft(
 
     Where every product has the rank that it has in ``like``, the configuration stays as it is and B is divided by its
     scale, so that a client can load the tensors into the model that it has; elsewhere every scale is 1.
+
+    Parameters
+    ----------
+    like : ClientAdapter
+    products : mapping of str to pair of ndarray
+        Module to (B, A).
+    dense : mapping of str to ndarray
+        Tensors that are no product.
+
+    Returns
+    -------
+    tuple of dict
+        Tensors by name, fields of the configuration.
     """
     tensors: dict[str, FloatArray] = {}
     own = like.products

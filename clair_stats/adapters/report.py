@@ -46,7 +46,12 @@ class AdapterReport:
     aggregate_energy_lost: float | None = None  # None where no aggregate was written
 
     def as_json(self) -> str:
-        """The report as JSON; numbers that are not finite are null."""
+        """The report as JSON; numbers that are not finite are null.
+
+        Returns
+        -------
+        str
+        """
         clients = [
             {
                 "name": row.name,
@@ -78,7 +83,13 @@ def _finite(value: float) -> float | None:
 
 
 def write_report(report: AdapterReport, folder: Path) -> None:
-    """``report.json`` and ``report.html`` in a folder; names of clients are text in both."""
+    """``report.json`` and ``report.html`` in a folder; names of clients are text in both.
+
+    Parameters
+    ----------
+    report : AdapterReport
+    folder : Path
+    """
     (folder / "report.json").write_text(report.as_json() + "\n", encoding="utf-8")
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -53,7 +53,7 @@ def aggregate_adapters(
     refined : bool
         Whether refined adapters are written too.
     progress : callable
-        Told in a few words what is being done.
+        Called with a short message about what is being done.
 
     Returns
     -------

@@ -43,11 +43,21 @@ class Tensor(Protocol):
         ...
 
     def read(self) -> FloatArray:
-        """The numbers as float64, all finite; :class:`AdapterRefused` otherwise."""
+        """The numbers as float64, all finite; :class:`AdapterRefused` otherwise.
+
+        Returns
+        -------
+        ndarray
+        """
         ...
 
     def is_zero(self) -> bool:
-        """Whether every number is zero; all are looked at, and refused as by :meth:`read`."""
+        """Whether every number is zero; all are looked at, and refused as by :meth:`read`.
+
+        Returns
+        -------
+        bool
+        """
         ...
 
 
@@ -69,11 +79,21 @@ class StoredTensor:
     start: int  # bytes from the beginning of the file
 
     def read(self) -> FloatArray:
-        """See :class:`Tensor`."""
+        """See :class:`Tensor`.
+
+        Returns
+        -------
+        ndarray
+        """
         return self._part(0, int(np.prod(self.shape))).reshape(self.shape)
 
     def is_zero(self) -> bool:
-        """See :class:`Tensor`; a part at a time."""
+        """See :class:`Tensor`; a part at a time.
+
+        Returns
+        -------
+        bool
+        """
         total, zero = int(np.prod(self.shape)), True
         for first in range(0, total, _PART):
             zero &= not np.any(self._part(first, min(_PART, total - first)))
@@ -111,11 +131,21 @@ class ArrayTensor:
         return self.array.shape
 
     def read(self) -> FloatArray:
-        """See :class:`Tensor`."""
+        """See :class:`Tensor`.
+
+        Returns
+        -------
+        ndarray
+        """
         return _finite(np.asarray(self.array, dtype=np.float64), self.name)
 
     def is_zero(self) -> bool:
-        """See :class:`Tensor`."""
+        """See :class:`Tensor`.
+
+        Returns
+        -------
+        bool
+        """
         return not np.any(self.read())
 
 

@@ -1,6 +1,8 @@
 """What a flagged adapter looks like: its size, its direction against the benign mean, its company.
 
 Everything is read off inner products ⟨B_jA_j, B_kA_k⟩ = ⟨B_jᵀB_k, A_jA_kᵀ⟩, so no p × q matrix is formed.
+
+The blocks are those of docs/theory.md, section 6.
 """
 
 from __future__ import annotations
@@ -21,7 +23,20 @@ _AGAINST, _TOGETHER = -0.2, 0.8
 
 
 def inner_products(modules: Mapping[str, ClientEstimates], names: Sequence[str]) -> FloatArray:
-    """⟨ΔW_j, ΔW_k⟩ summed over the given modules, shape (K, K)."""
+    """⟨ΔW_j, ΔW_k⟩ summed over the given modules, shape (K, K).
+
+    Parameters
+    ----------
+    modules : mapping of str to ClientEstimates
+        By module.
+    names : sequence of str
+        Modules.
+
+    Returns
+    -------
+    ndarray, shape (K, K)
+        Squared scale of the updates.
+    """
     total: FloatArray | None = None
     for name in names:
         record = modules[name]

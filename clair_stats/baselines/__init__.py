@@ -1,7 +1,7 @@
 """Robust aggregation methods for comparison, one per file, with one signature; CLAIR does not use them.
 
 Every method is called ``method(estimates, *, rank, n_contaminated, level=0.05)`` and returns a
-:class:`~clair_stats.baselines.fit.BaselineFit`.  It is told the true rank and the number of contaminated clients, which
+:class:`~clair_stats.baselines.fit.BaselineFit`.  It is given the true rank and the number of contaminated clients, which
 most of them need, and uses the record's noise scales when they are there; what a method has no use for it ignores.
 """
 

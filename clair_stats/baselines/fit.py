@@ -38,7 +38,7 @@ class Baseline(Protocol):
     def __call__(
         self, estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
     ) -> BaselineFit:
-        """Fit; ``rank`` and ``n_contaminated`` are the truth, which most of these methods must be told."""
+        """Fit; ``rank`` and ``n_contaminated`` are the truth, which most of these methods need."""
         ...
 
 

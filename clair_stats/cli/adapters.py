@@ -1,4 +1,4 @@
-"""``clair adapters``: whom among adapter folders to throw out, and what the others are together."""
+"""``clair adapters``: contaminated adapter folders are flagged, the others are averaged."""
 
 from __future__ import annotations
 

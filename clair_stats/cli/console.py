@@ -1,4 +1,4 @@
-"""How the commands speak: text without markup, and bad input as one line."""
+"""Output of the commands: text without markup, bad input as one line."""
 
 from __future__ import annotations
 

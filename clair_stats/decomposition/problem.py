@@ -4,7 +4,7 @@ Programs (E), (B) and (N) of theory.md section 2 differ only in what may be left
 ball, or anything at a quadratic price.  One record holds all three, so that every solver and the certificate read the
 same problem.
 
-Inside this room a stack is an array (K, q, p), blocks transposed ("tall"): then the Gram matrix of X is one product of
+In this package a stack is an array (K, q, p), blocks transposed ("tall"): then the Gram matrix of X is one product of
 contiguous arrays, every block is one contiguous piece of memory, and the mean block is one reduction.  Measured at
 (p, q, K) = (256, 64, 100), thresholding singular values through that Gram matrix costs 0.13 economy SVDs.
 """

@@ -32,7 +32,18 @@ class Calibrated:
     noise: float  # φ, known or estimated, never below the rounding floor
 
     def tightened(self, p_values: FloatArray, excess: FloatArray) -> Calibrated:
-        """With the second look: smaller p-values, lower thresholds for clients that only it flags."""
+        """With the second look: smaller p-values, lower thresholds for clients that only it flags.
+
+        Parameters
+        ----------
+        p_values : ndarray, shape (K,)
+        excess : ndarray, shape (K,)
+            Energy along common directions over its critical value.
+
+        Returns
+        -------
+        Calibrated
+        """
         if not (excess > 1.0).any():
             return self
         late = (excess > 1.0) & ~(self.scores > self.thresholds)  # passed the first look, not the second
@@ -45,7 +56,20 @@ class Calibrated:
 
 
 def residual_variance(panel: Panel, fit: SharedFit, raw: FloatArray) -> tuple[float, float]:
-    """Residual sum of squares of the members and its degrees of freedom (p − r)((|C| − 1)q − r), |C| if M = 0."""
+    """Residual sum of squares of the members and its degrees of freedom (p − r)((|C| − 1)q − r), |C| if M = 0.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    raw : ndarray, shape (K,)
+        ‖R_k‖_F² on the scale of the Y_k.
+
+    Returns
+    -------
+    tuple of float
+        RSS on the scale of the Y_k, degrees of freedom.
+    """
     _, p, q = panel.shape
     rank = fit.basis.shape[1]
     replications = int(fit.members.sum()) - int(panel.common_component)
@@ -65,6 +89,23 @@ def calibrate(
 
     ``noise`` replaces the residual variance of the members when φ is not known (used when the fit was given);
     ``residuals`` are those of the fit, for a caller that has them.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    level : float
+        Family-wise level.
+    heterogeneity : float
+        Tolerated ‖H_k‖_F on the scale of the Y_k.
+    noise : float, optional
+        φ.
+    residuals : Residuals, optional
+        Those of the fit.
+
+    Returns
+    -------
+    Calibrated
     """
     if residuals is None:
         residuals = standardised_residuals(panel, fit)
@@ -110,6 +151,23 @@ def calibrate_along(
     """p-values (K,) of R_k along orthonormal directions (p, s), and statistics over critical values at ``alpha``.
 
     For a panel with covariances of the errors.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    residual : ndarray, shape (K, p, q)
+        R_k on the scale of the Y_k.
+    directions : ndarray, shape (p, s)
+        Orthonormal columns.
+    alpha : float
+        Level of one test.
+    heterogeneity : float
+        Tolerated ‖H_k‖_F on the scale of the Y_k.
+
+    Returns
+    -------
+    tuple of ndarray, shape (K,)
     """
     law = panel.covariances
     assert law is not None

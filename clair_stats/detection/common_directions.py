@@ -3,6 +3,8 @@
 The scatter of the blocks about their geometric median, every block scaled to norm one, gives each client the same
 weight (spatial signs).  Its eigenvectors above the noise bulk span the shared subspace and every direction that
 contaminated clients agree on; what is scattered stays outside.
+
+See docs/derivations/detection.md, section 5.
 """
 
 from __future__ import annotations
@@ -28,18 +30,46 @@ class Coordinates:
 
 
 def directions_above_noise(panel: Panel) -> Coordinates:
-    """As many directions as stand out of the bulk; at most all p of them."""
+    """As many directions as stand out of the bulk; at most all p of them.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    Coordinates
+    """
     return _along(panel, panel.sign_spectrum[1][:, : count_above_noise(panel)])
 
 
 def count_above_noise(panel: Panel) -> int:
-    """How many directions stand out of the bulk."""
+    """How many directions stand out of the bulk.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    int
+    """
     n_clients, p, q = panel.shape
     return _above_bulk(panel.sign_spectrum[0], p, n_clients * q)
 
 
 def leading_directions(panel: Panel, count: int) -> Coordinates:
-    """The first ``count`` directions, whatever the law of the noise."""
+    """The first ``count`` directions, whatever the law of the noise.
+
+    Parameters
+    ----------
+    panel : Panel
+    count : int
+
+    Returns
+    -------
+    Coordinates
+    """
     return _along(panel, panel.sign_spectrum[1][:, :count])
 
 

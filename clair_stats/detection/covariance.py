@@ -51,6 +51,17 @@ class ErrorCovariances:
         """RᵀV(VᵀG_kV)⁻¹VᵀR (K, q, q) with V spanning the complement of ``basis``, and tr((VᵀG_kV)⁻¹)/(p − r) (K,).
 
         V(VᵀGV)⁻¹Vᵀ = G⁻¹ − G⁻¹U(UᵀG⁻¹U)⁻¹UᵀG⁻¹ needs r × r systems only.
+
+        Parameters
+        ----------
+        residual : ndarray, shape (K, p, q)
+            R_k on the scale of the Y_k.
+        basis : ndarray, shape (p, r)
+            Orthonormal columns.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (K, q, q) and (K,)
         """
         p, rank = basis.shape
         precise = self.row_precisions @ residual
@@ -65,7 +76,19 @@ class ErrorCovariances:
         return between, self._unbiased(np.maximum(total, 0.0) / max(p - rank, 1), p - rank)
 
     def along(self, residual: FloatArray, directions: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """RᵀD(DᵀG_kD)⁻¹DᵀR (K, q, q) for orthonormal directions D (p, s), and tr((DᵀG_kD)⁻¹)/s (K,)."""
+        """RᵀD(DᵀG_kD)⁻¹DᵀR (K, q, q) for orthonormal directions D (p, s), and tr((DᵀG_kD)⁻¹)/s (K,).
+
+        Parameters
+        ----------
+        residual : ndarray, shape (K, p, q)
+            R_k on the scale of the Y_k.
+        directions : ndarray, shape (p, s)
+            Orthonormal columns.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (K, q, q) and (K,)
+        """
         inner = np.linalg.inv(directions.T @ self.rows @ directions)
         inside = directions.T @ residual
         size = directions.shape[1]
@@ -86,6 +109,18 @@ class ErrorCovariances:
         ``hat`` (K, q, q) is H_kk.  A member keeps the share I − H_kk of its own error and takes over that of others
         with covariance H_kk(I − H_kk); a client outside keeps all of its own and takes over H_kk.  Where Σ_k is
         estimated the part of others is taken in proportion to it: its inverse then has the law that the F needs.
+
+        Parameters
+        ----------
+        between : ndarray, shape (K, q, q)
+        precision : ndarray, shape (K,)
+        hat : ndarray, shape (K, q, q)
+        members : bool ndarray, shape (K,)
+            True = in the set.
+
+        Returns
+        -------
+        tuple of ndarray, shape (K,)
         """
         leverages, axes = np.linalg.eigh(hat)
         kept = np.where(members[:, None], 1.0 - leverages, 1.0)
@@ -110,6 +145,21 @@ class ErrorCovariances:
         """p-values (K,) and critical values (K,) of T_k over ``n_rows`` × ``n_columns`` directions.
 
         ``shift`` is a tolerated ‖H_k‖_F² on the scale of the Y_k: non-centrality is at most that times the stiffness.
+
+        Parameters
+        ----------
+        statistics : ndarray, shape (K,)
+            T_k.
+        n_rows : int
+        n_columns : ndarray, shape (K,)
+        shift : ndarray, shape (K,) or (1,)
+        alpha : float
+            Level of one test.
+
+        Returns
+        -------
+        tuple of ndarray, shape (K,)
+            P-values, critical values.
         """
         if n_rows == 0:  # the whole space is shared: nothing to test
             return np.ones(statistics.shape), np.ones(statistics.shape)
@@ -127,6 +177,17 @@ class ErrorCovariances:
 
         The scatter of N columns with covariances Λ_c has the mean ΣΛ_c and the variance Σ(Λ_c² + Λ_c tr Λ_c), which is
         N(p + 1)I for i.i.d. entries; share × N columns of one covariance have the same variance, on average over rows.
+
+        Parameters
+        ----------
+        basis : ndarray, shape (p, r)
+            Orthonormal columns.
+        members : bool ndarray, shape (K,)
+            True = in the set.
+
+        Returns
+        -------
+        tuple of ndarray, shape (p − r,), and float
         """
         p, rank = basis.shape
         weights = self.column_squares[members] / members.sum()
@@ -150,6 +211,22 @@ def covariance_edge(
 
     As many columns count as i.i.d. ones with the same variance; the members' mean covariance, which is I only on
     average over all clients, lifts the edge (El Karoui, Ann. Probab. 35(2), 2007; docs/derivations/detection.md).
+
+    Parameters
+    ----------
+    law : ErrorCovariances
+    basis : ndarray, shape (p, r)
+        Orthonormal columns.
+    members : bool ndarray, shape (K,)
+        True = in the set.
+    columns : float
+        Columns of the residual that are free.
+    tracy_widom : float
+        Point of the Tracy–Widom law of order one.
+
+    Returns
+    -------
+    float
     """
     size = basis.shape[0] - basis.shape[1]
     spectrum, share = law.spread(basis, members)
@@ -207,7 +284,23 @@ def _unbiased_square(matrices: FloatArray, degrees: FloatArray | None) -> FloatA
 def pool_covariances(
     rows: FloatArray, columns: FloatArray, degrees: FloatArray | None, estimated: Side
 ) -> tuple[ErrorCovariances, FloatArray]:
-    """Covariances (K, p, p) and (K, q, q) on the common scale, and s_k (K,), root mean variance of an entry there."""
+    """Covariances (K, p, p) and (K, q, q) on the common scale, and s_k (K,), root mean variance of an entry there.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (K, p, p)
+        G_k.
+    columns : ndarray, shape (K, q, q)
+        Σ_k.
+    degrees : ndarray, shape (K,), or None
+        ν_k.
+    estimated : {"columns", "rows"}
+
+    Returns
+    -------
+    tuple of ErrorCovariances and ndarray, shape (K,)
+        s_k on the scale of the estimates.
+    """
     left, left_inverse = _unit_average(rows)
     right, right_inverse = _unit_average(columns)
     rows, columns = left @ rows @ left, right @ columns @ right

@@ -1,4 +1,7 @@
-"""Test every client against a subspace and a common component that owe nothing to these clients."""
+"""Test every client against a subspace and a common component that owe nothing to these clients.
+
+The test is that of docs/derivations/detection.md, sections 2 and 7.
+"""
 
 from __future__ import annotations
 
@@ -116,6 +119,19 @@ def on_scale_of_estimates(
     """Subspace, common component and scores of the X_k in ``blocks`` (K, p, q), where the panel turned the scale.
 
     The test does not depend on the scale; the thresholds move with the scores.
+
+    Parameters
+    ----------
+    panel : Panel
+    blocks : ndarray, shape (K, p, q)
+        X_k.
+    fit : SharedFit
+    calibrated : Calibrated
+
+    Returns
+    -------
+    tuple of SharedFit and Calibrated
+        On the scale of the X_k.
     """
     law = panel.covariances
     if law is None:

@@ -5,6 +5,8 @@ directions: once some of them are flagged these directions are known, and a test
 too close for the test of the whole residual.  Directions come from other clients, so that for a benign client the
 energy along s of them is still χ² with sq degrees of freedom.  What members leave over themselves is not looked along:
 it is the shared direction of a rank that is too small (alarms with few columns .049 instead of .101, nothing lost).
+
+See docs/derivations/detection.md, section 3.
 """
 
 from __future__ import annotations
@@ -31,6 +33,19 @@ def flagged_directions(residual: FloatArray, rank: int, floor: float = 0.0) -> F
 
     Every residual counts with norm one: a single huge client must not decide; pure noise of norm one has variance
     1/((p − r)q).
+
+    Parameters
+    ----------
+    residual : ndarray, shape (n, p, q)
+        R_k of the flagged clients.
+    rank : int
+        r.
+    floor : float
+        Energies up to this size are rounding.
+
+    Returns
+    -------
+    ndarray, shape (p, s)
     """
     _, p, q = residual.shape
     if rank == p:
@@ -54,7 +69,27 @@ def second_look(
     level: float,
     heterogeneity: float,
 ) -> tuple[FloatArray, FloatArray]:
-    """p-values (K,) along the directions, and the ratio (K,) of energy to its critical value at family-wise level."""
+    """p-values (K,) along the directions, and the ratio (K,) of energy to its critical value at family-wise level.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    residual : ndarray, shape (K, p, q)
+        R_k on the scale of the Y_k.
+    directions : ndarray, shape (p, s)
+        Orthonormal columns.
+    noise : float
+        φ.
+    level : float
+        Family-wise level.
+    heterogeneity : float
+        Tolerated ‖H_k‖_F on the scale of the Y_k.
+
+    Returns
+    -------
+    tuple of ndarray, shape (K,)
+    """
     n_clients, _, q = panel.shape
     alpha = per_client_level(level, n_clients)
     if panel.covariances is not None:

@@ -37,6 +37,23 @@ def used_by_all(
 
     Against it stands that one of ``counts`` members lives at the smaller ``rank``.  ``level`` is the probability that
     members with Gaussian coefficients are found not to use them: the data are the most extreme of 1/level samples.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    noise : float
+        φ.
+    rank : int
+        The smaller rank.
+    counts : tuple of int
+        Numbers of members.
+    level : float
+        See above.
+
+    Returns
+    -------
+    bool
     """
     n_members, larger = int(fit.members.sum()), fit.basis.shape[1]
     counts = tuple(sorted({n for n in counts if n < n_members}))

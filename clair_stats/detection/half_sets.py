@@ -42,7 +42,18 @@ class Half:
 def least_median_halves(panel: Panel, *, rank: int | None = None, starts: BoolArray | None = None) -> tuple[Half, ...]:
     """The half with the smallest h-th residual for ranks 0, 1, …, or for the given rank alone.
 
-    ``starts`` (N, K) are sets to begin with, in place of random pairs.
+    Parameters
+    ----------
+    panel : Panel
+    rank : int, optional
+        r.
+    starts : ndarray of bool, shape (N, K), optional
+        Sets to begin with, in place of random pairs.
+
+    Returns
+    -------
+    tuple of Half
+        By rank.
     """
     n_clients, half = panel.shape[0], panel.half
     ranks = range(min(_MOST_RANK, rank_limit(panel)) + 1) if rank is None else range(rank, rank + 1)
@@ -79,7 +90,18 @@ def _best_half(kernel: Kernel, starts: BoolArray, rank: int, half: int) -> Half:
 
 
 def choose_rank(halves: tuple[Half, ...], p: int) -> Half:
-    """The rank whose gap in the h-th residual stands out most from the next gap and from an even share of the rest."""
+    """The rank whose gap in the h-th residual stands out most from the next gap and from an even share of the rest.
+
+    Parameters
+    ----------
+    halves : tuple of Half
+    p : int
+        Rows of a block.
+
+    Returns
+    -------
+    Half
+    """
     if len(halves) < 3:
         return halves[0]
     worst = np.array([half.worst for half in halves])

@@ -1,6 +1,8 @@
 """Estimates of different rank or scale are made comparable, so that a score measures neither.
 
 A client that kept rank 16 where others kept 4 carries four times as many error components, and looks contaminated.
+
+See docs/derivations/detection.md, section 8.
 """
 
 from __future__ import annotations
@@ -27,13 +29,31 @@ _QUANTILE = 0.25
 
 
 def kept_ranks(panel: Panel) -> NDArray[np.int64]:
-    """Numerical rank of every client's block, shape (K,)."""
+    """Numerical rank of every client's block, shape (K,).
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    ndarray of int, shape (K,)
+    """
     sizes = np.linalg.svd(panel.blocks, compute_uv=False)
     return np.asarray((sizes > _ROUNDING * sizes[:, :1]).sum(axis=1), dtype=np.int64)
 
 
 def levelled(panel: Panel) -> tuple[Panel, int | None]:
-    """The panel with every block cut to the lower quartile of the ranks, and that rank; None when nothing was cut."""
+    """The panel with every block cut to the lower quartile of the ranks, and that rank; None when nothing was cut.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    tuple of Panel and int or None
+    """
     ranks = kept_ranks(panel)
     common = int(np.quantile(ranks, _QUANTILE, method="lower"))
     if common == 0 or common >= ranks.max() or np.median(ranks) >= min(panel.shape[1:]):
@@ -45,7 +65,16 @@ def levelled(panel: Panel) -> tuple[Panel, int | None]:
 
 
 def with_norms_divided_out(panel: Panel) -> Panel:
-    """Every block divided by its norm; the common component then enters all alike."""
+    """Every block divided by its norm; the common component then enters all alike.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    Panel
+    """
     factors = np.sqrt(panel.energies / max(float(np.median(panel.energies)), np.finfo(float).tiny))
     factors = np.maximum(factors, np.finfo(float).eps)
     blocks = panel.blocks / factors[:, None, None]
@@ -65,6 +94,19 @@ def scales_differ(given: Panel, divided: Panel, members: BoolArray, rank: int) -
     """Whether a half's log residuals scatter so much more on the scale as given that scales of clients differ.
 
     At rank 0 a residual is the norm itself, and dividing by it would make all clients alike.
+
+    Parameters
+    ----------
+    given, divided : Panel
+        The blocks as they are, and divided by their norms.
+    members : bool ndarray, shape (K,)
+        True = in the set.
+    rank : int
+        r.
+
+    Returns
+    -------
+    bool
     """
     if rank == 0:
         return False

@@ -4,6 +4,8 @@ Where errors are not white no law of ‖R_k‖² is known, but its logarithm is 
 clients accepted the next one is predicted from them: (y − ȳ)/s is t with n − 1 degrees of freedom up to √(1 + 1/n).
 Two scores are looked at: what the shared subspace leaves over, and the *share* that it leaves over, which tells a
 contaminated client of small norm from a benign one.
+
+See docs/derivations/detection.md, section 8.
 """
 
 from __future__ import annotations
@@ -38,7 +40,21 @@ class LogScores:
 
 
 def leave_one_out(panel: Panel, members: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
-    """Energies (K,) off and inside the subspace fitted without the client itself."""
+    """Energies (K,) off and inside the subspace fitted without the client itself.
+
+    Parameters
+    ----------
+    panel : Panel
+    members : bool ndarray, shape (K,)
+        True = in the set.
+    rank : int
+        r.
+
+    Returns
+    -------
+    tuple of ndarray, shape (K,)
+        Squared scale of the Y_k.
+    """
     off, inside = np.zeros(members.size), np.zeros(members.size)
     shared = fit_shared(panel, members, rank)
     for k in range(members.size):
@@ -55,7 +71,18 @@ def leave_one_out(panel: Panel, members: BoolArray, rank: int) -> tuple[FloatArr
 
 
 def looks(scores: FloatArray, members: BoolArray) -> FloatArray:
-    """Upper p-values (K,) of t predictions from the members' scores, a member's from the others."""
+    """Upper p-values (K,) of t predictions from the members' scores, a member's from the others.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (K,)
+    members : bool ndarray, shape (K,)
+        True = in the set.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+    """
     values = np.empty(scores.size)
     for k in range(scores.size):
         rest = members.copy()
@@ -69,12 +96,40 @@ def looks(scores: FloatArray, members: BoolArray) -> FloatArray:
 
 
 def combined(first: FloatArray, second: FloatArray) -> FloatArray:
-    """One p-value from two looks: the first at a fifth of the level, or both."""
+    """One p-value from two looks: the first at a fifth of the level, or both.
+
+    Parameters
+    ----------
+    first : ndarray, shape (K,)
+        P-values of the first look.
+    second : ndarray, shape (K,)
+        P-values of the second look.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+    """
     return np.minimum(np.minimum(first / _FIRST_SHARE, np.maximum(first, second)), 1.0)
 
 
 def accept_outward(first: FloatArray, second: FloatArray, half: int, level: float) -> BoolArray:
-    """Accept clients in the order of the first score (K,), from the lowest ``half`` on, until one stands out."""
+    """Accept clients in the order of the first score (K,), from the lowest ``half`` on, until one stands out.
+
+    Parameters
+    ----------
+    first : ndarray, shape (K,)
+        First score.
+    second : ndarray, shape (K,)
+        Second score.
+    half : int
+        ⌊K/2⌋ + 1.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    bool ndarray, shape (K,)
+    """
     order = np.argsort(first, kind="stable")
     accepted = np.zeros(first.size, dtype=np.bool_)
     accepted[order[:half]] = True
@@ -86,7 +141,22 @@ def accept_outward(first: FloatArray, second: FloatArray, half: int, level: floa
 
 
 def learnt_set(panel: Panel, start: BoolArray, rank: int, level: float) -> LogScores:
-    """Fit, score, accept outward, fit on the accepted, until the set repeats itself."""
+    """Fit, score, accept outward, fit on the accepted, until the set repeats itself.
+
+    Parameters
+    ----------
+    panel : Panel
+    start : bool ndarray, shape (K,)
+        The set to begin with.
+    rank : int
+        r.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    LogScores
+    """
     half = panel.shape[0] // 2 + 1
     members = start
     seen: set[bytes] = set()
@@ -109,7 +179,22 @@ def learnt_set(panel: Panel, start: BoolArray, rank: int, level: float) -> LogSc
 
 
 def accepted_outward(panel: Panel, start: BoolArray, rank: int, level: float) -> Consensus:
-    """The verdict of the log scores, grown from a half of the clients (K,)."""
+    """The verdict of the log scores, grown from a half of the clients (K,).
+
+    Parameters
+    ----------
+    panel : Panel
+    start : bool ndarray, shape (K,)
+        The set to begin with.
+    rank : int
+        r.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    Consensus
+    """
     learnt = learnt_set(panel, start, rank, level)
     fit, members = learnt.fit, learnt.members
     residual = project_off(fit.basis, centred_blocks(panel, fit))

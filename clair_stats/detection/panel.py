@@ -2,6 +2,8 @@
 
 Dividing client k by its relative noise scale s_k turns weights 1/s_k² into plain sums: Y_k = X_k/s_k has noise of one
 common variance φ², and the common component enters it with the design weight c_k = 1/s_k (0 when it is fixed to 0).
+
+See docs/derivations/detection.md, sections 1 and 7.
 """
 
 from __future__ import annotations
@@ -161,7 +163,12 @@ class Panel:
         return turned / self.unit
 
     def without_given_noise(self) -> Panel:
-        """The same blocks with their noise to be learnt; relative scales s_k stay."""
+        """The same blocks with their noise to be learnt; relative scales s_k stay.
+
+        Returns
+        -------
+        Panel
+        """
         return replace(self, noise=None, covariances=None)
 
 
@@ -177,6 +184,21 @@ def make_panel(
     Known ``noise_scales`` σ_k give s_k = σ_k and φ = 1.  ``sample_sizes`` n_k alone give the relative scale
     s_k ∝ 1/√n_k with φ unknown.  Without either all clients are taken to have the same, unknown noise: unequal unknown
     scales cannot be told from scattered contamination.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+        Scale of the estimates.
+    noise_scales : ndarray, shape (K,), optional
+        σ_k.
+    sample_sizes : ndarray, shape (K,), optional
+        n_k.
+    common_component : bool
+        Whether M is free.
+
+    Returns
+    -------
+    Panel
     """
     n_clients, p, q = blocks.shape
     units = _powers_of_two(blocks)
@@ -221,7 +243,20 @@ def panel_of(
     common_component: bool = True,
     shared: Literal["columns", "rows"] = "columns",
 ) -> Panel:
-    """Panel of a checked record, on ``blocks`` when these replace its own (transposed or compressed)."""
+    """Panel of a checked record, on ``blocks`` when these replace its own (transposed or compressed).
+
+    Parameters
+    ----------
+    record : ClientEstimates
+    blocks : ndarray, shape (K, p, q), optional
+    common_component : bool
+        Whether M is free.
+    shared : {"columns", "rows"}
+
+    Returns
+    -------
+    Panel
+    """
     if blocks is None:
         blocks = record.dense()
     if record.row_covariances is not None:

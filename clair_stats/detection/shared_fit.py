@@ -2,6 +2,8 @@
 
 On a set C the minimiser of Σ_{k∈C} ‖(I − P_U)(X_k − M)‖_F²/s_k² is the weighted mean for M and the r leading
 eigenvectors of the weighted scatter about it for U.  This is the oracle fit when C is the benign set.
+
+See docs/derivations/detection.md, sections 1 and 2.
 """
 
 from __future__ import annotations
@@ -50,7 +52,20 @@ class Residuals:
 
 
 def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
-    """Weighted least squares on ``members``."""
+    """Weighted least squares on ``members``.
+
+    Parameters
+    ----------
+    panel : Panel
+    members : bool ndarray, shape (K,)
+        True = in the set.
+    rank : int
+        r.
+
+    Returns
+    -------
+    SharedFit
+    """
     common, scatter = centre_and_scatter(panel, members)
     values, vectors = symmetric_eigen(scatter)
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -70,6 +85,16 @@ def centre_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, Fl
     """Common component (p, q) of the members and the scatter (p, p) of Y_k − c_kM over them.
 
     As sums over clients where the panel has their moments: then many sets cost little more than one.
+
+    Parameters
+    ----------
+    panel : Panel
+    members : bool ndarray, shape (K,)
+        True = in the set.
+
+    Returns
+    -------
+    tuple of ndarray, shapes (p, q) and (p, p)
     """
     if panel.moments is None:
         common, tall = _stacked(panel, members)
@@ -96,12 +121,35 @@ def _stacked(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
 
 
 def given_fit(panel: Panel, basis: FloatArray, common: FloatArray) -> SharedFit:
-    """Wrap a basis and common component that owe nothing to these clients."""
+    """Wrap a basis and common component that owe nothing to these clients.
+
+    Parameters
+    ----------
+    panel : Panel
+    basis : ndarray, shape (p, r)
+        Orthonormal columns.
+    common : ndarray, shape (p, q)
+        M.
+
+    Returns
+    -------
+    SharedFit
+    """
     return SharedFit(basis, common, np.zeros(panel.shape[0], dtype=np.bool_), np.zeros(0), np.zeros((0, 0)))
 
 
 def centred_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
-    """Y_k − c_k M, shape (K, p, q)."""
+    """Y_k − c_k M, shape (K, p, q).
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+
+    Returns
+    -------
+    ndarray, shape (K, p, q)
+    """
     if not panel.common_component:
         return panel.blocks
     if np.ptp(panel.design) == 0.0:  # one product for all clients; this is an inner loop
@@ -114,6 +162,15 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
 
     T_k/φ² is χ² with ``degrees`` degrees of freedom to first order in the noise (docs/derivations/detection.md); with
     covariances of the errors T_k is the trace of section 7 there.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+
+    Returns
+    -------
+    Residuals
     """
     n_clients, p, q = panel.shape
     rank = fit.basis.shape[1]
@@ -163,7 +220,17 @@ def _leverage_rows(inside: FloatArray, members: BoolArray) -> FloatArray:
 
 
 def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
-    """H_kk = c_k²/Σc² I + B_kB_kᵀ of every client in the linearised fit, shape (K, q, q); 0 for a given fit."""
+    """H_kk = c_k²/Σc² I + B_kB_kᵀ of every client in the linearised fit, shape (K, q, q); 0 for a given fit.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+
+    Returns
+    -------
+    ndarray, shape (K, q, q)
+    """
     n_clients, _, q = panel.shape
     hat = np.zeros((n_clients, q, q))
     members = fit.members

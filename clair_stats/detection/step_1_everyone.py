@@ -3,6 +3,8 @@
 A search selects: among clean clients it can find a majority that a *smaller* rank explains by luck, and then flags the
 others for carrying a direction that everybody shares (95 of 130 false alarms on small clean federations).  A set that
 was fixed before looking at the data spends nothing on selection.
+
+See docs/derivations/detection.md, section 4.
 """
 
 from __future__ import annotations
@@ -17,7 +19,17 @@ __all__ = ["everyone_agrees"]
 
 
 def everyone_agrees(test: SetTest, ranks: range) -> Outcome | None:
-    """The fit on all clients at the smallest of the ranks at which it is consistent and homogeneous, or None."""
+    """The fit on all clients at the smallest of the ranks at which it is consistent and homogeneous, or None.
+
+    Parameters
+    ----------
+    test : SetTest
+    ranks : range
+
+    Returns
+    -------
+    Outcome or None
+    """
     panel = test.panel
     everyone = np.ones(panel.shape[0], dtype=np.bool_)
     for rank in ranks:

@@ -52,7 +52,16 @@ Source = Callable[[Panel], Iterator[Candidate]]
 
 
 def rank_limit(panel: Panel) -> int:
-    """The largest rank that is tried: beyond it a basis merely spans the clients it explains, whatever they send."""
+    """The largest rank that is tried: beyond it a basis merely spans the clients it explains, whatever they send.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    int
+    """
     n_clients, p, q = panel.shape
     spanned = min((panel.half - int(panel.common_component)) * q - 2, n_clients - 3)
     return max(min(p - 1, spanned), 0)
@@ -63,7 +72,19 @@ def search(
 ) -> Iterator[Candidate]:
     """Up to three sets for every rank from 0 on, or for the given one, the most promising first.
 
-    ``starts`` (N, K) are sets to grow from, in place of random subsets.
+    Parameters
+    ----------
+    panel : Panel
+    rank : int, optional
+        r.
+    starts : ndarray of bool, shape (N, K), optional
+        Sets to grow from, in place of random subsets.
+    source : str
+        The name that the candidates carry.
+
+    Yields
+    ------
+    Candidate
     """
     coordinates = directions_above_noise(panel)
     kernel = Kernel(panel, coordinates)
@@ -86,6 +107,16 @@ def starting_subsets(panel: Panel, rank: int) -> BoolArray:
     """Masks (N, K) of subsets of the fewest clients that determine U and M.
 
     At a contaminated share of .45 a pair is all benign in 30 % of the draws, a triple in 17 %, five clients in 5 %.
+
+    Parameters
+    ----------
+    panel : Panel
+    rank : int
+        r.
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
     """
     fewest, n_clients = _fewest(panel, rank), panel.shape[0]
     enough = math.ceil(math.log(_ALL_SPOILT) / math.log1p(-(0.55**fewest)))
@@ -97,7 +128,19 @@ def starting_subsets(panel: Panel, rank: int) -> BoolArray:
 
 
 def random_subsets(n_clients: int, sizes: Mapping[int, int], generator: np.random.Generator) -> BoolArray:
-    """Masks (N, K): for every subset size as many as the mapping says, drawn without replacement inside a mask."""
+    """Masks (N, K): for every subset size as many as the mapping says, drawn without replacement inside a mask.
+
+    Parameters
+    ----------
+    n_clients : int
+        K.
+    sizes : mapping of int to int
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
+    """
     size = np.repeat(np.fromiter(sizes.keys(), int), np.fromiter(sizes.values(), int))
     order = np.argsort(generator.random((size.size, n_clients)), axis=1)
     return np.asarray(np.argsort(order, axis=1) < size[:, None])

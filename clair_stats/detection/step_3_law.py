@@ -30,7 +30,7 @@ __all__ = ["errors_are_white", "noise_in_excess", "sphericity", "white_about", "
 _DEVIATIONS = 2.0
 # More directions than a shared subspace and a coordinated contamination of ordinary rank take together.
 _COMMON = 24
-# A majority whose residuals exceed the given noise with this probability at most is told to be noisier than was said.
+# A majority whose residuals exceed the given noise with this probability at most is taken to be noisier than was stated.
 _EXCESS_LEVEL = 1e-3
 
 
@@ -67,6 +67,19 @@ def errors_are_white(residuals: FloatArray, rank: int, floor: float) -> bool:
     """Whether at least half of the clients' residuals (K, p, q) look white; True where it cannot be told.
 
     Residuals whose entries are at most ``floor`` are rounding, whose law says nothing about errors.
+
+    Parameters
+    ----------
+    residuals : ndarray, shape (n, p, q)
+        Scale of the Y_k.
+    rank : int
+        r.
+    floor : float
+        Entries up to this size are rounding.
+
+    Returns
+    -------
+    bool
     """
     deviations = sphericity(residuals, rank)
     above = np.einsum("kij,kij->k", residuals, residuals) > floor**2 * residuals[0].size
@@ -75,14 +88,35 @@ def errors_are_white(residuals: FloatArray, rank: int, floor: float) -> bool:
 
 
 def white_off_common_directions(panel: Panel) -> bool:
-    """The cheap look: off the leading directions of all clients, benign or not, are their errors white?"""
+    """The cheap look: off the leading directions of all clients, benign or not, are their errors white?
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    bool
+    """
     count = min(_COMMON, panel.shape[1] // 2)
     directions = leading_directions(panel, count).directions
     return errors_are_white(project_off(directions, panel.centred), count, panel.floor)
 
 
 def white_about(panel: Panel, fit: SharedFit, members: BoolArray) -> bool:
-    """The exact look: are the members' residuals about the fit white?"""
+    """The exact look: are the members' residuals about the fit white?
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    members : bool ndarray, shape (K,)
+        True = in the set.
+
+    Returns
+    -------
+    bool
+    """
     residuals = project_off(fit.basis, centred_blocks(panel, fit)[members])
     return errors_are_white(residuals, fit.basis.shape[1], panel.floor)
 
@@ -92,6 +126,15 @@ def noise_in_excess(panel: Panel, fit: SharedFit) -> float:
 
     RSS/σ² of a benign set is χ² with its residual degrees of freedom.  With covariances every T_k is compared with its
     own degrees of freedom instead.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+
+    Returns
+    -------
+    float
     """
     if panel.noise is None:
         return 1.0

@@ -7,6 +7,8 @@ Each client is looked at in three ways, which share the level openly (``SHARES``
 * where it holds more than half of a direction of the fit, exactly: against the fit without it.  Leverages sum to r, so
   this concerns at most 2r clients;
 * along the few directions that flagged clients have in common (``directions``).
+
+See docs/derivations/detection.md, section 3.
 """
 
 from __future__ import annotations
@@ -73,6 +75,17 @@ class SetTest:
 
         A cycle is left at its largest set with a white residual, and the number of steps is bounded; refilling to a
         majority keeps the set from collapsing onto a few clients that fit each other.
+
+        Parameters
+        ----------
+        start : bool ndarray, shape (K,)
+            The set to begin with.
+        rank : int
+            r.
+
+        Returns
+        -------
+        Outcome
         """
         members = start
         seen: dict[bytes, Outcome] = {}
@@ -190,6 +203,19 @@ def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0, tra
     Without a known φ the noise variance comes from the eigenvalues behind the one under test, so that a spike does not
     inflate its own reference.  Benign heterogeneity of at most ``heterogeneity`` per client may add to a common
     direction.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    heterogeneity : float
+        Tolerated ‖H_k‖_F on the scale of the Y_k.
+    tracy_widom : float
+        Point of the Tracy–Widom law of order one.
+
+    Returns
+    -------
+    float
     """
     _, p, q = panel.shape
     rank = fit.basis.shape[1]

@@ -1,4 +1,7 @@
-"""Step 5, the verdict: an accepted set, or undecidable with the reason and what would decide it."""
+"""Step 5, the verdict: an accepted set, or undecidable with the reason and what would decide it.
+
+See docs/derivations/detection.md, sections 3 and 4.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +58,36 @@ class Consensus:
 
 
 def evidence_of(tested: Outcome, *, accepted: bool) -> RankEvidence:
-    """One line of the evidence."""
+    """One line of the evidence.
+
+    Parameters
+    ----------
+    tested : Outcome
+    accepted : bool
+
+    Returns
+    -------
+    RankEvidence
+    """
     size = int(tested.passed.sum())
     return RankEvidence(tested.rank, size, tested.ratio, tested.calibrated.noise, accepted)
 
 
 def accept(tested: Outcome, source: str, evidence: tuple[RankEvidence, ...]) -> Consensus:
-    """A verdict: the clients that pass are benign, all others flagged."""
+    """A verdict: the clients that pass are benign, all others flagged.
+
+    Parameters
+    ----------
+    tested : Outcome
+    source : str
+        Who proposed the set.
+    evidence : tuple of RankEvidence
+        By rank.
+
+    Returns
+    -------
+    Consensus
+    """
     line = evidence_of(tested, accepted=True)
     return Consensus(tested.fit, tested.calibrated, tested.passed, (*evidence, line), True, source=source)
 
@@ -72,6 +98,19 @@ def undecidable(
     """No verdict, and why.
 
     ``everyone`` is the fit at which all clients agree although not all of them plausibly use its directions.
+
+    Parameters
+    ----------
+    best : Outcome
+    evidence : tuple of RankEvidence
+        By rank.
+    everyone : Outcome or None
+    rank : int or None
+        The rank that was given.
+
+    Returns
+    -------
+    Consensus
     """
     n_clients, largest = best.passed.size, int(best.passed.sum())
     if everyone is not None and rank is None:

@@ -2,6 +2,8 @@
 
 In the coordinates of a few directions the scatter of a set is a sum of small matrices, so that one product and one
 batched eigendecomposition fit hundreds of sets.
+
+See docs/derivations/detection.md, section 5.
 """
 
 from __future__ import annotations
@@ -19,7 +21,17 @@ __all__ = ["Fits", "Kernel", "nearest", "unique_masks"]
 
 
 def nearest(residuals: FloatArray, count: int) -> BoolArray:
-    """For every row of (N, K) the ``count`` smallest entries."""
+    """For every row of (N, K) the ``count`` smallest entries.
+
+    Parameters
+    ----------
+    residuals : ndarray, shape (N, K)
+    count : int
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
+    """
     kept = np.zeros(residuals.shape, dtype=np.bool_)
     # Plain indexing and a dictionary below: np.put_along_axis and np.unique cost three times as much on a few masks.
     kept[np.arange(len(kept))[:, None], np.argpartition(residuals, count - 1, axis=1)[:, :count]] = True
@@ -27,7 +39,16 @@ def nearest(residuals: FloatArray, count: int) -> BoolArray:
 
 
 def unique_masks(masks: BoolArray) -> BoolArray:
-    """Masks (N, K) without repetitions, in a fixed order."""
+    """Masks (N, K) without repetitions, in a fixed order.
+
+    Parameters
+    ----------
+    masks : bool ndarray, shape (N, K)
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
+    """
     rows = {key: i for i, key in reversed(list(enumerate(_keys(masks))))}
     return masks[[rows[key] for key in sorted(rows)]]
 
@@ -60,7 +81,17 @@ class Kernel:
         self._first: tuple[bytes, _Spectra] | None = None
 
     def spectra(self, masks: BoolArray, *, first: bool = False) -> _Spectra:
-        """Eigendecompositions for masks (N, K); those of the ``first`` masks of a search serve every rank."""
+        """Eigendecompositions for masks (N, K); those of the ``first`` masks of a search serve every rank.
+
+        Parameters
+        ----------
+        masks : bool ndarray, shape (N, K)
+        first : bool
+
+        Returns
+        -------
+        Spectra of the N masks
+        """
         key = masks.tobytes() if first else b""
         if first and self._first is not None and self._first[0] == key:
             return self._first[1]
@@ -93,7 +124,18 @@ class Fits:
         self._left = np.zeros(0)
 
     def variance(self, masks: BoolArray, residuals: FloatArray) -> FloatArray:
-        """Residual variance (N,) of the masks; the known one when there is one."""
+        """Residual variance (N,) of the masks; the known one when there is one.
+
+        Parameters
+        ----------
+        masks : bool ndarray, shape (N, K)
+        residuals : ndarray, shape (N, K)
+            Squared scale of the Y_k.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+        """
         panel = self.kernel.panel
         if panel.noise is not None:
             return np.full(len(masks), max(panel.noise, panel.floor) ** 2)
@@ -104,7 +146,18 @@ class Fits:
         return np.asarray(np.maximum(pooled, panel.floor**2))
 
     def residuals(self, masks: BoolArray, *, first: bool = False) -> tuple[FloatArray, FloatArray]:
-        """Residual energies (N, K) of all clients about the fits on N masks, and the first eigenvalue left out (N,)."""
+        """Residual energies (N, K) of all clients about the fits on N masks, and the first eigenvalue left out (N,).
+
+        Parameters
+        ----------
+        masks : bool ndarray, shape (N, K)
+        first : bool
+
+        Returns
+        -------
+        tuple of ndarray, shapes (N, K) and (N,)
+            Squared scale of the Y_k.
+        """
         if first:
             return self._fitted(masks, first=True)
         keys = _keys(masks)

@@ -1,4 +1,7 @@
-"""What is known about each client from all rounds so far; a client that hides in single rounds shows over several."""
+"""What is known about each client from all rounds so far; a client that hides in single rounds shows over several.
+
+The scores are those of docs/derivations/joint_verdict.md, section 3.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from clair_stats.files import written_whole
 
 __all__ = ["Evidence"]
 
-# A score beyond this many standard deviations is as good as certain; cutting it lets an honest client recover from one
+# A score beyond this many standard deviations is as good as certain; cutting it lets a benign client recover from one
 # round that went wrong.
 LARGEST_SCORE = 8.0
 # As for one round: fewer clients leave a t law with too few degrees of freedom.
@@ -27,7 +30,7 @@ class Evidence:
     """Sums of the rounds' scores, by client; a value, updated by making a new one.
 
     A round's score is in standard deviations above that round's benign clients.  The mean over rounds is compared
-    between clients as one round's scores are, by a law learnt from the majority: a difference that honest clients have
+    between clients as one round's scores are, by a law learnt from the majority: a difference that benign clients have
     in every round is part of their spread, and is not taken for evidence.
     """
 
@@ -36,7 +39,17 @@ class Evidence:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def after(self, scores: Mapping[str, float]) -> Evidence:
-        """With one more round, in which these clients had these scores; scores that are not finite are left out."""
+        """With one more round, in which these clients had these scores; scores that are not finite are left out.
+
+        Parameters
+        ----------
+        scores : mapping of str to float
+            Client to its score in standard deviations.
+
+        Returns
+        -------
+        Evidence
+        """
         sums, counts = dict(self.sums), dict(self.counts)
         for name, score in scores.items():
             if np.isfinite(score):
@@ -53,7 +66,7 @@ class Evidence:
         Parameters
         ----------
         level : float
-            Probability of any false alarm over all rounds, where honest clients' mean scores are near normal.
+            Probability of any false alarm over all rounds, where benign clients' mean scores are near normal.
 
         Returns
         -------
@@ -68,7 +81,12 @@ class Evidence:
         return frozenset() if torn else frozenset(n for n, a in zip(names, accepted, strict=True) if not a)
 
     def save(self, path: Path) -> None:
-        """Write as JSON, whole or not at all."""
+        """Write as JSON, whole or not at all.
+
+        Parameters
+        ----------
+        path : Path
+        """
         document = {"format": _FORMAT, "rounds": self.rounds, "sums": dict(self.sums), "counts": dict(self.counts)}
         with written_whole(path) as beside:
             beside.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
@@ -76,6 +94,14 @@ class Evidence:
     @classmethod
     def load(cls, path: Path) -> Evidence:
         """Read what :meth:`save` wrote; no evidence where there is no file.
+
+        Parameters
+        ----------
+        path : Path
+
+        Returns
+        -------
+        Evidence
 
         Raises
         ------

@@ -67,7 +67,19 @@ class ClairStrategy(FedAvg):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """FedAvg's messages, each with the adapter that its node starts from."""
+        """FedAvg's messages, each with the adapter that its node starts from.
+
+        Parameters
+        ----------
+        server_round : int
+        arrays : flwr.app.ArrayRecord
+        config : flwr.app.ConfigRecord
+        grid : flwr.serverapp.Grid
+
+        Returns
+        -------
+        iterable of flwr.app.Message
+        """
         config["adapter-config"] = json.dumps(self.adapter_config)
         common = Adapter(_numbers(arrays), self.adapter_config)
         messages = list(super().configure_train(server_round, arrays, config, grid))
@@ -84,7 +96,17 @@ class ClairStrategy(FedAvg):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Judge and average; without a verdict nothing is sent on, and the previous adapter stays."""
+        """Judge and average; without a verdict nothing is sent on, and the previous adapter stays.
+
+        Parameters
+        ----------
+        server_round : int
+        replies : iterable of flwr.app.Message
+
+        Returns
+        -------
+        tuple of flwr.app.ArrayRecord or None, and flwr.app.MetricRecord or None
+        """
         answered, failed = self._check_and_log_replies(list(replies), is_train=True, validate=False)
         nodes = {_name(message): message.metadata.src_node_id for message in answered}
         absent = {f"node {m.metadata.src_node_id}": f"its reply is an error: {m.error.reason}" for m in failed}

@@ -54,7 +54,12 @@ class ClairAggregator(ModelAggregator):
         self._replies: list[Reply] = []
 
     def accept_model(self, model: FLModel) -> None:
-        """One site's reply; whatever it holds is judged in :meth:`aggregate_model`."""
+        """One site's reply; whatever it holds is judged in :meth:`aggregate_model`.
+
+        Parameters
+        ----------
+        model : FLModel
+        """
         meta = model.meta or {}
         name = str(meta.get("site_name", f"site {len(self._replies)}"))
         tensors = {key: np.asarray(value) for key, value in (model.params or {}).items()}
@@ -64,7 +69,12 @@ class ClairAggregator(ModelAggregator):
         self._replies.append(Reply(name, Adapter(tensors, fields if isinstance(fields, dict) else {}), examples))
 
     def aggregate_model(self) -> FLModel:
-        """The mean of the benign sites' adapters; the previous one where there is no verdict."""
+        """The mean of the benign sites' adapters; the previous one where there is no verdict.
+
+        Returns
+        -------
+        FLModel
+        """
         result = aggregate_round(
             self._replies,
             previous=self._previous,

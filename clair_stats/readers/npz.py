@@ -19,7 +19,7 @@ __all__ = ["read_npz"]
 
 # Bytes that a file may unpack to; 7 MB of zeros, compressed, can ask for 1.5 GB.
 LARGEST_CONTENT = 1 << 33
-# A compressed member may grow by this factor at most; honest float arrays shrink by less than 20.
+# A compressed member may grow by this factor at most; float arrays shrink by less than 20.
 LARGEST_RATIO = 200
 _ESTIMATES = "estimates"
 _FIELDS = tuple(field.name for field in fields(ClientEstimates) if field.name not in ("values", "factors"))

@@ -35,19 +35,58 @@ class ErrorEnergy(Protocol):
     """Trace and largest eigenvalue of the covariance of E_k, whole and along orthonormal directions."""
 
     def whole(self, client: int) -> tuple[float, float]:
-        """Trace and largest eigenvalue of Cov(vec E_k), squared scale of the estimates."""
+        """Trace and largest eigenvalue of Cov(vec E_k), squared scale of the estimates.
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+
+        Returns
+        -------
+        tuple of float
+            Squared scale of the estimates.
+        """
         ...
 
     def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The same of u_iᵀE_k for every column u_i of ``frame`` (p, m): two arrays (m,)."""
+        """The same of u_iᵀE_k for every column u_i of ``frame`` (p, m): two arrays (m,).
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+        frame : ndarray, shape (p, m)
+            Orthonormal columns.
+
+        Returns
+        -------
+        tuple of ndarray, shape (m,)
+            Squared scale of the estimates.
+        """
         ...
 
     def whitening(self) -> tuple[FloatArray, FloatArray] | None:
-        """Symmetric W_R (p, p), W_S (q, q) under which W_R E_k W_S is about white in most clients; None: it is."""
+        """Symmetric W_R (p, p), W_S (q, q) under which W_R E_k W_S is about white in most clients; None: it is.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (p, p) and (q, q), or None
+        """
         ...
 
     def turned(self, left: FloatArray, right: FloatArray) -> ErrorEnergy:
-        """The law of left E_k right."""
+        """The law of left E_k right.
+
+        Parameters
+        ----------
+        left : ndarray, shape (p', p)
+        right : ndarray, shape (q, q')
+
+        Returns
+        -------
+        ErrorEnergy
+        """
         ...
 
 
@@ -60,13 +99,37 @@ class WhiteEnergy:
     share: float | None = None
 
     def whole(self, client: int) -> tuple[float, float]:
-        """σ²pq and σ², or the given share of the trace."""
+        """σ²pq and σ², or the given share of the trace.
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+
+        Returns
+        -------
+        tuple of float
+            Squared scale of the estimates.
+        """
         variance, (p, q) = float(self.scales[client]) ** 2, self.shape
         trace = variance * p * q
         return trace, variance if self.share is None else max(variance, self.share * trace)
 
     def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """σ²q and σ² in every direction."""
+        """σ²q and σ² in every direction.
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+        frame : ndarray, shape (p, m)
+            Orthonormal columns.
+
+        Returns
+        -------
+        tuple of ndarray, shape (m,)
+            Squared scale of the estimates.
+        """
         largest = self.whole(client)[1]
         trace = float(self.scales[client]) ** 2 * self.shape[1]
         return np.full(frame.shape[1], trace), np.full(frame.shape[1], min(largest, trace))
@@ -76,7 +139,17 @@ class WhiteEnergy:
         return
 
     def turned(self, left: FloatArray, right: FloatArray) -> ErrorEnergy:
-        """White errors in other coordinates."""
+        """White errors in other coordinates.
+
+        Parameters
+        ----------
+        left : ndarray, shape (p', p)
+        right : ndarray, shape (q, q')
+
+        Returns
+        -------
+        WhiteEnergy
+        """
         n_clients = self.scales.size
         rows = self.scales[:, None, None] ** 2 * np.broadcast_to(left @ left.T, (n_clients, *left.shape))
         return KroneckerEnergy(rows, np.broadcast_to(right.T @ right, (n_clients, *right.shape)))
@@ -90,19 +163,48 @@ class KroneckerEnergy:
     columns: FloatArray  # (K, q, q), Σ_k
 
     def whole(self, client: int) -> tuple[float, float]:
-        """tr G tr Σ and λ_max(G) λ_max(Σ)."""
+        """tr G tr Σ and λ_max(G) λ_max(Σ).
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+
+        Returns
+        -------
+        tuple of float
+            Squared scale of the estimates.
+        """
         rows, columns = self.rows[client], self.columns[client]
         largest = float(np.linalg.eigvalsh(rows)[-1] * np.linalg.eigvalsh(columns)[-1])
         return float(np.trace(rows) * np.trace(columns)), largest
 
     def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """uᵀGu times trace and largest eigenvalue of Σ."""
+        """uᵀGu times trace and largest eigenvalue of Σ.
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+        frame : ndarray, shape (p, m)
+            Orthonormal columns.
+
+        Returns
+        -------
+        tuple of ndarray, shape (m,)
+            Squared scale of the estimates.
+        """
         columns = self.columns[client]
         within = np.einsum("pi,pr,ri->i", frame, self.rows[client], frame, optimize=True)
         return within * np.trace(columns), within * np.linalg.eigvalsh(columns)[-1]
 
     def whitening(self) -> tuple[FloatArray, FloatArray]:
-        """Of the mean covariances, each client with the same weight."""
+        """Of the mean covariances, each client with the same weight.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (p, p) and (q, q), or None
+        """
         rows, columns = (
             np.mean(side / np.trace(side, axis1=1, axis2=2)[:, None, None], axis=0)
             for side in (self.rows, self.columns)
@@ -110,7 +212,17 @@ class KroneckerEnergy:
         return inverse_root(rows), inverse_root(columns)
 
     def turned(self, left: FloatArray, right: FloatArray) -> KroneckerEnergy:
-        """Both sides turned."""
+        """Both sides turned.
+
+        Parameters
+        ----------
+        left : ndarray, shape (p', p)
+        right : ndarray, shape (q, q')
+
+        Returns
+        -------
+        KroneckerEnergy
+        """
         return KroneckerEnergy(left @ self.rows @ left.T, right.T @ self.columns @ right)
 
 
@@ -130,24 +242,63 @@ class HalvesEnergy:
         return pooled_share(self.differences)
 
     def whole(self, client: int) -> tuple[float, float]:
-        """‖X¹ − X²‖²/4 and its pooled share."""
+        """‖X¹ − X²‖²/4 and its pooled share.
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+
+        Returns
+        -------
+        tuple of float
+            Squared scale of the estimates.
+        """
         trace = float(np.sum(self.differences[client] ** 2)) / _HALVES
         return trace, trace * self.share
 
     def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """‖uᵀ(X¹ − X²)‖²/4; within a direction the largest share of a column covariance."""
+        """‖uᵀ(X¹ − X²)‖²/4; within a direction the largest share of a column covariance.
+
+        Parameters
+        ----------
+        client : int
+            k, from 0.
+        frame : ndarray, shape (p, m)
+            Orthonormal columns.
+
+        Returns
+        -------
+        tuple of ndarray, shape (m,)
+            Squared scale of the estimates.
+        """
         trace = np.sum((frame.T @ self.differences[client]) ** 2, axis=1) / _HALVES
         return trace, np.minimum(trace, self.whole(client)[1])
 
     def whitening(self) -> tuple[FloatArray, FloatArray] | None:
-        """Of the differences' pooled covariances, drawn towards multiples of the identity."""
+        """Of the differences' pooled covariances, drawn towards multiples of the identity.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (p, p) and (q, q), or None
+        """
         if not self.differences.any():
             return None
         flipped = np.swapaxes(self.differences, 1, 2)
         return inverse_root(_pooled_covariance(self.differences)), inverse_root(_pooled_covariance(flipped))
 
     def turned(self, left: FloatArray, right: FloatArray) -> HalvesEnergy:
-        """The differences turned."""
+        """The differences turned.
+
+        Parameters
+        ----------
+        left : ndarray, shape (p', p)
+        right : ndarray, shape (q, q')
+
+        Returns
+        -------
+        HalvesEnergy
+        """
         return HalvesEnergy(left @ self.differences @ right)
 
 
@@ -165,14 +316,33 @@ def _pooled_covariance(blocks: FloatArray) -> FloatArray:
 
 
 def inverse_root(covariance: FloatArray) -> FloatArray:
-    """C^(−1/2) up to a factor, its largest eigenvalue 1; directions with hardly any error count as if with little."""
+    """C^(−1/2) up to a factor, its largest eigenvalue 1; directions with hardly any error count as if with little.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (m, m)
+        Symmetric, positive semi-definite.
+
+    Returns
+    -------
+    ndarray, shape (m, m)
+    """
     values, vectors = np.linalg.eigh(covariance)
     floored = np.maximum(values, _FLOOR * values[-1])
     return np.asarray((vectors * np.sqrt(floored[0] / floored)) @ vectors.T)
 
 
 def pooled_share(errors: FloatArray) -> float:
-    """λ_max over the trace of a Kronecker covariance of which blocks (K, p, q) are draws, each up to a scale."""
+    """λ_max over the trace of a Kronecker covariance of which blocks (K, p, q) are draws, each up to a scale.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (K, p, q)
+
+    Returns
+    -------
+    float
+    """
     rows = np.linalg.eigvalsh(np.einsum("kij,klj->il", errors, errors, optimize=True))
     columns = np.linalg.eigvalsh(np.einsum("kij,kil->jl", errors, errors, optimize=True))
     return float(rows[-1] * columns[-1] / max(rows.sum() * columns.sum(), np.finfo(float).tiny))
@@ -180,6 +350,14 @@ def pooled_share(errors: FloatArray) -> float:
 
 def error_energy(record: ClientEstimates) -> ErrorEnergy:
     """What the record knows of the errors: halves before covariances before noise scales.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+
+    Returns
+    -------
+    ErrorEnergy
 
     Raises
     ------

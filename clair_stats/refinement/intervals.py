@@ -42,7 +42,16 @@ class Intervals:
 
 
 def swapped(found: Intervals) -> Intervals:
-    """The last two axes of every array exchanged."""
+    """The last two axes of every array exchanged.
+
+    Parameters
+    ----------
+    found : Intervals
+
+    Returns
+    -------
+    Intervals
+    """
     estimate, error, lower, upper = (
         np.ascontiguousarray(np.swapaxes(part, -1, -2))
         for part in (found.estimate, found.standard_error, found.lower, found.upper)
@@ -139,6 +148,22 @@ def difference_variance(
     """τ², variance of an entry of the true differences off the subspace, from the residuals of the members' fit.
 
     Σ_k‖P_{U⊥}(X_k − X̄)‖²/σ_k² has mean (p − r)((n − 1)q − r)(1 + τ²·mean(σ_k⁻²)) to first order; 0 where it is less.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+    members : bool ndarray, shape (K,)
+        True = in the set.
+    scales : ndarray, shape (K,)
+        σ_k, scale of the estimates.
+    weights : ndarray, shape (K,)
+        w_k.
+    basis : ndarray, shape (p, r)
+        Orthonormal columns.
+
+    Returns
+    -------
+    float
     """
     p, q = blocks.shape[1:]
     rank, n_members = basis.shape[1], int(members.sum())
@@ -153,7 +178,22 @@ def difference_variance(
 
 
 def entry_errors(scales: FloatArray, columns: FloatArray, basis: FloatArray) -> FloatArray:
-    """Standard errors of all entries, (K, p, q): variance σ_k²(P_U)_ii + (I − P_U)_ii (S_k)_jj."""
+    """Standard errors of all entries, (K, p, q): variance σ_k²(P_U)_ii + (I − P_U)_ii (S_k)_jj.
+
+    Parameters
+    ----------
+    scales : ndarray, shape (K,)
+        σ_k, scale of the estimates.
+    columns : ndarray, shape (K, q, q)
+        S_k.
+    basis : ndarray, shape (p, r)
+        Orthonormal columns.
+
+    Returns
+    -------
+    ndarray, shape (K, p, q)
+        Scale of the estimates.
+    """
     inside = np.sum(basis**2, axis=1)
     variances = np.einsum("i,k->ki", inside, scales**2)[:, :, None]
     off = np.einsum("i,kj->kij", np.maximum(1.0 - inside, 0.0), np.diagonal(columns, axis1=1, axis2=2))
@@ -163,7 +203,23 @@ def entry_errors(scales: FloatArray, columns: FloatArray, basis: FloatArray) -> 
 def functional_errors(
     functionals: FloatArray, scales: FloatArray, columns: FloatArray, basis: FloatArray
 ) -> FloatArray:
-    """Standard errors of ⟨L_i, Θ̃_k⟩, (K, m): variance σ_k²‖UᵀL‖² + tr(P_{U⊥}L S_k Lᵀ)."""
+    """Standard errors of ⟨L_i, Θ̃_k⟩, (K, m): variance σ_k²‖UᵀL‖² + tr(P_{U⊥}L S_k Lᵀ).
+
+    Parameters
+    ----------
+    functionals : ndarray, shape (m, p, q)
+        L_i.
+    scales : ndarray, shape (K,)
+        σ_k, scale of the estimates.
+    columns : ndarray, shape (K, q, q)
+        S_k.
+    basis : ndarray, shape (p, r)
+        Orthonormal columns.
+
+    Returns
+    -------
+    ndarray, shape (K, m)
+    """
     inside = np.sum((basis.T @ functionals) ** 2, axis=(1, 2))
     off = project_off(basis, functionals)
     spread = np.einsum("mij,kjl,mil->km", off, columns, off, optimize=True)

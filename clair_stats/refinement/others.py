@@ -47,6 +47,11 @@ def each_without_itself(
         How many directions, at most p.
     basis : array, shape (p, r), optional
         Given: the frame is this basis, turned so that its columns are in order (no eigenvectors off it).
+
+    Yields
+    ------
+    Others
+        In the order of the members.
     """
     chosen = np.flatnonzero(members)
     total = float(weights[chosen].sum())
@@ -72,7 +77,22 @@ def each_without_itself(
 
 
 def leading_directions(blocks: FloatArray, members: BoolArray, weights: FloatArray, count: int) -> FloatArray:
-    """The leading eigenvectors of the scatter of all members about their weighted mean, (p, count)."""
+    """The leading eigenvectors of the scatter of all members about their weighted mean, (p, count).
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+    members : bool ndarray, shape (K,)
+        True = in the set.
+    weights : ndarray, shape (K,)
+        Positive on the members.
+    count : int
+
+    Returns
+    -------
+    ndarray, shape (p, count)
+        Orthonormal columns.
+    """
     own = weights[members] / weights[members].sum()
     deviations = blocks[members] - np.tensordot(own, blocks[members], axes=1)
     return orthonormal_basis(stack(np.sqrt(own)[:, None, None] * deviations), count)

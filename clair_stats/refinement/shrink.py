@@ -46,13 +46,41 @@ class Shrunk:
 
 
 def stein_weight(constant: FloatArray, energy: FloatArray) -> FloatArray:
-    """min(1, c/‖Z‖²), the share of the way towards the others; 0 where c is 0."""
+    """min(1, c/‖Z‖²), the share of the way towards the others; 0 where c is 0.
+
+    Parameters
+    ----------
+    constant : ndarray, shape (m,)
+        c, squared scale of the estimates.
+    energy : ndarray, shape (m,)
+        ‖Z‖², squared scale of the estimates.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        Between 0 and 1.
+    """
     constant, energy = np.broadcast_arrays(np.maximum(constant, 0.0), energy)
     return np.divide(constant, energy, out=np.where(constant > 0, 1.0, 0.0), where=energy > constant)
 
 
 def stein_risk(constant: FloatArray, energy: FloatArray, trace: FloatArray) -> FloatArray:
-    """Stein's estimate of the risk under that weight: tr Σ − c²/‖Z‖² where it is below 1, else ‖Z‖² − tr Σ."""
+    """Stein's estimate of the risk under that weight: tr Σ − c²/‖Z‖² where it is below 1, else ‖Z‖² − tr Σ.
+
+    Parameters
+    ----------
+    constant : ndarray, shape (m,)
+        c, squared scale of the estimates.
+    energy : ndarray, shape (m,)
+        ‖Z‖², squared scale of the estimates.
+    trace : ndarray, shape (m,)
+        tr Σ, squared scale of the estimates.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        Squared scale of the estimates.
+    """
     constant = np.maximum(constant, 0.0)
     whole = (constant > 0) & (energy <= constant)
     saved = np.divide(constant**2, energy, out=np.zeros_like(energy), where=energy > constant)

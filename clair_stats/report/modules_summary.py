@@ -10,7 +10,20 @@ __all__ = ["summarise_modules"]
 
 
 def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], level: float) -> str:
-    """Set, level, law and what was evened out before clients were compared; the modules that tell most."""
+    """Set, level, law and what was evened out before clients were compared; the modules that tell most.
+
+    Parameters
+    ----------
+    verdict : JointVerdict
+    modules : tuple of str
+        Their names.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    str
+    """
     n_clients = verdict.collaborative_set.size
     flagged = ~verdict.collaborative_set
     if verdict.majority:
@@ -36,8 +49,13 @@ def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], level: fl
             + (f" to {max(cut)}" if max(cut) > min(cut) else "")
             + " before they were compared"
         )
-    if verdict.normalised:
+    if verdict.scale == "norms divided out":
         lines.append("the clients' scales differ: every block was divided by its norm before they were compared")
+    if verdict.scale == "both":
+        lines.append(
+            "whether the clients' scales differ is not clear: they were compared with and without dividing every block "
+            "by its norm, at half the level each"
+        )
     if verdict.majority and flagged.any():
         telling = np.argsort(-verdict.module_scores[:, flagged].mean(axis=1), kind="stable")[:3]
         lines.append(

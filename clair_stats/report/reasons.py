@@ -59,7 +59,19 @@ def explain_clients(
 
 
 def margins(detection: Detection, *, decided: bool) -> tuple[str, ...]:
-    """How far every client is from its threshold, K sentences; said to be undecided without a verdict."""
+    """How far every client is from its threshold, K sentences; said to be undecided without a verdict.
+
+    Parameters
+    ----------
+    detection : Detection
+    decided : bool
+        Whether there is a verdict.
+
+    Returns
+    -------
+    tuple of str
+        One per client.
+    """
     word = "" if decided else "undecided: "
     return tuple(word + _ratio(float(s), float(t)) for s, t in zip(detection.scores, detection.threshold, strict=True))
 

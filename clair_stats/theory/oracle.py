@@ -168,7 +168,7 @@ def solve_oracle(
         length, moved = 1.0, False
         while length > 1e-12:
             there = at(free + length * step)
-            # At rounding level the value cannot fall any more; a smaller gradient is then the honest sign of progress.
+            # At rounding level the value cannot fall any more; a smaller gradient is then the only sign of progress.
             flat = abs(slope) < 1e-13 * here.value and np.linalg.norm(there.gradient) < norm
             if flat or there.value <= here.value + 1e-4 * length * slope:
                 free, here, moved = free + length * step, there, True

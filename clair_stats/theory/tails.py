@@ -1,4 +1,9 @@
-"""χ² quantiles at tail probabilities given by their logarithm, also where the probability underflows."""
+"""χ² quantiles at tail probabilities given by their logarithm, also where the probability underflows.
+
+The bounds are those of Laurent and Massart, Ann. Statist. 28(5), 2000.
+
+The bounds are those of Laurent and Massart (Ann. Statist. 28(5), 2000).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,17 @@ def upper_quantile(log_tail: float, freedom: int) -> float:
     """x with P(χ² > x) ≤ e^log_tail: exact, or m + 2√(mt) + 2t, t = −log_tail, where the probability underflows.
 
     Laurent and Massart, "Adaptive estimation of a quadratic functional by model selection", Ann. Statist. 28(5), 2000.
+
+    Parameters
+    ----------
+    log_tail : float
+        Logarithm of a probability.
+    freedom : int
+        m, degrees of freedom.
+
+    Returns
+    -------
+    float
     """
     if log_tail > _SMALLEST:
         return float(chi2.isf(np.exp(log_tail), freedom))
@@ -22,7 +38,19 @@ def upper_quantile(log_tail: float, freedom: int) -> float:
 
 
 def lower_quantile(log_tail: float, freedom: int) -> float:
-    """x with P(χ² < x) ≤ e^log_tail: exact, or (m − 2√(mt))₊ where the probability underflows (Laurent and Massart)."""
+    """x with P(χ² < x) ≤ e^log_tail: exact, or (m − 2√(mt))₊ where the probability underflows (Laurent and Massart).
+
+    Parameters
+    ----------
+    log_tail : float
+        Logarithm of a probability.
+    freedom : int
+        m, degrees of freedom.
+
+    Returns
+    -------
+    float
+    """
     if log_tail > _SMALLEST:
         return float(chi2.ppf(np.exp(log_tail), freedom))
     return float(max(0.0, freedom - 2 * np.sqrt(-freedom * log_tail)))

@@ -11,7 +11,7 @@ from reports.inputs import StudyInput
 from reports.labels import by_setting
 from reports.numbers import column_power, superscript, with_limits
 from reports.renderers.dots import study_picture
-from reports.renderers.ranks import losses, rank_table, ranked_panels
+from reports.renderers.ranks import gains, losses, rank_table, ranked_panels
 from reports.renderers.rendered import Rendered
 from reports.tables import Column, Group, Table
 from reports.wording import ERRORS, size_of, undefined_notes
@@ -79,4 +79,4 @@ def render(item: StudyInput) -> Rendered:
     panels = ranked_panels(item)
     ranks = rank_table(item, panels)
     tables = (study_table(item), *([] if ranks is None else [ranks]))
-    return Rendered(tables, study_picture(item), losses=losses(panels))
+    return Rendered(tables, study_picture(item), losses=losses(panels), gains=gains(panels))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ from reports.tables import Column, Group, Table
 from reports.wording import size_of
 from simulations.methods.clients_and_oracles import Clair
 
-__all__ = ["losses", "rank_table", "ranked_panels"]
+__all__ = ["gains", "losses", "rank_table", "ranked_panels"]
 
 # Which way is better; measures that are not listed are not ranked.
 _BETTER = {
@@ -86,7 +88,18 @@ def rank_table(item: StudyInput, panels: dict[str, Panel]) -> Table | None:
 
 
 def losses(panels: dict[str, Panel]) -> tuple[str, ...]:
-    """Where CLAIR without options is behind a method that is no oracle, a sentence per measure and rival."""
+    """Where CLAIR without options is behind a method that is no oracle, a sentence per measure."""
+    return _against_rivals(panels, "behind", lambda panel, rival, own: panel.p_better(rival, own))
+
+
+def gains(panels: dict[str, Panel]) -> tuple[str, ...]:
+    """Where CLAIR without options is ahead of a method that is no oracle, a sentence per measure."""
+    return _against_rivals(panels, "ahead of", lambda panel, rival, own: panel.p_better(own, rival))
+
+
+def _against_rivals(
+    panels: dict[str, Panel], words: str, p_values: Callable[[Panel, int, int], NDArray[np.float64]]
+) -> tuple[str, ...]:
     found = []
     for metric, panel in panels.items():
         if Clair.name not in panel.methods:
@@ -95,9 +108,9 @@ def losses(panels: dict[str, Panel]) -> tuple[str, ...]:
         rivals = [m for m in panel.methods if not m.startswith(Clair.name) and "oracle" not in m.lower()]
         told = []
         for rival in rivals:
-            behind = holm(panel.p_better(panel.methods.index(rival), own)) <= _LEVEL / len(rivals)
-            if behind.any():
-                told.append(f"{rival} in {int(behind.sum())} of {len(panel.settings)} settings")
+            shown = holm(p_values(panel, panel.methods.index(rival), own)) <= _LEVEL / len(rivals)
+            if shown.any():
+                told.append(f"{rival} in {int(shown.sum())} of {len(panel.settings)} settings")
         if told:
-            found.append(f"On {metric.replace('_', ' ')} CLAIR is behind {', '.join(told)}.")
+            found.append(f"On {metric.replace('_', ' ')} CLAIR is {words} {', '.join(told)}.")
     return tuple(found)

@@ -35,12 +35,16 @@ def regime_summary_table(verdicts: Sequence[Verdict]) -> Table:
         ]
         rows.append((title, *cells))
     efforts = ", ".join(sorted({verdict.effort for verdict in verdicts}))
+    sizes = [verdict.evidence.n for verdict in verdicts]
+    failed = max(verdict.evidence.failed for verdict in verdicts)
     return Table(
         name="regimes",
         caption=(
             f"Regime × claim ({efforts} effort): what holds where estimates come from real fits. Yes: supported; no: "
             f"violated (Holm within the regime, family-wise level {FAMILY_LEVEL:g}); open: inconclusive. Controls are "
-            "settings or false rules, named before the first run, that must come out as violated."
+            "settings or false rules, named before the first run, that must come out as violated. "
+            f"n: {min(sizes)} to {max(sizes)} a verdict, at most {failed} of them failed; errors stand in the "
+            "tables of the regimes."
         ),
         columns=(
             Column("claim", is_number=False, width="0.34\\linewidth"),
@@ -58,14 +62,16 @@ def regime_summary_table(verdicts: Sequence[Verdict]) -> Table:
 def _row(line: pd.Series) -> tuple[str, ...]:
     low, high = float(line["low"]), float(line["high"])
     interval = f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else "--"
-    control = " (control)" if line["expected"] else ""
+    verdict = str(line["verdict"])
+    if line["expected"]:  # a control is wrong on purpose
+        verdict = "control rejected" if verdict == "violated" else f"control not rejected ({verdict})"
     return (
         str(line["claim"]),
         str(line["claimed"]),
         str(line["n"]),
         with_error(float(line["value"]), float(line["mcse"])),
         interval,
-        f"{line['verdict']}{control}",
+        verdict,
     )
 
 

@@ -17,11 +17,12 @@ P = TypeVar("P", bound=Presentation)
 
 @dataclass(frozen=True)
 class Rendered:
-    """Tables and figure of one study, and in plain words where CLAIR does not come out ahead."""
+    """Tables and figure of one study, and in plain words where CLAIR is shown to be behind."""
 
     tables: tuple[Table, ...]
     picture: Picture | None = None
     losses: tuple[str, ...] = ()
+    gains: tuple[str, ...] = ()  # where it does
     whole_design: bool = True  # False: one line per regime would fill pages that say nothing new
 
 

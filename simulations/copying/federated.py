@@ -161,7 +161,7 @@ def aggregate(
 
     ``average`` is the exact mean of the products B_kA_k, which stacking the factors (FLoRA) transmits;
     ``factor_average`` multiplies the mean B by the mean A.  The robust ones are those of :mod:`clair_stats.baselines`
-    on all modules of a client as one block; they are told how many clients are contaminated.  ``collaborative_set``
+    on all modules of a client as one block; they are given the number of contaminated clients.  ``collaborative_set``
     spares CLAIR the detection, when an earlier round has made it.  ``clair_halves`` shrinks, with ``halves`` to tell
     error from true differences.
 

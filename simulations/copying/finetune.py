@@ -93,7 +93,7 @@ def finetune(
     offsets : mapping name -> array (K, out, in), optional
         Fixed ΔW_k already added to the base weights, from earlier rounds.
     batched : bool
-        False trains client after client: the slow twin.
+        False trains client after client: the slow version.
     device, dtype
         Where and in which precision to compute; "auto" takes a GPU when present.
 

@@ -129,7 +129,7 @@ def _metrics(world: World, outcome: Outcome) -> dict[str, float]:
 
 
 def _detection(benign: BoolArray, found: Collaboration) -> dict[str, float]:
-    flagged = ~found.collaborative_set
+    flagged = found.flagged
     return {
         "exact_set": float(np.array_equal(flagged, ~benign)),
         "any_false_alarm": float(np.any(flagged & benign)),

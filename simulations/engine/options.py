@@ -1,4 +1,4 @@
-"""How a run works: workers, limits and what is told on the way; nothing here changes a row."""
+"""How a run works: workers, limits and messages; nothing here changes a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the run asks of its workers: an executor that can be replaced, and what their deaths mean."""
+"""What the run asks of its workers: an executor that can be replaced, and how the loss of a worker is reported."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Source of the definitions and standard errors: T. P. Morris, I. R. White and M. 
 to evaluate statistical methods", Statistics in Medicine 38 (2019), Table 6, cited as MWC.  Where their formula needs
 normal estimates (empirical SE) the delta method is used instead, which does not.
 
-How values and standard errors are streamed is told in :mod:`simulations.measures.moments`.
+How values and standard errors are streamed is described in :mod:`simulations.measures.moments`.
 """
 # ruff: noqa: D102 - the methods of a measure are described once, at Measure and SmoothMeasure
 

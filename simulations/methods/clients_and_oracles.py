@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -126,6 +126,8 @@ class Clair:
         Whether σ_k is passed on.
     whiten : bool
         Work on estimates whitened by the pooled covariance of the local fits (``instance.extras["fits"]``).
+    refinement : {"shrinkage", "average"}
+        As in :class:`clair_stats.CLAIR`.
 
     Notes
     -----
@@ -140,12 +142,14 @@ class Clair:
     heterogeneity: float = 0.0
     known_noise: bool = True
     whiten: bool = False
+    refinement: Literal["shrinkage", "average"] = "shrinkage"
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """Estimation, detection and subspace metrics."""
         view = _View.of(instance, whiten=self.whiten, known_noise=self.known_noise)
         model = CLAIR(
             self.rank,
+            refinement=self.refinement,
             common_component=self.common_component,
             level=self.level,
             heterogeneity=self._tolerance(view.estimates),
@@ -199,22 +203,32 @@ class ClairWithCovariance:
     """CLAIR handed every local fit's own covariance and residual degrees of freedom in place of σ_k.
 
     Needs ``instance.extras["fits"]``.  A method of its own, so that the rows of :class:`Clair` stay as they are.
+    With a ``floor`` every direction gets this share of the mean variance more, so that covariances without error in
+    some direction (pixels that are never lit) can be inverted, and they are taken as known.
     """
 
     name: ClassVar[str] = "CLAIR with covariance"
 
     level: float = 0.05
+    floor: float = 0.0
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """Estimation, detection and subspace metrics, as :class:`Clair`."""
         fits, blocks = instance.extras["fits"], instance.estimates.dense()
+        rows = np.stack([fit.row_covariance for fit in fits])
+        columns = np.stack([fit.column_covariance for fit in fits])
+        degrees = np.array([fit.residual_degrees_of_freedom for fit in fits]) if self.floor == 0.0 else None
         estimates = ClientEstimates(
             values=blocks,
-            row_covariances=np.stack([fit.row_covariance for fit in fits]),
-            column_covariances=np.stack([fit.column_covariance for fit in fits]),
-            residual_degrees_of_freedom=np.array([fit.residual_degrees_of_freedom for fit in fits]),
+            row_covariances=self._floored(rows),
+            column_covariances=self._floored(columns),
+            residual_degrees_of_freedom=degrees,
         )
         return _measured(instance, CLAIR(level=self.level), _View(blocks, estimates, None))
+
+    def _floored(self, covariances: FloatArray) -> FloatArray:
+        mean = np.trace(covariances, axis1=1, axis2=2) / covariances.shape[1]
+        return np.asarray(covariances + self.floor * mean[:, None, None] * np.eye(covariances.shape[1]))
 
 
 @dataclass(frozen=True)

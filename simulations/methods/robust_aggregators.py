@@ -18,7 +18,7 @@ __all__ = ["RobustBaseline", "all_baselines"]
 
 @dataclass(frozen=True)
 class RobustBaseline:
-    """One baseline, told the true rank, the true number of contaminated clients and the true σ_k.
+    """One baseline, given the true rank, the true number of contaminated clients and the true σ_k.
 
     Parameters
     ----------

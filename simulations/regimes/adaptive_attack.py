@@ -1,7 +1,7 @@
 """The adaptive attack: attackers who know everything search for the blocks that hurt one given method most.
 
 At a given share and a given norm ‖D_k‖_F = d the attackers choose their targets M* + c·U*A_kᵀ + D_k, U*ᵀD_k = 0: how
-many directions off the subspace they share, how alike their blocks are, how much of an honest client's own part they
+many directions off the subspace they share, how alike their blocks are, how much of a benign client's own part they
 keep (c, camouflage), and the directions themselves.  A candidate is judged as an attacker would judge it: on its own
 draws of the estimation error, by the mean squared error of the refined estimates that the attacked method hands to the
 benign clients.  A candidate that is detected does no harm, so escaping and harming are one objective.  The best

@@ -5,7 +5,7 @@ these changes a result: two runs of the same code in the same environment give t
 a kill gives tables with the same bytes.
 
 A record's *version* is what decides the bits: the digest of the sources that the row depends on
-(:mod:`simulations.storage.sources`), packages, Python, machine and BLAS.  The commit is told, but two commits that
+(:mod:`simulations.storage.sources`), packages, Python, machine and BLAS.  The commit is recorded, but two commits that
 change no such source are one version.
 """
 

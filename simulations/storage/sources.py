@@ -31,7 +31,7 @@ def _house_packages() -> frozenset[str]:
 
 @cache
 def _file(module: str) -> Path | None:
-    """Source file of a module of the house."""
+    """Source file of a module of the project."""
     if module.split(".")[0] not in _house_packages():
         return None
     place = _ROOT.joinpath(*module.split("."))
@@ -44,7 +44,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _imports(path: Path, module: str) -> set[str]:
-    """Modules of the house that a file imports; a package stands for all its modules, which it may load by name."""
+    """Modules of the project that a file imports; a package stands for all its modules, which it may load by name."""
     found: set[str] = set()
     parts = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(_tree(path)):
@@ -70,7 +70,7 @@ def _only_shows(module: str) -> bool:
 
 @cache
 def _closure(module: str) -> frozenset[str]:
-    """The modules of the house that a module imports, directly or through others, and itself where it is one."""
+    """The modules of the project that a module imports, directly or through others, and itself where it is one."""
     place = getattr(sys.modules.get(module), "__file__", None)
     outside = _file(module) is None and place is not None and place.endswith(".py")
     waiting = list(_imports(Path(place), module)) if outside and place is not None else [module]
@@ -115,7 +115,7 @@ def _module_names(values: Iterable[object]) -> frozenset[str]:
 
 
 def modules_behind(*parts: object) -> frozenset[str]:
-    """Modules of the house on which regimes and methods depend."""
+    """Modules of the project on which regimes and methods depend."""
     return frozenset(module for name in (*_ENGINE, *_module_names(parts)) for module in _closure(name))
 
 

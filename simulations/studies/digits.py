@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from simulations.design import Study, crossed, grid, levels
 from simulations.measures.summaries import Mean, PairedDifference, Proportion
-from simulations.methods.clients_and_oracles import Clair, FederatedAverage, Local, OracleClair
+from simulations.methods.clients_and_oracles import Clair, ClairWithCovariance, FederatedAverage, Local, OracleClair
 from simulations.regimes.digits import DigitsRegime
 
 __all__ = ["METHODS", "NOTES", "STUDY"]
@@ -26,12 +26,16 @@ _REGIMES = (
 # σ²(p − r)q(1 − 1/|C|) exceeds ‖H_k‖²), so a client should not be shut out for less.
 _TOLERANCE = 1.0
 
+# Of the mean variance: pixels that no image of a client lights have no error at all.
+_FLOOR = 1e-6
+
 METHODS = (
     Local(),
     FederatedAverage(),
     Clair(),
     Clair(whiten=True),
     Clair(whiten=True, heterogeneity=_TOLERANCE),
+    ClairWithCovariance(floor=_FLOOR),
     OracleClair(),
     OracleClair(whiten=True),
 )
@@ -39,8 +43,9 @@ METHODS = (
 NOTES = (
     "Truthful clients differ off the subspace as well (class mix, penalty, misfit of the linear score), so the "
     "exact model does not hold. CLAIR runs at its defaults, on estimates whitened by the clients' pooled error "
-    "covariance (the errors of pixel coefficients are far from i.i.d.), and on whitened estimates with a tolerance "
-    "of one noise norm. The oracles know who is truthful and how many patterns scanners mix."
+    "covariance (the errors of pixel coefficients are far from i.i.d.), on whitened estimates with a tolerance "
+    "of one noise norm, and with every client's own covariance. The oracles know who is truthful and how many patterns "
+    "scanners mix."
 )
 
 STUDY = Study(

@@ -1,6 +1,6 @@
 """CLAIR without tuning against oracles and robust aggregators, over kinds, shares and sizes of contamination.
 
-CLAIR is told nothing: not the rank, not the noise, not how many clients are bad.  Oracle detection knows U*, M* and σ;
+CLAIR is given neither the rank nor the noise nor the number of contaminated clients.  Oracle detection knows U*, M* and σ;
 the test on the true set and oracle CLAIR know the benign set and the rank; the baselines know the rank, σ and the
 number of bad clients.  The root seed was fixed before its first run, and building used other seeds; it was changed
 whenever the search was (CHANGELOG).
@@ -44,7 +44,7 @@ METHODS = (Clair(), CombinedClair(), OracleDetection(), OracleSetTest(), OracleC
 
 
 def grid_regime(kind: str, scale: float, share: float, noise: float, common: float) -> GaussianRegime:
-    """K = 60, p = 40, q = 20, r = 3; the noise is not told to CLAIR."""
+    """K = 60, p = 40, q = 20, r = 3; the noise is not given to CLAIR."""
     return GaussianRegime(
         n_clients=60,
         n_rows=40,

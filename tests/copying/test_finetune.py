@@ -68,7 +68,7 @@ def test_a_client_does_not_feel_the_others(small_world):
 
 
 def naive_logits(config, parameters, tokens):
-    """One sequence at a time, position by position, weights already merged: the slow twin of ``forward``."""
+    """One sequence at a time, position by position, weights already merged: the slow version of ``forward``."""
     d, h = config.width, config.width // config.heads
     ln = lambda name, v: torch.nn.functional.layer_norm(  # noqa: E731
         v, (d,), parameters[f"{name}.scale"], parameters[f"{name}.shift"], 1e-5

@@ -242,12 +242,13 @@ def test_several_modules_find_the_bad_clients_under_every_disguise(seed):
     generator = np.random.default_rng(seed)
     plain = verdict(modules)
     np.testing.assert_array_equal(plain.collaborative_set, benign)
-    assert (plain.law, plain.normalised, plain.cut_to) == ("log scores", False, (None,) * 3)
+    assert (plain.law, plain.cut_to) == ("log scores", (None,) * 3)
+    assert plain.scale != "norms divided out"
     # The scale of a client is its own affair, and so is the rank it keeps.
     scales = np.exp(0.7 * generator.standard_normal(14))[:, None, None]
     scaled = verdict([scales * m for m in modules])
     np.testing.assert_array_equal(scaled.collaborative_set, benign)
-    assert scaled.normalised
+    assert scaled.scale == "norms divided out"
     full = clients(seed + 40, kept=None)[0]
     ranks = np.resize([4, 8, 12], 14)
     mixed = verdict([cut(m, ranks) for m in full])

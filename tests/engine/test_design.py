@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from simulations.design import Cell, Study, content_hash, crossed, grid, levels
+from simulations.presentation import Criteria, Plain
 from simulations.streams import Streams
 from simulations.studies import find_study, studies
 from simulations.toml_design import read_toml
@@ -97,6 +98,25 @@ def test_toml_and_python_give_the_same_design(toy: Any) -> None:
     )
     assert study.config_hash == Study("toy", "x", cells, 20, 3).config_hash
     assert [m.label for m in study.measures] == ["bias estimate", "estimate − sample_mean"]
+
+
+def test_toml_says_how_the_report_shows_the_study(toy: Any) -> None:
+    path: Path = toy()
+    study = read_toml(path)
+    assert study.presentation == Plain()
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f'presentation = {{ type = "Criteria", margin = 0.1 }}\n{text}', encoding="utf-8")
+    shown = read_toml(path)
+    assert shown.presentation == Criteria(margin=0.1)
+    assert shown.config_hash == study.config_hash
+    for written, word in (
+        ('{ type = "Critera" }', "unknown presentation 'Critera'; did you mean 'Criteria'"),
+        ('{ type = "Criteria", margins = 1 }', "unexpected keyword argument 'margins'"),
+        ('{ type = "Presentation" }', "unknown presentation"),
+    ):
+        path.write_text(f"presentation = {written}\n{text}", encoding="utf-8")
+        with pytest.raises(ValueError, match=word):
+            read_toml(path)
 
 
 @pytest.mark.parametrize(

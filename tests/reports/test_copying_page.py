@@ -11,9 +11,11 @@ from reports.inputs import StudyInput
 from reports.renderers.copying.accuracy import accuracy_table, paired_table
 from reports.renderers.copying.detection import contamination_tables, exact_sentence, level_sentence
 from reports.renderers.copying.gain import map_table
+from reports.renderers.copying.names import NAMES
 from reports.renderers.copying.page import write_page
 from reports.tables import to_markdown
 from simulations.studies.copying import STUDY as METHODS
+from simulations.studies.copying_contaminations import STUDY as CONTAMINATIONS
 from simulations.studies.copying_map import STUDY as MAP
 
 RNG = np.random.default_rng(20261125)
@@ -118,3 +120,8 @@ def test_a_page_without_all_its_studies_names_what_lacks(tmp_path):
         write_page([item, item], tmp_path)
     with pytest.raises(FileNotFoundError, match="study copying: no store"):
         item.rows()
+
+
+def test_every_way_of_aggregation_has_a_name():
+    used = {cell.method.aggregation for study in (METHODS, CONTAMINATIONS) for cell in study.cells}
+    assert used <= set(NAMES)

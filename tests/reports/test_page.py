@@ -109,11 +109,11 @@ def test_headline_says_what_is_not_supported_and_what_has_no_power(results):  # 
     inputs = read_inputs(results)
     (item,) = inputs.claims
     rest = len(all_claims()) - 1
-    assert headline(inputs, (), ()).verdict.endswith(f" {rest} of {rest + 1} registered claims were not run.")
+    assert headline(inputs, (), ()).verdict.endswith(f" {rest} of {rest + 1} claims were not run.")
     assert not headline(inputs, (), ()).good
     inputs = dataclasses.replace(inputs, unrun=0)
     head = headline(inputs, (), ("commit 0123456789ab with local changes, Python 3.11, clair-stats 9.8.7, BLAS x",))
-    assert head.verdict == "The one claim is supported; 1 of 1 sabotages rejected (quick effort)."
+    assert head.verdict == "The one claim that was run is supported; 1 of 1 sabotages rejected (quick effort)."
     assert head.good
     assert head.findings == ()
     assert head.code == "CLAIR-stats 9.8.7, commit 0123456789ab with local changes."

@@ -7,7 +7,7 @@ from scipy.stats import ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from reports.paired import Panel, holm
-from reports.renderers.ranks import losses
+from reports.renderers.ranks import gains, losses
 from reports.wording import undefined_notes
 
 RNG = np.random.default_rng(20261129)
@@ -54,6 +54,8 @@ def test_mean_ranks_carry_an_error_only_where_the_order_is_open():
 def test_a_loss_is_told_where_a_rival_is_better_and_not_where_only_an_oracle_is():
     assert losses({"accuracy": panel([0.0, -2.0, -4.0])}) == ("On accuracy CLAIR is behind Local in 4 of 4 settings.",)
     assert losses({"accuracy": panel([0.0, 0.0, -4.0])}) == ()
+    assert gains({"accuracy": panel([0.0, 2.0, 4.0])}) == ("On accuracy CLAIR is ahead of Local in 4 of 4 settings.",)
+    assert gains({"accuracy": panel([0.0, -2.0, 4.0])}) == ()
     assert losses({"accuracy": panel([0.0, 2.0, -4.0, -3.0])}) == ()
 
 

@@ -65,7 +65,7 @@ def test_every_question_is_a_row_under_its_variant_and_setting():
         title = verdict.title + (f" [{verdict.sabotage}]" if verdict.sabotage else "")
         row = rows[f"{verdict.section} · {verdict.setting}", title, f"{verdict.evidence.estimate:.3f}(12)"]
         assert row[1] == verdict.claimed != ""
-        assert row[5] == ("violated (control)" if verdict.sabotage else verdict.status)
+        assert row[5] == ("control rejected" if verdict.sabotage else verdict.status)
     assert "Clients whose data are separated, refitted with a stated penalty: logistic, n = 60: 3." in table.notes
     assert not [note for note in table.notes if "did not converge" in note]
 

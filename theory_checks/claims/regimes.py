@@ -5,11 +5,12 @@ from __future__ import annotations
 from simulations.studies import regime_designs
 from simulations.studies._regime_design import DesignSection, RegimeDesign
 from theory_checks.claim import Claim, Sabotage, Setting
-from theory_checks.regimes.statements import STATEMENTS, Statement
+from theory_checks.regimes.statement import Statement
+from theory_checks.regimes.statements import STATEMENTS
 
 __all__ = ["CLAIMS"]
 
-_COUNTED = ("separated", "not_converged")  # clients, told beside the verdicts on the local law
+_COUNTED = ("separated", "not_converged")  # clients, reported beside the verdicts on the local law
 
 
 def _sabotage(statement: Statement, design: RegimeDesign) -> Sabotage:

@@ -1,4 +1,4 @@
-"""A mean lies in a band in every stratum: gains where a method is at home must not pay for losses elsewhere."""
+"""A mean lies in a band in every stratum: gains in some strata must not offset losses in others."""
 
 from __future__ import annotations
 

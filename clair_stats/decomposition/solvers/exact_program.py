@@ -30,7 +30,7 @@ def solve_exact(
 ) -> SolverPoint:
     """Solve (E); parameters as for :func:`~clair_stats.decomposition.solvers.splitting.solve_splitting`.
 
-    ``identify=False`` and ``partial_spectrum=False`` give the plain twin.
+    ``identify=False`` and ``partial_spectrum=False`` give the plain version.
 
     Parameters
     ----------

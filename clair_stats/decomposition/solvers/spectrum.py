@@ -68,7 +68,7 @@ class SpectrumTracker:
     centred : bool
         Threshold X(I − Π) instead of X.  The centred stack is never formed.
     partial : bool
-        Allow the tracked basis; False keeps to the full Gram matrix (the plain twin).
+        Allow the tracked basis; False keeps to the full Gram matrix (the plain version).
     """
 
     def __init__(self, *, centred: bool, partial: bool = True) -> None:

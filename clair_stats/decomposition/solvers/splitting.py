@@ -110,7 +110,7 @@ def solve_splitting(
     finish : callable, optional
         Called when the support of S and the rank of L have not changed for two iterations.
     partial_spectrum : bool
-        Follow the leading spectrum instead of computing all of it; False is the plain twin.
+        Follow the leading spectrum instead of computing all of it; False is the plain version.
     method : str
         Name given to the points.
 

@@ -1,6 +1,8 @@
 """Estimates of one module that kept different ranks are cut to a common one before they are compared.
 
 A client that kept rank 16 where others kept 4 carries four times as many error components, and looks contaminated.
+
+See docs/derivations/joint_verdict.md, section 2.
 """
 
 from __future__ import annotations
@@ -23,7 +25,16 @@ _QUANTILE = 0.25
 
 
 def kept_ranks(record: ClientEstimates) -> NDArray[np.int64]:
-    """Numerical rank of every client's estimate, shape (K,)."""
+    """Numerical rank of every client's estimate, shape (K,).
+
+    Parameters
+    ----------
+    record : ClientEstimates
+
+    Returns
+    -------
+    ndarray of int, shape (K,)
+    """
     if record.factors is not None:
         sizes = [_spectrum(left, right) for left, right in record.factors]
         return np.array([int((s > _ROUNDING * s[0]).sum()) for s in sizes])
@@ -36,7 +47,16 @@ def kept_ranks(record: ClientEstimates) -> NDArray[np.int64]:
 
 
 def levelled(record: ClientEstimates) -> tuple[ClientEstimates, int, bool]:
-    """The record with every estimate cut to the lower quartile of the ranks, that rank, and whether any was cut."""
+    """The record with every estimate cut to the lower quartile of the ranks, that rank, and whether any was cut.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+
+    Returns
+    -------
+    tuple of ClientEstimates, int and bool
+    """
     ranks = kept_ranks(record)
     common = int(np.quantile(ranks, _QUANTILE, method="lower"))
     if common == 0 or common >= ranks.max() or np.median(ranks) >= min(record.block_shape):

@@ -2,6 +2,8 @@
 
 A rotation shared by all clients changes no residual norm, so factors (B_k, A_k) are replaced by triangular factors of
 all B_k side by side and of all A_k below each other; nothing of size p × q is formed for them.
+
+See docs/derivations/joint_verdict.md, section 1.
 """
 
 from __future__ import annotations
@@ -33,11 +35,29 @@ class Module(Protocol):
         ...
 
     def inner(self, vectors: FloatArray) -> FloatArray:
-        """X_kᵀV of every client for ``vectors`` V (p', D), (K, q', D)."""
+        """X_kᵀV of every client for ``vectors`` V (p', D), (K, q', D).
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (p', D)
+
+        Returns
+        -------
+        ndarray, shape (K, q', D)
+        """
         ...
 
     def outer(self, columns: FloatArray) -> FloatArray:
-        """Σ_k X_kC_k for ``columns`` C (K, q', D), (p', D)."""
+        """Σ_k X_kC_k for ``columns`` C (K, q', D), (p', D).
+
+        Parameters
+        ----------
+        columns : ndarray, shape (K, q', D)
+
+        Returns
+        -------
+        ndarray, shape (p', D)
+        """
         ...
 
 
@@ -60,11 +80,29 @@ class DenseModule:
         return np.asarray(flat @ flat.T)
 
     def inner(self, vectors: FloatArray) -> FloatArray:
-        """X_kᵀV, (K, q, D)."""
+        """X_kᵀV, (K, q, D).
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (p', D)
+
+        Returns
+        -------
+        ndarray, shape (K, q, D)
+        """
         return np.asarray(self.blocks.transpose(0, 2, 1) @ vectors)
 
     def outer(self, columns: FloatArray) -> FloatArray:
-        """Σ_k X_kC_k, (p, D)."""
+        """Σ_k X_kC_k, (p, D).
+
+        Parameters
+        ----------
+        columns : ndarray, shape (K, q, D)
+
+        Returns
+        -------
+        ndarray, shape (p, D)
+        """
         return np.asarray((self.blocks @ columns).sum(axis=0))
 
 
@@ -88,7 +126,16 @@ class FactoredModule:
         return np.asarray(np.add.reduceat(np.add.reduceat(both, starts, axis=0), starts, axis=1))
 
     def inner(self, vectors: FloatArray) -> FloatArray:
-        """R_kᵀL_kᵀV, (K, q', D)."""
+        """R_kᵀL_kᵀV, (K, q', D).
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (p', D)
+
+        Returns
+        -------
+        ndarray, shape (K, q', D)
+        """
         mixed = self.left.T @ vectors  # (N, D)
         found = np.empty((self.shape[0], self.shape[2], vectors.shape[1]))
         for k, (start, end) in enumerate(pairwise(self.ends)):
@@ -96,7 +143,16 @@ class FactoredModule:
         return found
 
     def outer(self, columns: FloatArray) -> FloatArray:
-        """Σ_k L_kR_kC_k, (p', D)."""
+        """Σ_k L_kR_kC_k, (p', D).
+
+        Parameters
+        ----------
+        columns : ndarray, shape (K, q', D)
+
+        Returns
+        -------
+        ndarray, shape (p', D)
+        """
         mixed = np.empty((self.left.shape[1], columns.shape[2]))
         for k, (start, end) in enumerate(pairwise(self.ends)):
             np.matmul(self.right[start:end], columns[k], out=mixed[start:end])
@@ -104,7 +160,17 @@ class FactoredModule:
 
 
 def module_of(record: ClientEstimates, shared: Literal["columns", "rows"]) -> Module:
-    """Coordinates of a checked record with the shared space on the left."""
+    """Coordinates of a checked record with the shared space on the left.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+    shared : {"columns", "rows"}
+
+    Returns
+    -------
+    Module
+    """
     if record.factors is None:
         dense = record.dense()
         return DenseModule(dense if shared == "columns" else np.ascontiguousarray(dense.transpose(0, 2, 1)))
@@ -122,5 +188,14 @@ def module_of(record: ClientEstimates, shared: Literal["columns", "rows"]) -> Mo
 
 
 def triangular(matrix: FloatArray) -> FloatArray:
-    """The triangular factor of a QR decomposition, without the orthonormal one: half the time."""
+    """The triangular factor of a QR decomposition, without the orthonormal one: half the time.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (m, n)
+
+    Returns
+    -------
+    ndarray, shape (min(m, n), n)
+    """
     return np.asarray(np.linalg.qr(matrix, mode="r"), dtype=np.float64)

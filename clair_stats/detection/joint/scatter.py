@@ -1,6 +1,8 @@
 """Products with the scatter of sets of clients, and its leading directions, without the scatter itself.
 
 The scatter of the set s is Σ_k w_sk (Y_k − c_km_s)(Y_k − c_km_s)ᵀ, Y_k = s_kX_k, m_s = Σ_k w_skc_kY_k/Σ_k w_skc_k².
+
+See docs/derivations/joint_verdict.md, section 1.
 """
 
 from __future__ import annotations
@@ -22,7 +24,22 @@ _SEED = 20_261_126
 def centred_inner(
     module: Module, scales: FloatArray, design: FloatArray, weights: FloatArray, bases: FloatArray
 ) -> FloatArray:
-    """(Y_k − c_km_s)ᵀU_s of every client and set, for ``weights`` (N, K) and ``bases`` (N, p', r): (K, q', N, r)."""
+    """(Y_k − c_km_s)ᵀU_s of every client and set, for ``weights`` (N, K) and ``bases`` (N, p', r): (K, q', N, r).
+
+    Parameters
+    ----------
+    module : Module
+    scales : ndarray, shape (K,)
+        s_k.
+    design : ndarray, shape (K,)
+        c_k.
+    weights : ndarray, shape (N, K)
+    bases : ndarray, shape (N, p', r)
+
+    Returns
+    -------
+    ndarray, shape (K, q', N, r)
+    """
     n_sets, size, rank = bases.shape
     inner = module.inner(np.ascontiguousarray(bases.transpose(1, 0, 2)).reshape(size, n_sets * rank))
     inner = (inner * scales[:, None, None]).reshape(*inner.shape[:2], n_sets, rank)
@@ -35,7 +52,22 @@ def centred_inner(
 def scattered(
     module: Module, scales: FloatArray, design: FloatArray, weights: FloatArray, bases: FloatArray
 ) -> FloatArray:
-    """The scatter of every set, ``weights`` (N, K), times its own ``bases`` (N, p', r)."""
+    """The scatter of every set, ``weights`` (N, K), times its own ``bases`` (N, p', r).
+
+    Parameters
+    ----------
+    module : Module
+    scales : ndarray, shape (K,)
+        s_k.
+    design : ndarray, shape (K,)
+        c_k.
+    weights : ndarray, shape (N, K)
+    bases : ndarray, shape (N, p', r)
+
+    Returns
+    -------
+    ndarray, shape (N, p', r)
+    """
     n_sets, size, rank = bases.shape
     inner = centred_inner(module, scales, design, weights, bases)
     # Σ_k w_k(Y_k − c_km)(…)ᵀU = Σ_k w_kY_k(Y_k − c_km)ᵀU, since Σ_k w_kc_k(Y_k − c_km) = 0.
@@ -47,7 +79,23 @@ def scattered(
 def leading_directions(
     module: Module, scales: FloatArray, design: FloatArray, weights: FloatArray, count: int
 ) -> FloatArray:
-    """Leading ``count`` eigenvectors (p', count) of the scatter of one set, ``weights`` (K,)."""
+    """Leading ``count`` eigenvectors (p', count) of the scatter of one set, ``weights`` (K,).
+
+    Parameters
+    ----------
+    module : Module
+    scales : ndarray, shape (K,)
+        s_k.
+    design : ndarray, shape (K,)
+        c_k.
+    weights : ndarray, shape (K,)
+    count : int
+
+    Returns
+    -------
+    ndarray, shape (p', count)
+        Orthonormal columns.
+    """
     size = module.shape[1]
 
     def times(vectors: FloatArray) -> FloatArray:

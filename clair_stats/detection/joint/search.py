@@ -38,17 +38,49 @@ class JointHalf:
 
 
 def starting_pairs(n_clients: int) -> BoolArray:
-    """Random pairs and fours of clients (N, K); one benign pair shows all of U when q ≥ r."""
+    """Random pairs and fours of clients (N, K); one benign pair shows all of U when q ≥ r.
+
+    Parameters
+    ----------
+    n_clients : int
+        K.
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
+    """
     generator = np.random.default_rng(_SEED)
     sizes = np.repeat([min(2, n_clients), min(4, n_clients)], [_PAIRS, _FOURS])
     order = np.argsort(generator.random((sizes.size, n_clients)), axis=1)
     return np.asarray(np.argsort(order, axis=1) < sizes[:, None])
 
 
-def joint_half(views: Sequence[View], ranks: Sequence[int], starts: BoolArray) -> JointHalf:
-    """The best half from the given starts (N, K)."""
-    half = starts.shape[1] // 2 + 1
-    sums = _sums(views, ranks, starts)
+def joint_half(
+    views: Sequence[View], ranks: Sequence[int], starts: BoolArray, energies: Sequence[FloatArray] = ()
+) -> JointHalf:
+    """The best half from the given starts (N, K).
+
+    ``energies`` of the starts for the ranks 0, 1, … of every module, (R, N', K), stand in front of those of ``starts``.
+
+    Parameters
+    ----------
+    views : sequence of View
+        One per module.
+    ranks : sequence of int
+        One per module.
+    starts : bool ndarray, shape (N, K)
+    energies : sequence of ndarray, shape (R, N', K)
+        One per module; see above.
+
+    Returns
+    -------
+    JointHalf
+    """
+    half = views[0].design.size // 2 + 1
+    sums = _sums(views, ranks, starts) if len(starts) else np.zeros(starts.shape)
+    if energies:
+        known = np.log([module[rank] for module, rank in zip(energies, ranks, strict=True)]).sum(axis=0)
+        sums = np.concatenate([known, sums])
     ordered = np.sort(sums, axis=1)
     by_sum = np.argsort(ordered[:, :half].sum(axis=1), kind="stable")[:_KEPT]
     by_worst = np.argsort(ordered[:, half - 1], kind="stable")[:_KEPT]
@@ -77,7 +109,19 @@ def _sums(views: Sequence[View], ranks: Sequence[int], masks: BoolArray) -> Floa
 
 
 def rank_by_gap(typical: FloatArray, p: int) -> int:
-    """The rank whose gap in the typical residual (ranks 0, 1, …) stands out from the next and an even share."""
+    """The rank whose gap in the typical residual (ranks 0, 1, …) stands out from the next and an even share.
+
+    Parameters
+    ----------
+    typical : ndarray, shape (R,)
+        Typical residual of ranks 0, 1, ….
+    p : int
+        Rows of a block.
+
+    Returns
+    -------
+    int
+    """
     if typical.size < 3:
         return 0
     gaps = typical[:-1] - typical[1:]

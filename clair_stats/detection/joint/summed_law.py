@@ -53,7 +53,21 @@ class SummedScores:
 
 
 def log_scores(views: Sequence[View], ranks: Sequence[int], members: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Leave-one-out log energies off the subspace, and log shares off it, (M, K) each."""
+    """Leave-one-out log energies off the subspace, and log shares off it, (M, K) each.
+
+    Parameters
+    ----------
+    views : sequence of View
+        One per module.
+    ranks : sequence of int
+        One per module.
+    members : bool ndarray, shape (K,)
+        True = in the set.
+
+    Returns
+    -------
+    tuple of ndarray, shape (M, K)
+    """
     first, second = np.empty((2, len(views), members.size))
     for number, (view, rank) in enumerate(zip(views, ranks, strict=True)):
         off, inside = view.leave_one_out(members, rank)
@@ -63,7 +77,18 @@ def log_scores(views: Sequence[View], ranks: Sequence[int], members: BoolArray) 
 
 
 def standardised(scores: FloatArray, members: BoolArray) -> FloatArray:
-    """(y_km − ȳ_m)/s_m from scores (M, K), mean and standard deviation those of the members; for reading only."""
+    """(y_km − ȳ_m)/s_m from scores (M, K), mean and standard deviation those of the members; for reading only.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (M, K)
+    members : bool ndarray, shape (K,)
+        True = in the set.
+
+    Returns
+    -------
+    ndarray, shape (M, K)
+    """
     known = scores[:, members]
     spread = known.std(axis=1, ddof=1, keepdims=True)
     rounding = 1e-9 * np.maximum(np.abs(known).max(axis=1, keepdims=True), 1.0)
@@ -71,7 +96,18 @@ def standardised(scores: FloatArray, members: BoolArray) -> FloatArray:
 
 
 def prediction_p_values(sums: FloatArray, members: BoolArray) -> FloatArray:
-    """Upper p-values (K,) of t predictions from the members' values, a member's from the others."""
+    """Upper p-values (K,) of t predictions from the members' values, a member's from the others.
+
+    Parameters
+    ----------
+    sums : ndarray, shape (K,)
+    members : bool ndarray, shape (K,)
+        True = in the set.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+    """
     values = np.empty(sums.size)
     for k in range(sums.size):
         rest = members.copy()
@@ -96,6 +132,17 @@ def critical_value(n_clients: int, level: float) -> float:
     n = ⌊K/2⌋, … clients accepted, the next is compared with them at critical/(n + 1).  The clients accepted first are
     those with the lowest scores, so the next one looks farther away than a fresh one would: at critical = level 8 to 10
     walks in 100 raise an alarm for 6 to 12 clients, in place of 5.  The law of the walk depends on K alone.
+
+    Parameters
+    ----------
+    n_clients : int
+        K.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    float
     """
     if n_clients >= _MANY:
         return level
@@ -110,7 +157,21 @@ def critical_value(n_clients: int, level: float) -> float:
 
 
 def p_values_of(first: FloatArray, second: FloatArray, members: BoolArray) -> FloatArray:
-    """One p-value a client (K,) from the sums (K,) of both scores."""
+    """One p-value a client (K,) from the sums (K,) of both scores.
+
+    Parameters
+    ----------
+    first : ndarray, shape (K,)
+        Sums of the first score.
+    second : ndarray, shape (K,)
+        Sums of the second score.
+    members : bool ndarray, shape (K,)
+        True = in the set.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+    """
     return _combined(prediction_p_values(first, members), prediction_p_values(second, members))
 
 
@@ -119,6 +180,19 @@ def accept_outward(first: FloatArray, second: FloatArray, level: float) -> tuple
 
     One that stands out does not stop the walk: a benign client of large coefficients may lie behind it.  Where already
     the client that would make a majority stands out, the second value is True: no more than half agree.
+
+    Parameters
+    ----------
+    first : ndarray, shape (K,)
+        Sums of the first score.
+    second : ndarray, shape (K,)
+        Sums of the second score.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    tuple of bool ndarray, shape (K,), and bool
     """
     critical = critical_value(first.size, level)
     order = np.argsort(first, kind="stable")
@@ -135,7 +209,25 @@ def accept_outward(first: FloatArray, second: FloatArray, level: float) -> tuple
 def settle(
     views: Sequence[View], ranks: Sequence[int], weights: FloatArray, start: BoolArray, level: float
 ) -> SummedScores:
-    """Fit, score, accept outward, fit on the accepted, until the set repeats itself; ``weights`` (M,)."""
+    """Fit, score, accept outward, fit on the accepted, until the set repeats itself; ``weights`` (M,).
+
+    Parameters
+    ----------
+    views : sequence of View
+        One per module.
+    ranks : sequence of int
+        One per module.
+    weights : ndarray, shape (M,)
+        Of the modules.
+    start : bool ndarray, shape (K,)
+        The set to begin with.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    SummedScores
+    """
     members, seen = start, {start.tobytes()}
     for _ in range(_MOST_REFITS):
         scores, shares = log_scores(views, ranks, members)

@@ -4,16 +4,18 @@
    higher ones are cut to the lower quartile.
 2. The half of the clients whose worst member fits best over all modules is found for the ranks 0, 1, …, on the scale
    as given and with every block divided by its norm; a module's rank is where its residual stops falling.
-3. Norms are divided out when the half's scores scatter far more on the scale as given.
+3. The scale on which the half's scores scatter less decides; both at half the level each where that is not clear.
 4. Where every module is given dense, and its errors look white inside a client and independent between modules, the
    modules' exact p-values are added up (:mod:`~clair_stats.detection.joint.white`).
-5. Otherwise the sums of standardised log scores are the law (:mod:`~clair_stats.detection.joint.summed_law`).
+5. Otherwise sums of log scores are the law (:mod:`~clair_stats.detection.joint.summed_law`).
+
+See docs/derivations/joint_verdict.md, sections 3 and 4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,7 +32,9 @@ from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import per_client_level
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["JointVerdict", "joint_verdict"]
+__all__ = ["JointVerdict", "Scale", "joint_verdict"]
+
+Scale = Literal["as given", "norms divided out", "both"]
 
 # Fewer accepted clients leave a t law with less than three degrees of freedom for a Bonferroni tail.
 _FEWEST_CLIENTS = 6
@@ -38,9 +42,9 @@ _FEWEST_CLIENTS = 6
 _COORDINATES = 24
 # The half is looked for in at most this many modules, evenly spread; every module has its part in the scores.
 _SEARCHED = 16
-# Scores of equal clients scatter .3 to 1.7 times as much on the scale as given as with norms divided out, scores of
-# clients whose scales differ by a factor of 1.1 or more mostly 2 to 70 times (240 development federations).
-_SCALES_DIFFER = 2.0
+# How many times as much the half's scores scatter on the scale as given as with norms divided out: up to 1.8 where
+# scales are equal, 4.7 and more where half of the clients are multiplied by 3 (240 development federations).
+_SCALES_EQUAL, _SCALES_DIFFER = 1.0, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ class JointVerdict:
     module_scores: FloatArray  # (M, K), standard deviations above the members, module by module
     ranks: tuple[int, ...]  # M
     law: Literal["white errors", "log scores"]
-    normalised: bool  # whether every block was divided by its norm
+    scale: Scale  # on which clients were compared
     cut_to: tuple[int | None, ...]  # M; the rank to which higher ones were cut
     reason: str | None  # why there is no majority
 
@@ -118,18 +122,18 @@ def joint_verdict(
     n_clients = read[0].module.shape[0]
     given = _search(read, rank, normalised=False)
     divided = _search(read, rank, normalised=True)
-    normalised = given.spread_on(divided.best) > _SCALES_DIFFER * divided.spread_on(divided.best)
-    if not normalised:
+    ratio = given.spread_on(divided.best) / divided.spread_on(divided.best)
+    if ratio <= _SCALES_DIFFER:
         white = _white(read, given, rank, level)
         if white is not None:
             return white
-    found = divided if normalised else given
+    searches = [given] * (ratio <= _SCALES_DIFFER) + [divided] * (ratio > _SCALES_EQUAL)
     if n_clients < _FEWEST_CLIENTS:
-        reason = (
-            f"{n_clients} clients are too few to learn how benign ones scatter; at least {_FEWEST_CLIENTS} are needed"
-        )
-        return _undecided(found.best.members.size, found.ranks_of_all(), normalised, read, reason)
-    return _by_log_scores(read, found, level)
+        reason = f"{n_clients} clients are too few to learn how benign ones scatter; {_FEWEST_CLIENTS} are needed"
+        return _undecided(read, searches[0], searches[0].ranks_of_all(), reason)
+    verdicts = [_by_log_scores(read, search, level / len(searches)) for search in searches]
+    decided = [verdict for verdict in verdicts if verdict.majority] or verdicts[:1]
+    return decided[0] if len(decided) == 1 else _either(*decided)
 
 
 def _read(record: ClientEstimates, common_component: bool, shared: Literal["columns", "rows"]) -> _Read:
@@ -179,6 +183,11 @@ class _Search:
     halves: tuple[JointHalf, ...]  # with one rank for all modules: 0, 1, …, or the given one
     best: JointHalf  # with every searched module at its own rank
 
+    @property
+    def scale(self) -> Scale:
+        """On which clients are compared."""
+        return "norms divided out" if self.normalised else "as given"
+
     def spread_on(self, half: JointHalf) -> float:
         """Interquartile range over a half of the clients' mean log residual energy on this scale.
 
@@ -210,9 +219,13 @@ def _search(read: Sequence[_Read], rank: int | None, *, normalised: bool) -> _Se
     if rank is not None:
         best = joint_half(views, limits, starts)
         return _Search(read, rank, normalised, chosen, views, (best,), best)
-    halves = tuple(joint_half(views, [min(r, limit) for limit in limits], starts) for r in range(max(limits) + 1))
+    energies = [view.fits_at_ranks(starts, limit) for view, limit in zip(views, limits, strict=True)]
+    none = starts[:0]
+    halves = tuple(
+        joint_half(views, [min(r, limit) for limit in limits], none, energies) for r in range(max(limits) + 1)
+    )
     ranks = [_own_rank(view, halves, read[number]) for view, number in zip(views, chosen, strict=True)]
-    best = joint_half(views, ranks, np.concatenate([starts, np.stack([half.members for half in halves])]))
+    best = joint_half(views, ranks, np.stack([half.members for half in halves]), energies)
     return _Search(read, rank, normalised, chosen, views, halves, best)
 
 
@@ -250,20 +263,20 @@ def _white(read: Sequence[_Read], given: _Search, rank: int | None, level: float
         module_scores=-special.ndtri(np.clip(found.by_module, np.finfo(float).tiny, 1.0 - np.finfo(float).eps)),
         ranks=tuple(ranks),
         law="white errors",
-        normalised=False,
+        scale="as given",
         cut_to=tuple(module.cut_to for module in read),
         reason=None,
     )
 
 
-def _by_log_scores(read: list[_Read], search: _Search, level: float) -> JointVerdict:
-    half, ranks, normalised = search.best, search.ranks_of_all(), search.normalised
-    views = [_view(module, normalised=normalised, members=half.members) for module in read]
+def _by_log_scores(read: Sequence[_Read], search: _Search, level: float) -> JointVerdict:
+    half, ranks = search.best, search.ranks_of_all()
+    views = [_view(module, normalised=search.normalised, members=half.members) for module in read]
     found = settle(views, ranks, np.array([module.weight for module in read]), half.members, level)
     members, p_values = found.members, found.p_values
     alpha = found.critical / (members.sum() + 1)
     if found.torn:
-        return _undecided(members.size, ranks, normalised, read, "no more than half of the clients agree")
+        return _undecided(read, search, ranks, "no more than half of the clients agree")
     # Flagged by both looks together, below the first look's bound: the bound that flagged it lies under the score.
     thresholds = np.full(members.size, found.bound)
     lowered = found.sums - np.abs(found.sums) * (1.0 - np.clip(p_values / alpha, 0.0, 1.0 - 1e-9))
@@ -277,15 +290,35 @@ def _by_log_scores(read: list[_Read], search: _Search, level: float) -> JointVer
         module_scores=standardised(np.log(found.left), members),
         ranks=ranks,
         law="log scores",
-        normalised=normalised,
+        scale=search.scale,
         cut_to=tuple(module.cut_to for module in read),
         reason=None,
     )
 
 
-def _undecided(
-    n_clients: int, ranks: tuple[int, ...], normalised: bool, read: Sequence[_Read], reason: str
-) -> JointVerdict:
+def _either(given: JointVerdict, divided: JointVerdict) -> JointVerdict:
+    """A client is benign when it is on both scales; each has had half of the level."""
+    on_divided = divided.p_values < given.p_values
+
+    def chosen(first: FloatArray, second: FloatArray) -> FloatArray:
+        return np.where(on_divided, second, first)
+
+    benign = given.collaborative_set & divided.collaborative_set
+    # The scale that flags a client speaks for it, also where the other one's p-value is the smaller.
+    on_divided = np.where(given.collaborative_set != divided.collaborative_set, given.collaborative_set, on_divided)
+    return replace(
+        given,
+        collaborative_set=benign,
+        scores=chosen(given.scores, divided.scores),
+        thresholds=chosen(given.thresholds, divided.thresholds),
+        p_values=np.minimum(2.0 * chosen(given.p_values, divided.p_values), 1.0),
+        module_scores=chosen(given.module_scores, divided.module_scores),
+        scale="both",
+    )
+
+
+def _undecided(read: Sequence[_Read], search: _Search, ranks: tuple[int, ...], reason: str) -> JointVerdict:
+    n_clients = search.best.members.size
     unknown = np.full(n_clients, np.nan)
     return JointVerdict(
         collaborative_set=np.zeros(n_clients, dtype=np.bool_),
@@ -295,7 +328,7 @@ def _undecided(
         module_scores=np.full((len(read), n_clients), np.nan),
         ranks=ranks,
         law="log scores",
-        normalised=normalised,
+        scale=search.scale,
         cut_to=tuple(module.cut_to for module in read),
         reason=reason,
     )

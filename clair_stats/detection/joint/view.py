@@ -3,6 +3,8 @@
 Every fit on a set H of clients needs the weighted mean m = Σ_H c_kY_k/Σ_H c_k², the r leading eigenvectors U of the
 scatter Σ_H (Y_k − c_km)(Y_k − c_km)ᵀ, and for every client ‖(I − UUᵀ)(Y_k − c_km)‖².  The norms ‖Y_k − c_km‖² come
 from inner products of whole clients, U from the D leading coordinates.
+
+See docs/derivations/joint_verdict.md, section 1.
 """
 
 from __future__ import annotations
@@ -41,7 +43,19 @@ class View:
     floor: float  # energies below it are rounding
 
     def fits(self, masks: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
-        """Energies (N, K) off and inside the subspace fitted on each of N sets of clients (N, K)."""
+        """Energies (N, K) off and inside the subspace fitted on each of N sets of clients (N, K).
+
+        Parameters
+        ----------
+        masks : bool ndarray, shape (N, K)
+        rank : int
+            r.
+
+        Returns
+        -------
+        tuple of ndarray, shape (N, K)
+            Squared scale of the module.
+        """
         total = self._about_means(masks)
         if rank == 0:
             return np.maximum(total, self.floor), np.zeros(masks.shape)
@@ -49,8 +63,44 @@ class View:
         inside = self._inside(basis, mean)
         return np.maximum(total - inside, self.floor), np.maximum(inside, self.floor)
 
+    def fits_at_ranks(self, masks: BoolArray, most: int) -> FloatArray:
+        """Energies off the subspaces of rank 0, …, ``most`` fitted on each of N sets (N, K), (most + 1, N, K).
+
+        One decomposition serves all ranks: the energy along each leading direction is added up.
+
+        Parameters
+        ----------
+        masks : bool ndarray, shape (N, K)
+        most : int
+            The largest rank.
+
+        Returns
+        -------
+        ndarray, shape (most + 1, N, K)
+            Squared scale of the module.
+        """
+        total = self._about_means(masks)
+        basis, mean = self._bases(masks, most)
+        energies = np.zeros((most + 1, *masks.shape))
+        for j in range(most):  # from the leading direction on
+            energies[j + 1] = energies[j] + self._inside(basis[:, :, most - 1 - j, None], mean)
+        return np.maximum(total - energies, self.floor)
+
     def leave_one_out(self, members: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
-        """Energies (K,) off and inside the subspace fitted on ``members`` without the client itself."""
+        """Energies (K,) off and inside the subspace fitted on ``members`` without the client itself.
+
+        Parameters
+        ----------
+        members : bool ndarray, shape (K,)
+            True = in the set.
+        rank : int
+            r.
+
+        Returns
+        -------
+        tuple of ndarray, shape (K,)
+            Squared scale of the module.
+        """
         masks = np.repeat(members[None], members.size, axis=0)
         np.fill_diagonal(masks, False)
         total = np.diag(self._about_means(masks))
@@ -114,7 +164,23 @@ def view_of(
     """The module on the scale ``scales`` s_k (K,), in the ``count`` leading directions of some clients.
 
     With ``members`` None the directions are those of all clients, each about the centre and on norm one, so that no
-    client has more say than another; else those of the members' own scatter.
+    client has more weight than another; else those of the members' own scatter.
+
+    Parameters
+    ----------
+    module : Module
+    products : ndarray, shape (K, K)
+        ⟨X_j, X_k⟩.
+    scales : ndarray, shape (K,)
+        s_k.
+    design : ndarray, shape (K,)
+        c_k.
+    members : bool ndarray, shape (K,), or None
+    count : int
+
+    Returns
+    -------
+    View
     """
     scaled = products * scales[:, None] * scales
     if members is None:

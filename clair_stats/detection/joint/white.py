@@ -45,7 +45,23 @@ class WhiteSums:
 
 
 def lancaster_sums(panels: Sequence[Panel], ranks: Sequence[int], members: BoolArray, level: float) -> WhiteSums:
-    """Fit each module on the members, test every client in it, and add up."""
+    """Fit each module on the members, test every client in it, and add up.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        One per module.
+    ranks : sequence of int
+        One per module.
+    members : bool ndarray, shape (K,)
+        True = in the set.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    WhiteSums
+    """
     values = np.empty((len(panels), members.size))
     degrees = np.empty(len(panels))
     for number, (panel, rank) in enumerate(zip(panels, ranks, strict=True)):
@@ -60,7 +76,18 @@ def lancaster_sums(panels: Sequence[Panel], ranks: Sequence[int], members: BoolA
 
 
 def spread_is_refuted(found: WhiteSums, level: float) -> bool:
-    """Whether the members' sums scatter more than χ² ones: errors that modules share, or hidden outliers."""
+    """Whether the members' sums scatter more than χ² ones: errors that modules share, or hidden outliers.
+
+    Parameters
+    ----------
+    found : WhiteSums
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    bool
+    """
     own, d = found.sums[found.members], found.degrees
     n = own.size
     # Var of a χ²_d sample variance: that of a normal one times 1 + 6/d; matched by the degrees of freedom.
@@ -69,7 +96,18 @@ def spread_is_refuted(found: WhiteSums, level: float) -> bool:
 
 
 def white_rank(panel: Panel, halves: Sequence[BoolArray]) -> int:
-    """The smallest rank at which the half found for it (ranks 0, 1, …) leaves nothing above the noise edge."""
+    """The smallest rank at which the half found for it (ranks 0, 1, …) leaves nothing above the noise edge.
+
+    Parameters
+    ----------
+    panel : Panel
+    halves : sequence of bool ndarray, shape (K,)
+        By rank.
+
+    Returns
+    -------
+    int
+    """
     for rank, members in enumerate(halves):
         if spike_ratio(panel, fit_shared(panel, members, rank)) <= 1.0:
             return rank
@@ -77,7 +115,20 @@ def white_rank(panel: Panel, halves: Sequence[BoolArray]) -> int:
 
 
 def are_white(panel: Panel, members: BoolArray, rank: int) -> bool:
-    """Whether the members' residuals look white inside a client."""
+    """Whether the members' residuals look white inside a client.
+
+    Parameters
+    ----------
+    panel : Panel
+    members : bool ndarray, shape (K,)
+        True = in the set.
+    rank : int
+        r.
+
+    Returns
+    -------
+    bool
+    """
     fit = fit_shared(panel, members, rank)
     residuals = project_off(fit.basis, centred_blocks(panel, fit)[members])
     return errors_are_white(residuals, rank, panel.floor)
@@ -88,6 +139,21 @@ def white_set(panels: Sequence[Panel], ranks: Sequence[int], start: BoolArray, l
 
     A set is consistent when no member stands out at the family-wise level and the members' sums scatter as the law
     says.  None when not even ``start`` is.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        One per module.
+    ranks : sequence of int
+        One per module.
+    start : bool ndarray, shape (K,)
+        The set to begin with.
+    level : float
+        Family-wise level.
+
+    Returns
+    -------
+    WhiteSums or None
     """
     alpha = per_client_level(SUM_SHARE * level, start.size)
 

@@ -40,10 +40,9 @@ def _draw_scores(axis: Axes, world: World, outcomes: Outcomes) -> None:
         raise ValueError("CLAIR's outcome carries no collaborative set; draw the federation again")
     order = np.argsort(found.scores)
     axis.scatter(np.arange(order.size), found.scores[order], c=np.where(benign[order], "tab:blue", "tab:red"), s=18)
-    if np.isfinite(found.threshold):
-        axis.axhline(found.threshold, color="black", linewidth=0.8, linestyle="--")
-    axis.set(xlabel="clients, ordered", ylabel="leave-one-out score")
-    axis.set_title("blue: benign, red: contaminated, dashed: threshold", fontsize=8)
+    axis.plot(np.arange(order.size), found.thresholds[order], color="black", linewidth=0.8, linestyle="--")
+    axis.set(xlabel="clients, ordered", ylabel="standard deviations above benign clients")
+    axis.set_title("blue: benign, red: contaminated, dashed: flagged above", fontsize=8)
 
 
 def scores_picture(world: World, outcomes: Outcomes) -> Figure:

@@ -15,6 +15,7 @@ NAMES = {
     "krum": "Krum",
     "multi_krum": "multi-Krum",
     "clair": "CLAIR",
+    "clair_halves": "CLAIR, two half trainings",
     "oracle_average": "oracle average",
     "oracle_clair": "oracle CLAIR",
 }
