@@ -98,11 +98,17 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
 
 
 def _members(told: Refining, benign: BoolArray) -> BoolArray:
-    """Who is drawn towards whom: the set; without one everybody, where the size of the error is known.
+    """Who is drawn towards whom: the set; without one everybody where the size of the error is known.
 
-    Where it is known that costs nobody anything; where it is not, nothing tells whether it would.
+    Where it is known that costs nobody anything.  Where it is not, those are drawn who agree at the best fit, if they
+    are more than half: their scale is then as good as that of a set.  Otherwise nothing tells whether it would pay.
     """
-    return benign if benign.any() or not told.error_is_known else np.ones_like(benign)
+    if benign.any():
+        return benign
+    if told.error_is_known:
+        return np.ones_like(benign)
+    alike = told.consensus.collaborative_set
+    return alike if 2 * int(alike.sum()) > alike.size else benign
 
 
 def error_law(told: Refining, members: BoolArray) -> ErrorEnergy:

@@ -172,7 +172,7 @@ def _alpha(value: object, field: str) -> float:
 
 
 def _patterns(fields: Mapping[str, Any], field: str, check: Any) -> tuple[tuple[Any, Any], ...]:  # noqa: ANN401
-    """Patterns compiled by RE2, whose time is linear in the text: a pattern from an unknown client cannot block the server."""
+    """Patterns compiled by RE2, whose time is linear in the text; no client can block the server with one."""
     given = fields.get(field) or {}
     if not isinstance(given, dict) or len(given) > MOST_PATTERNS or any(len(key) > LONGEST_PATTERN for key in given):
         raise AdapterRefused(f"{FILE}: {field} is no mapping of at most {MOST_PATTERNS} short patterns")

@@ -1,6 +1,7 @@
 """Does CLAIR find the collaborative set when every client sends a low-rank update, and keep its level there?
 
-CLAIR is given the estimates only.  Adapters of rank 4, 8 and 16; 12 to 48 clients; no, a fifth and a third of them contaminated; two noises.
+CLAIR is given the estimates only.  Adapters of rank 4, 8 and 16; 12 to 48 clients; no, a fifth and a third of them
+contaminated; two noises.
 Building used other designs and seeds; this seed was written down before the first run.
 """
 

@@ -1,4 +1,4 @@
-"""How often one-shot CLAIR finds exactly the contaminated clients, and how often it flags somebody where all are benign.
+"""How often one-shot CLAIR finds exactly the contaminated clients, and how often it flags one where all are benign.
 
 The setting is that of the study ``copying``.  Fixed before the first run: 100 federations with 30 % contaminated and
 100 with none.  An exact-set rate of at least 0.95 counts as shown when the lower end of the Wilson 95 % interval
