@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-<<<<<<< HEAD
-from clair_stats.convex_solution import convex_solution
-=======
 from clair_stats.conventions import EstimatorConventions, NotFittedError
->>>>>>> main
+from clair_stats.convex_solution import convex_solution
 from clair_stats.decomposition.compression import Compression
 from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.decide import decide

@@ -12,16 +12,13 @@ from clair_stats.records import FloatArray
 
 __all__ = ["Options", "check_options", "oriented"]
 
-<<<<<<< HEAD
 _CHOICES = {
     "refinement": ("shrinkage", "average"),
     "flagged": ("ignore", "inform"),
     "detection": ("consensus", "program"),
 }
-=======
 # The level of one client of many must not underflow to 0, where nobody could be flagged.
 _SMALLEST_LEVEL = 1e-290
->>>>>>> main
 
 
 class Options(Protocol):
@@ -64,13 +61,7 @@ def check_options(options: Options, checked: ClientEstimates) -> None:
     whole = isinstance(options.rank, int | np.integer) and not isinstance(options.rank, bool)
     if options.rank is not None and not (whole and 0 <= options.rank <= dimension):
         raise ValueError(f"rank: {options.rank!r}; give an integer from 0 to {dimension}, or None to choose it")
-<<<<<<< HEAD
-    if not (np.isfinite(options.level) and 0 < options.level < 1):
-        raise ValueError(f"level: {options.level!r}; give a probability strictly between 0 and 1, for instance 0.05")
     for name, choices in _CHOICES.items():
-=======
-    for name, choices in (("refinement", ("shrinkage", "average")), ("flagged", ("ignore", "inform"))):
->>>>>>> main
         if getattr(options, name) not in choices:
             raise ValueError(f"{name}: {getattr(options, name)!r}; give {choices[0]!r} or {choices[1]!r}")
 
