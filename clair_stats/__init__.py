@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clair_stats.clair import CLAIR, NoMajorityWarning
+    from clair_stats.clair import CLAIR, NoMajorityWarning, NotFittedError
     from clair_stats.decomposition.decompose import decompose, decompose_factors
     from clair_stats.decomposition.modules.decompose_modules import decompose_modules
     from clair_stats.decomposition.modules.solution import ModulesDecomposition
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CLAIR": "clair",
     "NoMajorityWarning": "clair",
+    "NotFittedError": "clair",
     "decompose": "decomposition.decompose",
     "decompose_factors": "decomposition.decompose",
     "decompose_modules": "decomposition.modules.decompose_modules",
@@ -61,6 +62,7 @@ __all__ = [
     "ModulesDecomposition",
     "NoMajorityWarning",
     "Noisy",
+    "NotFittedError",
     "Refinement",
     "Verification",
     "combine",

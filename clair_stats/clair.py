@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clair_stats.conventions import EstimatorConventions, NotFittedError
 from clair_stats.decomposition.compression import Compression
 from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.penalties import default_block_penalty
@@ -30,15 +31,15 @@ from clair_stats.refining import Refining, refine_by_verdict
 from clair_stats.report.modules_summary import summarise_modules
 from clair_stats.report.reasons import explain_clients, margins
 from clair_stats.report.summary import summarise
-from clair_stats.several_modules import SeveralModules, by_module, fit_modules
+from clair_stats.several_modules import SeveralModules, by_module, fit_modules, holds_modules
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["CLAIR", "NoMajorityWarning"]
+__all__ = ["CLAIR", "NoMajorityWarning", "NotFittedError"]
 
 
-class CLAIR(ConfidenceIntervals):
+class CLAIR(EstimatorConventions, ConfidenceIntervals):
     """Estimate the shared subspace, flag contaminated clients, refine the estimates of the others.
 
     Parameters
@@ -142,11 +143,6 @@ class CLAIR(ConfidenceIntervals):
 
     basis_: FloatArray
     rank_: int
-    collaborative_set_: BoolArray
-    flagged_: BoolArray
-    scores_: FloatArray
-    p_values_: FloatArray
-    thresholds_: FloatArray
     noise_scales_: FloatArray
     decomposition_: Decomposition
     detection_: Detection
@@ -154,8 +150,6 @@ class CLAIR(ConfidenceIntervals):
     combination_: Combination | None
     error_is_known_: bool
     consensus_: Consensus
-    majority_: bool
-    client_names_: tuple[str, ...]
     modules_: SeveralModules | None = None
     module_scores_: Mapping[str, FloatArray] | None = None
     _frame: Compression | None
@@ -163,6 +157,7 @@ class CLAIR(ConfidenceIntervals):
     def fit(
         self,
         estimates: ClientEstimates | ArrayLike | Mapping[str, ClientEstimates | ArrayLike],
+        y: None = None,
         *,
         noise_scales: ArrayLike | None = None,
         sample_sizes: ArrayLike | None = None,
@@ -174,7 +169,9 @@ class CLAIR(ConfidenceIntervals):
         estimates : ClientEstimates or array_like, shape (K, p, q)
             A record with covariances is tested with them (docs/derivations/detection.md, section 7).  A mapping of
             module name to such estimates gives one verdict about the clients (docs/derivations/joint_verdict.md);
-            clients are matched by name.
+            clients are matched by name.  A mapping of client name to a p × q matrix is one module.
+        y : None
+            Not used; scikit-learn's pipelines pass it.
         noise_scales : array_like, shape (K,), optional
             σ_k; the record's own when not given, one common scale estimated when neither is there.
         sample_sizes : array_like, shape (K,), optional
@@ -193,7 +190,7 @@ class CLAIR(ConfidenceIntervals):
         scales = {"noise_scales": noise_scales, "sample_sizes": sample_sizes}
         given: dict[str, Any] = {field: value for field, value in scales.items() if value is not None}
         self.modules_ = self.module_scores_ = None
-        if isinstance(estimates, Mapping):
+        if isinstance(estimates, Mapping) and holds_modules(estimates):
             reason = fit_modules(self, estimates, given)
             if reason is not None:
                 warnings.warn(f"no collaborative majority: {reason}", NoMajorityWarning, stacklevel=2)
@@ -369,27 +366,30 @@ class CLAIR(ConfidenceIntervals):
             return summarise_modules(self.modules_.verdict, self.modules_.names, self.level)
         return summarise(self)
 
-    def plot(self, target: str | Path | Axes) -> None:
+    def plot(self, target: str | Path | Axes | None = None) -> Axes | None:
         """Scores with thresholds, spectrum and the plane in which clients differ most, into a file (.png, .pdf, .svg).
 
         Given matplotlib axes instead of a path, only the scores are drawn, into them.
 
         Parameters
         ----------
-        target : str, Path or matplotlib.axes.Axes
-            A file that ends in .png, .pdf or .svg, or axes.
+        target : str, Path or matplotlib.axes.Axes, optional
+            A file that ends in .png, .pdf or .svg, or axes; new axes when not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes or None
+            What the scores were drawn into; None for a file.
         """
         # Imported here: matplotlib takes a third of a second to import, and only figures need it.
-        from clair_stats.report.plots import draw_scores, plot_model
+        from clair_stats.report.plots import draw_scores, new_axes, plot_model
 
         if isinstance(target, str | Path):
             plot_model(self, Path(target))
-        else:
-            draw_scores(self, target)
+            return None
+        axes = new_axes() if target is None else target
+        draw_scores(self, axes)
+        return axes
 
     def __repr__(self) -> str:
-        settings: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("rank", "block_penalty", "noise_penalty", "common_component", "shared", "level", "refinement")
-        }
-        return f"CLAIR({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
+        return f"CLAIR({', '.join(f'{key}={value!r}' for key, value in self.get_params().items())})"

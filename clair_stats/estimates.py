@@ -6,8 +6,9 @@ results are in :mod:`clair_stats.records`.  Symbols, names and shapes are listed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +22,12 @@ __all__ = ["ClientEstimates", "as_client_estimates"]
 # Covariances: asymmetry that is rounding, and the condition number beyond which an inverse in float64 is not one.
 _SYMMETRY = 1e-8
 _SINGULAR = 1e-12
+# Longer names are cut in messages; the record keeps them whole.
+_LONGEST_NAME = 60
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 def _read_only(array: FloatArray) -> FloatArray:
@@ -138,6 +145,7 @@ class ClientEstimates:
         n_clients = self._count()
         names = self._checked_names(n_clients)
         object.__setattr__(self, "client_names", names)
+        names = tuple(_shown(name) for name in names)  # from here on for messages
         if self.values is not None:
             object.__setattr__(self, "values", self._checked_values(names))
         else:
@@ -172,7 +180,7 @@ class ClientEstimates:
             raise ValueError(f"client_names: {len(names)} names for {n_clients} clients; give one name per client")
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"client_names: {twice!r} is used more than once; give distinct names")
+            raise ValueError(f"client_names: {_shown(twice)!r} is used more than once; give distinct names")
         return names
 
     def _checked_values(self, names: tuple[str, ...]) -> FloatArray:
@@ -255,8 +263,9 @@ class ClientEstimates:
         least = self.block_shape[1] + 3
         if degrees is not None and (degrees <= least).any():
             k = int(np.argmin(degrees))
+            who = _shown(self.names[k])
             raise ValueError(
-                f"{self.names[k]}: residual_degrees_of_freedom is {degrees[k]:g} and must exceed q + 3 = {least}; "
+                f"{who}: residual_degrees_of_freedom is {degrees[k]:g} and must exceed q + 3 = {least}; "
                 "refit with more observations or give noise_scales in place of covariances"
             )
 
@@ -314,7 +323,7 @@ class ClientEstimates:
         return np.stack([left @ right for left, right in self.factors])
 
 
-def as_client_estimates(estimates: ClientEstimates | ArrayLike) -> ClientEstimates:
+def as_client_estimates(estimates: ClientEstimates | ArrayLike | Mapping[str, Any]) -> ClientEstimates:
     """Check an array (K, p, q) or a mapping name → matrix, or pass a checked record through unchanged.
 
     Parameters

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
+from numpy.typing import ArrayLike
 
 from clair_stats.records import FloatArray
 
 __all__ = [
     "balanced_factors",
     "block_norms",
+    "checked_frame",
     "entrywise_median",
     "orthonormal_basis",
     "project_off",
@@ -23,6 +25,56 @@ __all__ = [
     "symmetric_eigen",
     "unstack",
 ]
+
+
+# Largest entry of UᵀU − I of a basis that a caller calls orthonormal: what float32 rounding leaves of one is below it.
+_ORTHONORMAL = 1e-5
+# The same of one that is orthonormal to float64 rounding already, and is taken as it is.
+_ROUNDING = 1e-12
+
+
+def checked_frame(basis: ArrayLike, p: int, *, field: str = "basis") -> FloatArray:
+    """A basis that a caller gave, p × r, as float64 with orthonormal columns.
+
+    Columns orthonormal to float32 rounding are accepted and made orthonormal to float64 rounding, so that no
+    projection on them leaves a share of the caller's rounding behind.
+
+    Parameters
+    ----------
+    basis : array_like, shape (p, r)
+    p : int
+        Rows of one client's block.
+    field : str
+        Its name in messages.
+
+    Returns
+    -------
+    ndarray, shape (p, r)
+        Orthonormal columns, contiguous; a copy.
+
+    Raises
+    ------
+    TypeError
+        Entries that are not real numbers.
+    ValueError
+        Another shape, entries that are not finite, or columns that are not orthonormal.
+    """
+    raw = np.asarray(basis)
+    if raw.dtype.kind not in "fiub":
+        raise TypeError(f"{field}: dtype {raw.dtype}; give real numbers (float64 or float32), shape ({p}, r)")
+    if raw.ndim != 2 or raw.shape[0] != p or raw.shape[1] > p:
+        raise ValueError(f"{field}: shape {raw.shape}; give p × r with p = {p} and r at most {p}")
+    frame = np.array(raw, dtype=np.float64, order="C")
+    if not np.isfinite(frame).all():
+        raise ValueError(f"{field}: some entries are NaN or infinite; give finite orthonormal columns")
+    with np.errstate(over="ignore"):  # entries of 1e200 overflow here, and are refused below
+        error = np.abs(frame.T @ frame - np.eye(frame.shape[1])).max(initial=0.0)
+    if not error <= _ORTHONORMAL:
+        raise ValueError(f"{field}: its columns are not orthonormal; orthonormalise it, for instance by np.linalg.qr")
+    if error <= _ROUNDING:
+        return frame
+    left, _, right = np.linalg.svd(frame, full_matrices=False)
+    return np.ascontiguousarray(left @ right)  # the nearest orthonormal columns
 
 
 def stack(blocks: FloatArray) -> FloatArray:

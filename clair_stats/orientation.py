@@ -12,6 +12,9 @@ from clair_stats.records import FloatArray
 
 __all__ = ["Options", "check_options", "oriented"]
 
+# The level of one client of many must not underflow to 0, where nobody could be flagged.
+_SMALLEST_LEVEL = 1e-290
+
 
 class Options(Protocol):
     """The options of :class:`clair_stats.CLAIR`."""
@@ -42,20 +45,37 @@ def check_options(options: Options, checked: ClientEstimates) -> None:
     ValueError
         Names the option and the remedy.
     """
+    _check_numbers(options)
     if checked.n_clients < 3:
         raise ValueError(f"estimates: {checked.n_clients} clients; a majority needs at least 3, add clients")
     rows, columns = checked.block_shape
     dimension = rows if options.shared == "columns" else columns
     if options.shared not in ("columns", "rows"):
         raise ValueError(f"shared: {options.shared!r}; give 'columns' or 'rows'")
-    if options.rank is not None and not (isinstance(options.rank, int | np.integer) and 0 <= options.rank <= dimension):
+    whole = isinstance(options.rank, int | np.integer) and not isinstance(options.rank, bool)
+    if options.rank is not None and not (whole and 0 <= options.rank <= dimension):
         raise ValueError(f"rank: {options.rank!r}; give an integer from 0 to {dimension}, or None to choose it")
-    if not (np.isfinite(options.level) and 0 < options.level < 1):
-        raise ValueError(f"level: {options.level!r}; give a probability strictly between 0 and 1, for instance 0.05")
     for name, choices in (("refinement", ("shrinkage", "average")), ("flagged", ("ignore", "inform"))):
         if getattr(options, name) not in choices:
             raise ValueError(f"{name}: {getattr(options, name)!r}; give {choices[0]!r} or {choices[1]!r}")
-    for name in ("block_penalty", "noise_penalty", "heterogeneity"):
+
+
+def _check_numbers(options: Options) -> None:
+    """Level, penalties and tolerance; booleans and text are no numbers."""
+    for name in ("level", "block_penalty", "noise_penalty", "heterogeneity"):
+        value = getattr(options, name)
+        if value is None and name.endswith("penalty"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            raise ValueError(f"{name}: {value!r}; give a number")
+    if not _SMALLEST_LEVEL <= options.level < 1:
+        raise ValueError(
+            f"level: {options.level!r}; give a probability strictly between 0 and 1, for instance 0.05, and at least "
+            f"{_SMALLEST_LEVEL}"
+        )
+    if options.block_penalty is not None and not (np.isfinite(options.block_penalty) and options.block_penalty > 0):
+        raise ValueError(f"block_penalty: {options.block_penalty!r}; give λ > 0, or None for the default rule")
+    for name in ("noise_penalty", "heterogeneity"):
         value = getattr(options, name)
         if value is not None and not (np.isfinite(value) and value >= 0):
             raise ValueError(f"{name}: {value!r}; give a finite number of at least 0")

@@ -23,7 +23,7 @@ from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.orientation import Options, check_options
 from clair_stats.records import BoolArray, Detection, Refinement
 
-__all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules"]
+__all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules", "holds_modules"]
 
 # Fitted modules that are kept beside the last one, together at most this many bytes of coordinates.
 _KEPT_BYTES = 2**29
@@ -202,6 +202,22 @@ def by_module(getter: Callable[[M], T]) -> Callable[[M], T]:
         return found
 
     return wrapped
+
+
+def holds_modules(estimates: Mapping[str, Any]) -> bool:
+    """Whether a mapping is one of modules: its items are records or stacks, and no single matrices of clients.
+
+    Parameters
+    ----------
+    estimates : mapping
+        Only its first item is looked at.
+
+    Returns
+    -------
+    bool
+    """
+    first = next(iter(estimates.values()), None)
+    return first is None or isinstance(first, ClientEstimates) or np.ndim(first) != 2
 
 
 def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike], given: dict[str, Any]) -> str | None:

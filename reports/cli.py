@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from reports.claims import verdict_table
-from reports.inputs import Inputs
+if TYPE_CHECKING:
+    from reports.inputs import Inputs
 
 __all__ = ["app", "main"]
 
@@ -24,6 +24,8 @@ def _root() -> None:
 
 
 def _print_verdicts(inputs: Inputs, console: Console) -> None:
+    from reports.claims import verdict_table
+
     table = verdict_table(inputs.claims)
     shown = RichTable(title="Verdicts", title_justify="left")
     for column in table.columns:
@@ -56,6 +58,7 @@ def build(
     if not inputs.claims and not inputs.regimes and not inputs.studies:
         raise ValueError(f"{results}: no verdicts and no studies to report; run `make verify`")
     built = build_all(inputs, output, pdf=pdf)
+    typer.echo(built.verdict)
     if inputs.claims:
         _print_verdicts(inputs, console)
     for message in built.messages:

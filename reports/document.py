@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from reports.claims import verdict_table
 from reports.headline import headline
@@ -24,6 +25,7 @@ class Built:
 
     files: tuple[Path, ...]
     messages: tuple[str, ...] = field(default=())
+    verdict: str = ""  # the first sentence of the report
 
 
 def build(inputs: Inputs, folder: Path, *, progress: Callable[[str], None] | None = None, pdf: bool = True) -> Built:
@@ -50,10 +52,10 @@ def build(inputs: Inputs, folder: Path, *, progress: Callable[[str], None] | Non
         tell("report.pdf")
         writer.files.append(compile_report(folder))
     _remove_others(folder, writer.files)
-    return Built(tuple(writer.files), tuple(messages))
+    return Built(tuple(writer.files), tuple(messages), content["headline"].verdict)
 
 
-def _content(inputs: Inputs, writer: Writer, tell: Callable[[str], None]) -> dict[str, object]:
+def _content(inputs: Inputs, writer: Writer, tell: Callable[[str], None]) -> dict[str, Any]:
     """Write tables and figures; what the templates of the document and the page show."""
     verdicts = verdict_table(inputs.claims) if inputs.claims else None
     judged = [verdict for regime in inputs.regimes for verdict in regime.verdicts]

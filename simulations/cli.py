@@ -1,5 +1,6 @@
 """``python -m simulations list | plan | run | sequential | check | replay | summarise | export | merge | ademp``.
 
+``python -m simulations register`` enters a confirmatory study into the registry before it runs.
 ``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation.
 
 Exit status: 0 every row is there; 1 complete, but some replications failed (or a replay gave other numbers); 2 bad
@@ -14,6 +15,7 @@ import typer
 
 from simulations.commands.ablation import ablation
 from simulations.commands.reading import ademp, check, export, list_studies, merge, summarise
+from simulations.commands.registering import register
 from simulations.commands.running import plan, replay, run, sequential
 from simulations.commands.shared import console
 from simulations.engine.workers import BackendError
@@ -25,7 +27,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 app.command("list")(list_studies)
-for command in (plan, run, sequential, check, replay, summarise, export, merge, ademp, ablation):
+for command in (plan, run, sequential, check, replay, summarise, export, merge, ademp, register, ablation):
     app.command()(command)
 
 

@@ -236,6 +236,8 @@ class Study:
         Performance measures (:mod:`simulations.measures.summaries`); empty: the mean of every metric.
     presentation : Presentation
         How the report shows the study (:mod:`simulations.presentation`); outside the configuration hash.
+    confirmatory : str
+        Name in the registry (:mod:`simulations.registration`) of a study that decides something; empty: exploratory.
 
     Raises
     ------
@@ -253,6 +255,7 @@ class Study:
     measures: tuple[Measure, ...] = ()
     notes: str = ""
     presentation: Presentation = PLAIN
+    confirmatory: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -36,8 +36,9 @@ LAW = {
     "clair_stats.several_modules": {*_BASE, *_STAGES, "clair_stats.orientation"},
     "clair_stats.refining": {*_BASE, *_STAGES},
     "clair_stats.inference": {*_BASE, *_STAGES, "clair_stats.refining", "clair_stats.several_modules"},
+    "clair_stats.conventions": {"clair_stats.records", "clair_stats.report"},
     "clair_stats.clair": {
-        *(*_BASE, *_STAGES, "clair_stats.majority"),
+        *(*_BASE, *_STAGES, "clair_stats.conventions", "clair_stats.majority"),
         *("clair_stats.inference", "clair_stats.orientation", "clair_stats.refining", "clair_stats.report"),
         "clair_stats.several_modules",
     },
@@ -67,18 +68,19 @@ LAW = {
         *("simulations.design", "simulations.streams"),
         *("simulations.measure", "simulations.measures", "simulations.storage"),
     },
+    "simulations.registration": {"simulations.design", "simulations.storage"},
     "simulations.toml_design": {
         *("simulations.design", "simulations.measure", "simulations.measures", "simulations.presentation"),
     },
     "simulations.studies": {
         *_DRAWN,
         *("simulations.copying", "simulations.measures", "simulations.methods"),
-        *("simulations.presentation", "simulations.toml_design"),
+        *("simulations.presentation", "simulations.registration", "simulations.toml_design"),
     },
     "simulations.ademp": {"simulations.design", "simulations.measure", "simulations.storage"},
     "simulations.commands": {
         *("simulations.ademp", "simulations.design", "simulations.engine", "simulations.measure"),
-        *("simulations.measures", "simulations.storage", "simulations.studies"),
+        *("simulations.measures", "simulations.registration", "simulations.storage", "simulations.studies"),
     },
     "simulations.cli": {"simulations.commands", "simulations.engine", "simulations.storage"},
     "simulations.__main__": {"simulations.cli"},

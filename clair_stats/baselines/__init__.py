@@ -2,7 +2,7 @@
 
 Every method is called ``method(estimates, *, rank, n_contaminated, level=0.05)`` and returns a
 :class:`~clair_stats.baselines.fit.BaselineFit`.  It is given the true rank and the number of contaminated clients,
-which most of them need, and uses the record's noise scales when they are there; what a method has no use for it ignores.
+which most of them need, and uses the record's noise scales when they are there.  Arguments without use are ignored.
 """
 
 from collections.abc import Mapping

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, checked_input, flag
+from clair_stats.baselines.fit import BaselineFit, checked_input, flag, on_moderate_scale
 from clair_stats.baselines.winsorised_spectral import pull_towards, typical_noise_norm
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, entrywise_median, project_off
@@ -20,6 +20,7 @@ _ITERATIONS = 50
 _TOLERANCE = 1e-6
 
 
+@on_moderate_scale
 def armul_low_rank(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:
@@ -52,7 +53,8 @@ def armul_low_rank(
     basis = np.zeros((p, rank))
     for _ in range(_ITERATIONS):
         norms = block_norms(project_off(basis, blocks - centre))
-        radius = typical_noise_norm(record, norms)
+        # Where most clients are equal the radius is 0, and these clients are the ones that count.
+        radius = np.maximum(typical_noise_norm(record, norms), np.finfo(float).tiny)
         weights = np.minimum(1.0, radius / np.maximum(norms, np.finfo(float).tiny))
         centre = np.tensordot(weights / weights.sum(), blocks, axes=1)
         centred = blocks - centre

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
+from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets, on_moderate_scale
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import entrywise_median
 
 __all__ = ["coordinate_median"]
 
 
+@on_moderate_scale
 def coordinate_median(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, subspace_result
+from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, on_moderate_scale, subspace_result
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, project_off
 from clair_stats.records import FloatArray
@@ -39,7 +39,7 @@ def reweighted_subspace(centred: FloatArray, rank: int) -> FloatArray:
     """
     scatters = centred @ centred.transpose(0, 2, 1)
     p = centred.shape[1]
-    floor = _DELTA * max(float(block_norms(centred).max()), np.finfo(float).tiny)
+    floor = max(_DELTA * float(block_norms(centred).max()), np.finfo(float).tiny)
     weights = np.ones(len(centred))
     basis = np.zeros((p, rank))
     for _ in range(_ITERATIONS):
@@ -47,12 +47,14 @@ def reweighted_subspace(centred: FloatArray, rank: int) -> FloatArray:
         following = vectors[:, p - rank :]
         moved = float(np.linalg.norm(project_off(basis, following)))
         basis = following
-        weights = 1.0 / np.maximum(block_norms(project_off(basis, centred)), floor)
+        floored = np.maximum(block_norms(project_off(basis, centred)), floor)
+        weights = floored.min() / floored  # largest 1: their scale does not matter, and inverses would overflow
         if moved <= _TOLERANCE:
             break
     return np.ascontiguousarray(basis)
 
 
+@on_moderate_scale
 def fast_median_subspace(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
+from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets, on_moderate_scale
 from clair_stats.estimates import ClientEstimates
 
 __all__ = ["federated_average"]
 
 
+@on_moderate_scale
 def federated_average(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:

@@ -6,7 +6,8 @@ The test of the flagged is that of docs/theory.md, section 5.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +18,20 @@ from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import block_norms, entrywise_median, project_off
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Baseline", "BaselineFit", "centred_subspace", "checked_input", "everyone_gets", "flag", "subspace_result"]
+__all__ = [
+    "Baseline",
+    "BaselineFit",
+    "centred_subspace",
+    "checked_input",
+    "everyone_gets",
+    "flag",
+    "on_moderate_scale",
+    "subspace_result",
+]
 
 _RECENTRINGS = 2
+# Largest entries outside this range are brought near 1 first: sums of fourth powers would overflow or underflow.
+_SAFE = (1e-60, 1e60)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +52,45 @@ class Baseline(Protocol):
     ) -> BaselineFit:
         """Fit; ``rank`` and ``n_contaminated`` are the truth, which most of these methods need."""
         ...
+
+
+def on_moderate_scale(method: Baseline) -> Baseline:
+    """The method on estimates divided by a power of two where their largest entry is extreme, and its answer back.
+
+    Every baseline is equivariant under scaling, so that nothing else changes.
+
+    Parameters
+    ----------
+    method : Baseline
+
+    Returns
+    -------
+    Baseline
+    """
+
+    @wraps(method)
+    def scaled(
+        estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
+    ) -> BaselineFit:
+        record = as_client_estimates(estimates)
+        blocks = record.dense()
+        largest = max(float(blocks.max()), -float(blocks.min()))
+        if largest == 0.0 or _SAFE[0] <= largest <= _SAFE[1]:
+            return method(record, rank=rank, n_contaminated=n_contaminated, level=level)
+        exponent = int(np.frexp(largest)[1])
+        scales = None if record.noise_scales is None else np.ldexp(record.noise_scales, -exponent)
+        if scales is not None:  # errors beyond the range of the numbers: as small as a positive number can be
+            scales = np.clip(scales, np.finfo(float).tiny, np.finfo(float).max)
+        moderate = ClientEstimates(
+            values=np.ldexp(blocks, -exponent),
+            noise_scales=scales,
+            sample_sizes=record.sample_sizes,
+            client_names=record.client_names,
+        )
+        fit = method(moderate, rank=rank, n_contaminated=n_contaminated, level=level)
+        return replace(fit, estimates=np.ldexp(fit.estimates, exponent), common=np.ldexp(fit.common, exponent))
+
+    return scaled
 
 
 def checked_input(estimates: ClientEstimates | ArrayLike, rank: int, n_contaminated: int) -> ClientEstimates:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
+from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets, on_moderate_scale
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, entrywise_median
 from clair_stats.records import FloatArray
@@ -32,15 +32,17 @@ def weiszfeld(blocks: FloatArray) -> FloatArray:
     for _ in range(_ITERATIONS):
         distances = block_norms(blocks - centre)
         floor = max(1e-8 * float(np.median(distances)), np.finfo(float).tiny)
-        weights = 1.0 / np.maximum(distances, floor)
+        floored = np.maximum(distances, floor)
+        weights = floored.min() / floored  # largest 1: where most clients are equal their inverses would overflow
         following = np.tensordot(weights / weights.sum(), blocks, axes=1)
-        step = float(np.linalg.norm(following - centre))
+        step, size = block_norms(np.stack([following - centre, following]))
         centre = following
-        if step <= _TOLERANCE * float(np.linalg.norm(centre)):
+        if step <= _TOLERANCE * size:
             break
     return centre
 
 
+@on_moderate_scale
 def geometric_median(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets
+from clair_stats.baselines.fit import BaselineFit, checked_input, everyone_gets, on_moderate_scale
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
@@ -36,6 +36,7 @@ def krum_scores(blocks: FloatArray, n_contaminated: int) -> FloatArray:
     return np.asarray(np.sort(distances, axis=1)[:, :neighbours].sum(axis=1))
 
 
+@on_moderate_scale
 def krum(estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05) -> BaselineFit:
     """Hand the block of the best client to everyone.
 
@@ -64,6 +65,7 @@ def krum(estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: i
     return everyone_gets(blocks[int(np.argmin(krum_scores(blocks, n_contaminated)))], record.n_clients)
 
 
+@on_moderate_scale
 def multi_krum(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:

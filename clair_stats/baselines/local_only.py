@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, checked_input
+from clair_stats.baselines.fit import BaselineFit, checked_input, on_moderate_scale
 from clair_stats.estimates import ClientEstimates
 
 __all__ = ["local_only"]
 
 
+@on_moderate_scale
 def local_only(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:

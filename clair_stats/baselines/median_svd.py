@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, subspace_result
+from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, on_moderate_scale, subspace_result
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import orthonormal_basis, stack
 
 __all__ = ["median_svd"]
 
 
+@on_moderate_scale
 def median_svd(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:

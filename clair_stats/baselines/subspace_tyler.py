@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, subspace_result
+from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, on_moderate_scale, subspace_result
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_off
 from clair_stats.records import FloatArray
@@ -58,6 +58,7 @@ def constrained_tyler(centred: FloatArray, rank: int) -> FloatArray:
     return np.ascontiguousarray(basis)
 
 
+@on_moderate_scale
 def subspace_tyler(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, flag
+from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, flag, on_moderate_scale
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, stack
 from clair_stats.records import FloatArray
@@ -56,17 +56,18 @@ def pull_towards(target: FloatArray, blocks: FloatArray, radius: FloatArray) -> 
     """
     gap = target - blocks
     norms = block_norms(gap)
-    share = np.minimum(1.0, radius / np.maximum(norms, np.finfo(float).tiny))
+    share = np.minimum(radius, norms) / np.maximum(norms, np.finfo(float).tiny)
     return blocks + share[:, None, None] * gap
 
 
 def _clipped_svd(centred: FloatArray, rank: int, kept: float) -> FloatArray:
     norms = block_norms(centred)
     limit = float(np.quantile(norms, kept))
-    clipped = centred * np.minimum(1.0, limit / np.maximum(norms, np.finfo(float).tiny))[:, None, None]
+    clipped = centred * (np.minimum(limit, norms) / np.maximum(norms, np.finfo(float).tiny))[:, None, None]
     return orthonormal_basis(stack(clipped), rank)
 
 
+@on_moderate_scale
 def winsorised_spectral(
     estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: int, level: float = 0.05
 ) -> BaselineFit:

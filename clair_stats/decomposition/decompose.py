@@ -229,6 +229,8 @@ def decompose_factors(
 def _scaled_start(
     warm_start: Decomposition, shape: tuple[int, ...], scale: float, shared: Literal["columns", "rows"]
 ) -> WarmStart:
+    if not isinstance(warm_start, Decomposition):
+        raise TypeError(f"warm_start: {type(warm_start).__name__}; give a Decomposition of a problem of the same shape")
     sparse, dual = warm_start.block_sparse, warm_start.dual
     if shared == "columns":
         sparse, dual = (np.ascontiguousarray(np.swapaxes(a, 1, 2)) for a in (sparse, dual))

@@ -93,7 +93,7 @@ def _check_choices(solver: str, shared: str, tol: float, max_iterations: int) ->
         raise ValueError(f"solver: {solver!r} is unknown; choose 'auto', 'first_order' or 'conic'")
     if shared not in ("columns", "rows"):
         raise ValueError(f"shared: {shared!r} is unknown; choose 'columns' or 'rows'")
-    if not (math.isfinite(tol) and tol > 0):
+    if isinstance(tol, bool) or not isinstance(tol, int | float | np.number) or not (math.isfinite(tol) and tol > 0):
         raise ValueError(f"tol: {tol!r}; give a positive relative duality gap, such as 1e-6")
     if isinstance(max_iterations, bool) or not isinstance(max_iterations, int | np.integer) or max_iterations < 1:
         raise ValueError(f"max_iterations: {max_iterations!r}; give an integer of at least 1")
@@ -102,7 +102,10 @@ def _check_choices(solver: str, shared: str, tol: float, max_iterations: int) ->
 def _check_weights(client_weights: ArrayLike | None, record: ClientEstimates) -> FloatArray:
     if client_weights is None:
         return np.ones(record.n_clients)
-    weights = np.asarray(client_weights, dtype=np.float64)
+    raw = np.asarray(client_weights)
+    if raw.dtype.kind not in "fiu":
+        raise TypeError(f"client_weights: dtype {raw.dtype}; give one positive number per client")
+    weights = np.asarray(raw, dtype=np.float64)
     if weights.shape != (record.n_clients,):
         raise ValueError(
             f"client_weights: shape {weights.shape} for {record.n_clients} clients; give one number per client"

@@ -174,6 +174,8 @@ def check_block_penalty(
     ValueError
         Naming the window.
     """
+    if isinstance(block_penalty, bool) or not isinstance(block_penalty, int | float | np.integer | np.floating):
+        raise TypeError(f"block_penalty: {block_penalty!r}; give λ as a number, or None for the default rule")
     lam = float(block_penalty)
     if not (math.isfinite(lam) and lam > 0):
         raise ValueError(f"block_penalty: {block_penalty!r}; give λ > 0, or None for the default rule")

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+import numpy as np
+
 from clair_stats.records import Program
 
 __all__ = ["AnyProgram", "Ball", "Exact", "Noisy", "chosen_program"]
@@ -70,7 +72,7 @@ class Ball:
     noise_penalty: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
-        radius = float(self.radius)
+        radius = _number(self.radius, "noise_radius", "ε")
         if not (math.isfinite(radius) and radius >= 0):
             raise ValueError(f"noise_radius: {self.radius!r}; give ε ≥ 0, or None for program (E) or (N)")
         object.__setattr__(self, "radius", radius)
@@ -122,7 +124,7 @@ class Noisy:
     noise_radius: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        penalty = float(self.penalty)
+        penalty = _number(self.penalty, "noise_penalty", "τ")
         if not (math.isfinite(penalty) and penalty > 0):
             raise ValueError(f"noise_penalty: {self.penalty!r}; give τ > 0 for Noisy, or Exact() for program (E)")
         object.__setattr__(self, "penalty", penalty)
@@ -149,6 +151,13 @@ class Noisy:
 
 
 AnyProgram: TypeAlias = Exact | Ball | Noisy
+
+
+def _number(value: object, field: str, symbol: str) -> float:
+    """A real number that a caller gave; text and booleans are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{field}: {value!r}; give {symbol} as a number on the scale of the estimates")
+    return float(value)
 
 
 def chosen_program(program: AnyProgram | None, noise_penalty: float, noise_radius: float | None) -> AnyProgram:
@@ -180,7 +189,7 @@ def chosen_program(program: AnyProgram | None, noise_penalty: float, noise_radiu
         if noise_penalty or noise_radius is not None:
             raise ValueError("program is given beside noise_penalty or noise_radius; give the program alone")
         return program
-    tau = float(noise_penalty)
+    tau = _number(noise_penalty, "noise_penalty", "τ")
     if not (math.isfinite(tau) and tau >= 0):
         raise ValueError(f"noise_penalty: {noise_penalty!r}; give τ ≥ 0 (0 chooses program (E))")
     if noise_radius is None:

@@ -16,7 +16,7 @@ from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.shared_fit import SharedFit, given_fit, standardised_residuals
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.laws import per_client_level
-from clair_stats.linalg import block_norms, orthonormal_basis, project_off
+from clair_stats.linalg import block_norms, checked_frame, orthonormal_basis, project_off
 from clair_stats.records import Detection, FloatArray
 
 __all__ = ["detect", "on_scale_of_estimates"]
@@ -55,8 +55,9 @@ def detect(
 
     Raises
     ------
-    ValueError
-        Wrong shapes, a basis that is not orthonormal, level outside (0, 1), negative heterogeneity.
+    TypeError, ValueError
+        Wrong shapes, a basis that is not finite and orthonormal, a common component that is not finite, level outside
+        (0, 1), negative heterogeneity.
 
     Notes
     -----
@@ -83,14 +84,12 @@ def detect(
         raise ValueError(f"level: {level!r}; give a probability strictly between 0 and 1, for instance 0.05")
     if not (np.isfinite(heterogeneity) and heterogeneity >= 0):
         raise ValueError(f"heterogeneity: {heterogeneity!r}; give a tolerated norm of at least 0")
-    frame = np.asarray(basis, dtype=np.float64)
-    if frame.ndim != 2 or frame.shape[0] != p or frame.shape[1] > p:
-        raise ValueError(f"basis: shape {frame.shape}; give p × r with p = {p} and r at most {p}")
-    if frame.shape[1] and np.abs(frame.T @ frame - np.eye(frame.shape[1])).max() > 1e-8:
-        raise ValueError("basis: its columns are not orthonormal; orthonormalise it, for instance by np.linalg.qr")
+    frame = checked_frame(basis, p)
     center = np.zeros((p, q)) if common is None else np.asarray(common, dtype=np.float64)
     if center.shape != (p, q):
         raise ValueError(f"common: shape {center.shape}; give {p} × {q}")
+    if not np.isfinite(center).all():
+        raise ValueError("common: some entries are NaN or infinite; give a finite p × q matrix, or leave it out for 0")
     blocks = checked.dense()
     panel = panel_of(checked, blocks)
     fit = given_fit(panel, *_on_scale_of_panel(panel, frame, center / panel.unit))

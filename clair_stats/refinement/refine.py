@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.estimates import ClientEstimates, as_client_estimates
-from clair_stats.linalg import project_off
+from clair_stats.linalg import checked_frame, project_off
 from clair_stats.records import FloatArray, Refinement
 from clair_stats.refinement.error_energy import error_energy
 from clair_stats.refinement.shrink import shrink
@@ -55,8 +55,9 @@ def refine(
 
     Raises
     ------
-    ValueError
-        Wrong shapes, nobody in the set, weights that are not positive, shrinkage where nothing tells the error.
+    TypeError, ValueError
+        Wrong shapes, a basis that is not finite and orthonormal, nobody in the set, weights that are not positive,
+        shrinkage where nothing tells the error.
 
     Examples
     --------
@@ -80,9 +81,7 @@ def refine(
         raise ValueError(f"collaborative_set: dtype {members.dtype}, shape {members.shape}; give {n_clients} booleans")
     if not members.any():
         raise ValueError("collaborative_set: nobody is in it; there is nothing to average, keep the local estimates")
-    frame = None if basis is None else np.asarray(basis, dtype=np.float64)
-    if frame is not None and (frame.ndim != 2 or frame.shape[0] != p):
-        raise ValueError(f"basis: shape {frame.shape}; give p × r with p = {p}")
+    frame = None if basis is None else checked_frame(basis, p)
     raw = _raw_weights(checked, weights)
     shares = np.where(members, raw, 0.0)
     shares = shares / shares.sum()
@@ -103,11 +102,11 @@ def _raw_weights(checked: ClientEstimates, weights: ArrayLike | None) -> FloatAr
         raw = np.asarray(weights, dtype=np.float64)
         if raw.shape != (n_clients,) or not (np.isfinite(raw).all() and (raw > 0).all()):
             raise ValueError(f"weights: give {n_clients} positive finite numbers")
-        return raw
+        return np.asarray(raw / raw.max())  # their sum may overflow
     if checked.noise_scales is not None:
         return np.asarray((checked.noise_scales.min() / checked.noise_scales) ** 2)  # ratios first: σ² may underflow
     if checked.sample_sizes is not None:
-        return checked.sample_sizes
+        return np.asarray(checked.sample_sizes / checked.sample_sizes.max())
     return np.ones(n_clients)
 
 

@@ -14,7 +14,7 @@ from clair_stats.laws import noise_edge
 from clair_stats.records import FloatArray
 from clair_stats.report.fitted import FittedModel
 
-__all__ = ["draw_modules", "draw_plane", "draw_scores", "draw_spectrum", "plot_model", "save_figure"]
+__all__ = ["draw_modules", "draw_plane", "draw_scores", "draw_spectrum", "new_axes", "plot_model", "save_figure"]
 
 _BENIGN, _FLAGGED = "#4477aa", "#cc3311"
 _MOST_NAMES = 60
@@ -33,6 +33,16 @@ def save_figure(figure: Figure, path: Path) -> None:
     metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix.lower(), {})
     with written_whole(path) as beside:
         figure.savefig(beside, dpi=150, metadata=metadata)
+
+
+def new_axes() -> Axes:
+    """Axes on a figure of their own, which no window shows.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    return Figure(figsize=(9.0, 4.0), layout="constrained").subplots()
 
 
 def draw_scores(model: FittedModel, axes: Axes) -> None:

@@ -29,6 +29,7 @@ from simulations.engine.planning import replay as replay_cells
 from simulations.engine.progress import reporter, time_left
 from simulations.engine.sequential import PrecisionRule, run_until
 from simulations.measure import Measure
+from simulations.registration import refuse_unregistered
 from simulations.studies import find_study, studies
 
 __all__ = ["plan", "replay", "run", "sequential"]
@@ -86,6 +87,8 @@ def run(
 ) -> None:
     """Compute the rows that the store lacks; goes on where an earlier run ended, however it ended."""
     study = asked_study(name, replications, method)
+    for told in refuse_unregistered(study):
+        console().print(told)
     part = _shard(shard)
     path = store_path(study, store, f".shard{part[0]}of{part[1]}" if part else "")
     with reporter(study.name) as progress:
@@ -134,6 +137,8 @@ def sequential(
 ) -> None:
     """Add replications until the monitored measures are precise enough, or the budget ends (status 3)."""
     study = asked_study(name, methods=method)
+    for told in refuse_unregistered(study):
+        console().print(told)
     rule = PrecisionRule(_targets(study, until), budget, first)
     out, varied = console(), varied_factors(study)
     out.print(rule.statement())

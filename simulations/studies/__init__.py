@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from simulations.design import Study
+from simulations.registration import tries
 from simulations.studies._regime_design import RegimeDesign
 
 __all__ = ["find_study", "regime_designs", "studies"]
@@ -34,6 +35,11 @@ def _load(module_name: str) -> Study | None:
     return made
 
 
+def _as_run(study: Study) -> list[Study]:
+    """The study, or every registered try of a confirmatory one; each try has its seed from the registry."""
+    return (tries(study) if study.confirmatory else []) or [study]
+
+
 def studies() -> dict[str, Study]:
     """All studies of this folder by name, in alphabetical order.
 
@@ -49,7 +55,8 @@ def studies() -> dict[str, Study]:
             continue
         if study.name in found:
             raise ValueError(f"study {study.name!r} is defined in {found[study.name][0]}.py and {module_name}.py")
-        found[study.name] = (module_name, study)
+        for each in _as_run(study):
+            found[each.name] = (module_name, each)
     return {name: found[name][1] for name in sorted(found)}
 
 
@@ -68,7 +75,7 @@ def find_study(name: str) -> Study:
     if name in set(_modules()):  # the usual case: module and study share their name, so only one module is imported
         study = _load(name)
         if study is not None and study.name == name:
-            return study
+            return _as_run(study)[-1]
     known = studies()
     if name in known:
         return known[name]

@@ -1,8 +1,8 @@
 """CLAIR without tuning against oracles and robust aggregators, over kinds, shares and sizes of contamination.
 
 CLAIR is given neither the rank nor the noise nor the number of contaminated clients.  Oracle detection knows U*, M*
-and σ; the test on the true set and oracle CLAIR know the benign set and the rank; the baselines know the rank, σ and the
-number of bad clients.  The root seed was fixed before its first run, and building used other seeds; it was changed
+and σ; the test on the true set and oracle CLAIR know the benign set and the rank; the baselines know the rank, σ and
+the number of bad clients.  The root seed was fixed before its first run, and building used other seeds; it was changed
 whenever the search was (CHANGELOG).
 """
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from reports.figures import COLOURS
 from reports.renderers.copying.names import NAMES
 from reports.tables import Table, plain_table
 
@@ -89,9 +90,8 @@ def accuracy_picture(rows: pd.DataFrame) -> Figure:
         names = list(dict.fromkeys(part["method.aggregation"]))
         for i, (metric, label) in enumerate((("own_accuracy", "own"), ("common_accuracy", "common tokens"))):
             grouped = part.groupby("method.aggregation")[metric]
-            axis.bar(
-                np.arange(len(names)) + 0.4 * i, grouped.mean()[names], 0.38, yerr=grouped.sem()[names], label=label
-            )
+            mean, error = grouped.mean()[names], grouped.sem()[names]
+            axis.bar(np.arange(len(names)) + 0.4 * i, mean, 0.38, yerr=error, label=label, color=COLOURS[i])
         axis.set_xticks(np.arange(len(names)) + 0.2, [NAMES[n] for n in names], rotation=40, ha="right", fontsize=8)
         axis.set_title(f"{rounds} round{'s' if rounds > 1 else ''}", fontsize=9)
     axes[0].set_ylabel("token accuracy, benign clients")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from reports.figures import style_of
 from reports.renderers.copying.names import NAMES
 from reports.tables import Table, plain_table, to_markdown
 
@@ -39,10 +40,13 @@ def _draw_scores(axis: Axes, world: World, outcomes: Outcomes) -> None:
     if found is None:
         raise ValueError("CLAIR's outcome carries no collaborative set; draw the federation again")
     order = np.argsort(found.scores)
-    axis.scatter(np.arange(order.size), found.scores[order], c=np.where(benign[order], "tab:blue", "tab:red"), s=18)
-    axis.plot(np.arange(order.size), found.thresholds[order], color="black", linewidth=0.8, linestyle="--")
-    axis.set(xlabel="clients, ordered", ylabel="standard deviations above benign clients")
-    axis.set_title("blue: benign, red: contaminated, dashed: flagged above", fontsize=8)
+    places = np.arange(order.size)
+    for i, (label, chosen) in enumerate((("benign", benign[order]), ("contaminated", ~benign[order]))):
+        style = {**style_of(i), "linestyle": "none"}
+        axis.plot(places[chosen], found.scores[order][chosen], markersize=4, label=label, **style)
+    axis.plot(places, found.thresholds[order], color="black", linewidth=0.8, linestyle="--", label="flagged above")
+    axis.set(xlabel="clients, ordered", ylabel="standard deviations\nabove benign clients")
+    axis.legend(fontsize=7, frameon=False)
 
 
 def scores_picture(world: World, outcomes: Outcomes) -> Figure:
@@ -55,12 +59,12 @@ def scores_picture(world: World, outcomes: Outcomes) -> Figure:
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     _draw_scores(left, world, outcomes)
-    for method in _METHODS:
+    for i, method in enumerate(_METHODS):
         own = [
             score(world.base, outcomes[method, t].updates, world.tests.own).token_accuracy[benign].mean()
             for t in _ROUNDS
         ]
-        right.plot(_ROUNDS, own, marker="o", label=NAMES[method])
+        right.plot(_ROUNDS, own, label=NAMES[method], **style_of(i))
     right.set(xlabel="round", ylabel="own token accuracy, benign", xticks=_ROUNDS)
     right.legend(fontsize=8)
     return figure
@@ -74,8 +78,10 @@ def spectra_picture(world: World) -> Figure:
 
     figure = Figure(figsize=(6, 3))
     axis = figure.subplots()
-    for name, values in spectra(world.first.dense(), world.federation.collaborative_set).items():
-        axis.plot(np.arange(1, values.size + 1), values / values[0], linewidth=0.9, label=name)
+    found = spectra(world.first.dense(), world.federation.collaborative_set)
+    for i, (name, values) in enumerate(found.items()):
+        style = {**style_of(i), "marker": ""}
+        axis.plot(np.arange(1, values.size + 1), values / values[0], linewidth=0.9, label=name, **style)
     axis.set(xlabel="index", ylabel="singular value / largest", yscale="log", ylim=(1e-3, 1.2), xlim=(0, 60))
     axis.legend(fontsize=7, ncols=2)
     return figure
