@@ -250,10 +250,10 @@ class OracleClair:
         weights = precisions(view.estimates)
         benign = instance.collaborative_set
         blocks, own = view.estimates.dense()[benign], weights[benign]
-        center = np.average(blocks, axis=0, weights=own) if self.common_component else 0.0
+        centre = np.average(blocks, axis=0, weights=own) if self.common_component else 0.0
         # The weighted least-squares fit of M + U A_kᵀ: leading left singular vectors of the weighted centred stack.
         rank = instance.rank if self.rank is None else self.rank
-        fitted = orthonormal_basis(stack(np.sqrt(own)[:, None, None] * (blocks - center)), rank)
+        fitted = orthonormal_basis(stack(np.sqrt(own)[:, None, None] * (blocks - centre)), rank)
         refinement = refine(view.estimates, basis=fitted, collaborative_set=benign, weights=weights)
         refined, basis = view.back(refinement.estimates, fitted)
         return evaluate(instance, refined, basis=basis)
