@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["SCHEMA_VERSION", "Database", "StoreError"]
+__all__ = ["SCHEMA_VERSION", "Database", "OtherConfigurationError", "StoreError"]
 
 SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x434C5331  # "CLS1"
@@ -47,6 +47,10 @@ ALTER TABLE rows ADD COLUMN checksum INTEGER;
 
 class StoreError(Exception):
     """The store cannot be used; the message says which file, why and what to do."""
+
+
+class OtherConfigurationError(StoreError):
+    """The store holds the rows of another study or root seed."""
 
 
 def _message(path: Path, error: BaseException) -> str:
@@ -151,7 +155,7 @@ class Database:
         meta = dict(self.connection.execute("SELECT key, value FROM meta"))  # a migrated store has another connection
         for key, wanted in self._identity.items():
             if meta.get(key) != wanted:
-                raise StoreError(
+                raise OtherConfigurationError(
                     f"{self.path}: a store of another configuration ({key} {meta.get(key)}, not {wanted}); "
                     "give another path with --store"
                 )
