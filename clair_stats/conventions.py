@@ -25,7 +25,17 @@ _SHOWN = 50
 
 
 class NotFittedError(ValueError, AttributeError):
-    """A result was asked for before ``fit``; both a ValueError and an AttributeError, as scikit-learn's."""
+    """A result was asked for before ``fit``; both a ValueError and an AttributeError, as scikit-learn's.
+
+    Examples
+    --------
+    >>> from clair_stats import CLAIR, NotFittedError
+    >>> try:
+    ...     CLAIR().rank_
+    ... except NotFittedError:
+    ...     print("call fit first")
+    call fit first
+    """
 
 
 class EstimatorConventions:

@@ -35,6 +35,8 @@ _SEED = 20_260_521
 _HALF_STEPS = 3
 _GROWTH_STEPS = 3
 _PROPOSED = 3  # sets a rank
+# A set with a contaminated client too many is not white, but near it; one far from white has a rank that is too small.
+_NEAR_WHITE = 2.0
 _SAME_BASIN = 0.85  # Jaccard index above which two sets lead to one fixed point
 _LEVEL = 0.05  # of the cut under which halves grow; the tests of step 4 have the user's
 
@@ -141,7 +143,7 @@ def random_subsets(n_clients: int, sizes: Mapping[int, int], generator: np.rando
 
 
 def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> BoolArray:
-    """Distinct groups (≤ 3, K) with white residual, largest first; the best one, or none, when none is white.
+    """Distinct groups (≤ 3, K) with white residual, largest first; when none is white the one that is near, if any.
 
     The total of a half does not tell a benign half from one of contaminated clients filled up with a few benign ones;
     growing does: the filled-up half lets in clients of both kinds, and then its residual is not white.
@@ -168,7 +170,8 @@ def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> 
     ratios = left / (fits.variance(masks, residuals) * _edges(panel, sizes, rank))
     white = ratios <= 1.0
     if not white.any():
-        return masks[[int(np.argmin(ratios))]]
+        near = keep_any or ratios.min() <= _NEAR_WHITE
+        return masks[[int(np.argmin(ratios))]] if near else masks[:0]
     order = np.lexsort((-sizes, ~white))
     return _basins(masks[order[: int(white.sum())]])
 

@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from clair_stats.detection.calibration import residual_variance
+from clair_stats.detection.calibration import calibrate, residual_variance
 from clair_stats.detection.common_directions import leading_directions
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, centred_blocks, standardised_residuals
+from clair_stats.detection.shared_fit import Residuals, SharedFit, centred_blocks, standardised_residuals
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
 
@@ -124,8 +124,8 @@ def white_about(panel: Panel, fit: SharedFit, members: BoolArray) -> bool:
 def noise_in_excess(panel: Panel, fit: SharedFit) -> float:
     """Learnt over given noise scale of a majority, where its residuals say that the given one is too small; else 1.
 
-    RSS/σ² of a benign set is χ² with its residual degrees of freedom.  With covariances every T_k is compared with its
-    own degrees of freedom instead.
+    RSS/σ² of a benign set is χ² with its residual degrees of freedom.  With covariances the members' p-values, uniform
+    under the law, are summed up as normal scores (Stouffer, 1949).
 
     Parameters
     ----------
@@ -139,16 +139,26 @@ def noise_in_excess(panel: Panel, fit: SharedFit) -> float:
     if panel.noise is None:
         return 1.0
     residuals = standardised_residuals(panel, fit)
-    total, freedom = residual_variance(panel, fit, residuals.raw)
     if panel.covariances is not None:
-        members = fit.members
-        total, freedom = float(residuals.standardised[members].sum()), float(residuals.degrees[members].sum())
-        spread = (
-            0.0
-            if panel.covariances.degrees is None
-            else float(np.mean(residuals.degrees[members] / panel.covariances.degrees[members]))
-        )
-        total /= 1.0 + spread
+        return _covariances_in_excess(panel, fit, residuals)
+    total, freedom = residual_variance(panel, fit, residuals.raw)
     if freedom <= 0 or special.chdtrc(freedom, total) >= _EXCESS_LEVEL:
         return 1.0
     return float(np.sqrt(total / freedom))
+
+
+def _covariances_in_excess(panel: Panel, fit: SharedFit, residuals: Residuals) -> float:
+    law, members = panel.covariances, fit.members & (residuals.degrees > 0)
+    assert law is not None
+    if not members.any():
+        return 1.0
+    p_values = calibrate(panel, fit, level=0.5, residuals=residuals).p_values[members]
+    scores = -special.ndtri(np.clip(p_values, np.finfo(float).tiny, 1.0 - np.finfo(float).eps))
+    if float(scores.sum()) <= -special.ndtri(_EXCESS_LEVEL) * np.sqrt(scores.size):
+        return 1.0
+    expected = residuals.degrees[members]
+    if law.degrees is not None:  # a Hotelling–Lawley trace is larger by ν/(ν − e − 1)
+        rows = panel.shape[1] - fit.basis.shape[1]
+        estimated = rows if law.estimated == "rows" else expected / rows
+        expected = expected * law.degrees[members] / (law.degrees[members] - estimated - 1.0)
+    return max(float(np.sqrt(residuals.standardised[members].sum() / expected.sum())), 1.0)

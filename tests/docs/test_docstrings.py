@@ -20,6 +20,7 @@ LEFT_OUT = ("clair_stats.cli",)
 NOTHING_COMPUTED = (
     "clair_stats.readers",
     "clair_stats.containers",
+    "clair_stats.conventions",
     "clair_stats.files",
     "clair_stats.report",
     "clair_stats.adapters",
