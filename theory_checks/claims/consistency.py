@@ -98,7 +98,7 @@ _IN_N = Claim(
     statistic="share of replications with Ĉ = C at every n, logistic trend in log n, lower bound at the largest n",
     rule=LimitRule("exact", "regime.sample_size", target=0.9),
     cells=crossed(_in_n(shrinking=False), ExactSet()),
-    replications={"quick": 60, "standard": 400, "full": 4000},
+    replications={"quick": 80, "standard": 400, "full": 4000},
     sabotage=Sabotage(
         name="separation-shrinks-with-n",
         description="the contamination shrinks like 1/√n, as fast as the noise: nothing is gained with n",
@@ -116,7 +116,7 @@ _IN_SEPARATION = Claim(
     statistic="share of replications with Ĉ = C at every separation, logistic trend, lower bound at the largest one",
     rule=LimitRule("exact", "regime.contamination_scale", target=0.9),
     cells=crossed(_in_separation(1.0), ExactSet(level=0.005)),
-    replications={"quick": 60, "standard": 400, "full": 4000},
+    replications={"quick": 80, "standard": 400, "full": 4000},
     sabotage=Sabotage(
         name="separation-over-twenty",
         description="the separation is a twentieth of what it is said to be",

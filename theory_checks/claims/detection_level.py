@@ -96,7 +96,7 @@ _ORACLE = Claim(
     statistic="share of replications with any false alarm",
     rule=FrequencyRule("false_alarm", target=0.05, direction="at_most", margin=0.03),
     cells=crossed(_REGIMES, LevelAtTruth()),
-    replications={"quick": 400, "standard": 5000, "full": 50_000},
+    replications={"quick": 600, "standard": 5000, "full": 50_000},
     sabotage=Sabotage(
         name="noise-scale-understated",
         description="the noise scales handed to the test are 15 % too small",
@@ -117,7 +117,7 @@ _FITTED = Claim(
     statistic="share of replications with any false alarm",
     rule=FrequencyRule("false_alarm", target=0.05, direction="at_most", margin=0.05),
     cells=crossed(_FITTED_REGIMES, LevelAfterFit()),
-    replications={"quick": 120, "standard": 600, "full": 6000},
+    replications={"quick": 240, "standard": 600, "full": 6000},
     sabotage=Sabotage(
         name="noise-scale-understated",
         description="the noise scales handed to CLAIR are 15 % too small",

@@ -71,7 +71,7 @@ _SLOPE = Claim(
         [NoisyRegime(common_component=False, shapes=("gaussian", "off-subspace"))],
         grid(BallMethod, relative_radius=levels(*_RADII)),
     ),
-    replications={"quick": 12, "standard": 60, "full": 600},
+    replications={"quick": 20, "standard": 60, "full": 600},
     sabotage=Sabotage(
         name="wrong-rate",
         description="the rate is said to be 1/2",
