@@ -29,6 +29,7 @@ from simulations.regimes.instance import Instance
 
 __all__ = [
     "Clair",
+    "ClairProgram",
     "ClairWithCovariance",
     "FederatedAverage",
     "Local",
@@ -177,6 +178,24 @@ def _measured(instance: Instance, model: CLAIR, view: _View) -> dict[str, float]
     refined, basis = view.back(model.refined_, model.basis_)
     metrics = evaluate(instance, refined, collaborative_set=model.collaborative_set_, basis=basis)
     return metrics | {"majority": float(model.majority_)}
+
+
+@dataclass(frozen=True)
+class ClairProgram:
+    """CLAIR with the convex program as the only source of candidate sets.
+
+    ``rank`` and ``level`` as in :class:`Clair`; a method of its own, so that the rows of that one stay as they are.
+    """
+
+    name: ClassVar[str] = "CLAIR (program)"
+
+    rank: int | None = None
+    level: float = 0.05
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Estimation, detection and subspace metrics, as :class:`Clair`."""
+        model = CLAIR(self.rank, level=self.level, detection="program")
+        return _measured(instance, model, _View.of(instance, whiten=False))
 
 
 @dataclass(frozen=True)
