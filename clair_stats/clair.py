@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,13 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.conventions import EstimatorConventions, NotFittedError
+from clair_stats.convex_solution import convex_solution
 from clair_stats.decomposition.compression import Compression
-from clair_stats.decomposition.decompose import decompose
-from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.decide import decide
 from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.detection.program_source import program, program_starts
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates, as_client_estimates
@@ -47,10 +48,10 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
     rank : int, optional
         r; chosen from the data when None (the smallest at which a majority of clients agrees up to noise).
     block_penalty : float, optional
-        λ; default rule 1.8 √(r/K) inside the window (theory.md section 2).
+        λ of ``decomposition_``; default rule 1.8 √(r/K) inside the window (theory.md section 2).
     noise_penalty : float, optional
-        τ of program (N); 0 asks for program (E).  Default: the larger of the two dual norms that noise reaches,
-        σ max(√p + √(qK), √(pq)/λ), so that noise alone moves neither L nor S.
+        τ of ``decomposition_`` as program (N); 0 asks for program (E).  Default: the larger of the two dual norms that
+        noise reaches, σ max(√p + √(qK), √(pq)/λ).  Without either penalty the program is the one that proposed the set.
     common_component : bool
         Whether clients may share a component M off the subspace.
     shared : {"columns", "rows"}
@@ -67,6 +68,9 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         "ignore": flagged clients keep their own estimate and have no part in the others'.  "inform": their mean enters
         what members are drawn towards as far as Stein's estimate of its error allows, and their own estimates are drawn
         towards the members' mean, see :func:`clair_stats.combine` for what is proved.
+    detection : {"consensus", "program"}
+        What proposes the sets that are tested.  "program": the path of program (E) over λ alone.  "consensus": random
+        subsets are searched as well where nothing that the program proposes is accepted.
 
     Examples
     --------
@@ -107,8 +111,9 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
     noise_scales_ : array, shape (K,)
         σ_k, given or estimated; 0 for estimates that agree exactly.
     decomposition_ : Decomposition
-        The convex solution, with its certificate, in the orientation of ``shared="columns"``; for factored input in
-        the coordinates of the joint column and row spaces, where the program is the same (theory.md section 2).
+        The convex solution that proposed the accepted set, with its certificate; program (N) where all clients agreed
+        or the search proposed it.  In the orientation of ``shared="columns"``; for factored input in the coordinates of
+        the joint column and row spaces, where the program is the same (theory.md section 2).
     detection_, refinement_ : Detection, Refinement
     consensus_ : Consensus
         The verdict: the law that decided and why, what proposed the set, the evidence at every rank that was looked at.
@@ -130,6 +135,7 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         heterogeneity: float = 0.0,
         refinement: Literal["shrinkage", "average"] = "shrinkage",
         flagged: Literal["ignore", "inform"] = "ignore",
+        detection: Literal["consensus", "program"] = "consensus",
     ) -> None:
         self.rank = rank
         self.block_penalty = block_penalty
@@ -140,6 +146,7 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         self.heterogeneity = heterogeneity
         self.refinement = refinement
         self.flagged = flagged
+        self.detection = detection
 
     basis_: FloatArray
     rank_: int
@@ -201,7 +208,15 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         blocks, self._frame = oriented(checked, self.shared)
         panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
         tolerance = self.heterogeneity * panel.stretch
-        consensus = decide(panel, rank=self.rank, level=self.level, heterogeneity=tolerance)
+        alone = self.detection == "program"
+        consensus = decide(
+            panel,
+            rank=self.rank,
+            level=self.level,
+            heterogeneity=tolerance,
+            propose=partial(program, rank=self.rank) if alone else None,
+            starts=program_starts if alone else None,
+        )
         fit, calibrated = on_scale_of_estimates(panel, blocks, consensus.fit, consensus.calibrated)
         consensus = replace(consensus, fit=fit, calibrated=calibrated)
         self.decomposition_ = self._decompose(blocks, panel, consensus)
@@ -230,23 +245,8 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         self._conclude(checked, blocks, panel, consensus)
 
     def _decompose(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> Decomposition:
-        n_clients, p, q = blocks.shape
-        penalty = self.block_penalty
-        if penalty is None:
-            penalty = default_block_penalty(blocks, common_component=self.common_component)
-        tau = self.noise_penalty
-        if tau is None:
-            phi = consensus.calibrated.noise
-            sigma = phi * float(np.median(panel.entry_scales))
-            tau = sigma * max(np.sqrt(p) + np.sqrt(q * n_clients), np.sqrt(p * q) / penalty)
-            tau = 0.0 if phi <= panel.floor else float(tau)
-        return decompose(
-            blocks,
-            block_penalty=penalty,
-            noise_penalty=tau,
-            common_component=self.common_component,
-            allow_degenerate=self.block_penalty is None,
-        )
+        penalties = {"block_penalty": self.block_penalty, "noise_penalty": self.noise_penalty}
+        return convex_solution(blocks, panel, consensus, **penalties)
 
     def _conclude(self, checked: ClientEstimates, blocks: FloatArray, panel: Panel, consensus: Consensus) -> None:
         fit, calibrated = consensus.fit, consensus.calibrated

@@ -12,6 +12,11 @@ from clair_stats.records import FloatArray
 
 __all__ = ["Options", "check_options", "oriented"]
 
+_CHOICES = {
+    "refinement": ("shrinkage", "average"),
+    "flagged": ("ignore", "inform"),
+    "detection": ("consensus", "program"),
+}
 # The level of one client of many must not underflow to 0, where nobody could be flagged.
 _SMALLEST_LEVEL = 1e-290
 
@@ -28,6 +33,7 @@ class Options(Protocol):
     heterogeneity: float
     refinement: Literal["shrinkage", "average"]
     flagged: Literal["ignore", "inform"]
+    detection: Literal["consensus", "program"]
 
 
 def check_options(options: Options, checked: ClientEstimates) -> None:
@@ -55,7 +61,7 @@ def check_options(options: Options, checked: ClientEstimates) -> None:
     whole = isinstance(options.rank, int | np.integer) and not isinstance(options.rank, bool)
     if options.rank is not None and not (whole and 0 <= options.rank <= dimension):
         raise ValueError(f"rank: {options.rank!r}; give an integer from 0 to {dimension}, or None to choose it")
-    for name, choices in (("refinement", ("shrinkage", "average")), ("flagged", ("ignore", "inform"))):
+    for name, choices in _CHOICES.items():
         if getattr(options, name) not in choices:
             raise ValueError(f"{name}: {getattr(options, name)!r}; give {choices[0]!r} or {choices[1]!r}")
 

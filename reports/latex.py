@@ -7,7 +7,7 @@ import unicodedata
 
 from reports.characters import COMBINING, ESCAPES, GREEK, SYMBOLS, TEXT, UPRIGHT
 
-__all__ = ["escaped", "latex"]
+__all__ = ["escaped", "is_formula", "latex"]
 
 
 def _greek(character: str) -> str | None:
@@ -85,13 +85,52 @@ def _plain(text: str) -> str:
     )
 
 
+# Commands that only set a sign, an accent, a fraction or a space.  Any other could read or write files or run programs.
+_COMMANDS = frozenset(
+    (
+        *GREEK, *(name.capitalize() for name in GREEK), *("varepsilon", "vartheta", "varphi", "varrho", "ell"),
+        *(command for sign in SYMBOLS.values() for command in re.findall(r"\\([A-Za-z]+)", sign)),
+        *(accent.lstrip("\\") for accent in COMBINING.values()),
+        *("widehat", "widetilde", "overline", "underline", "sqrt", "frac", "dfrac", "binom", "left", "right"),
+        *("lVert", "rVert", "lvert", "rvert", "langle", "rangle", "lfloor", "rfloor", "lceil", "rceil"),
+        *("max", "min", "sup", "inf", "log", "exp", "sin", "cos", "det", "dim", "ker", "Pr", "lim", "prod", "int"),
+        *("mid", "sim", "equiv", "ll", "gg", "leq", "geq", "ne", "subseteq", "notin", "setminus", "emptyset"),
+        *("ldots", "cdots", "dots", "circ", "sharp", "partial", "nabla", "forall", "exists", "quad", "qquad"),
+        *("bigl", "bigr", "Bigl", "Bigr", "lt", "gt"),
+        *("mathrm", "mathbf", "mathsf", "mathcal", "mathbb", "operatorname", "text"),
+    )
+)  # fmt: skip
+# Escaped braces, bars and per cent signs, and spaces.
+_ONE_CHARACTER = frozenset("{}|,;:! %")
+_COMMAND = re.compile(r"\\([A-Za-z]+|.|$)", re.DOTALL)
+
+
+def is_formula(text: str) -> bool:
+    """Whether what stands between two dollar signs is mathematics and nothing else.
+
+    Commands are among the known ones, braces match, and there is no comment, parameter, alignment or character code
+    (``^^5c`` is a backslash to TeX).
+    """
+    rest = _COMMAND.sub("", text)
+    if "^^" in text or any(character in rest for character in "%#&~\n\r\0"):
+        return False
+    if any(name not in _COMMANDS if name.isalpha() else name not in _ONE_CHARACTER for name in _COMMAND.findall(text)):
+        return False
+    depth = 0
+    for character in rest:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def latex(text: str) -> str:
     r"""Plain text with optional ``$…$`` formulas and backquoted code to LaTeX.
 
     Outside formulas everything is escaped; inside, commands stay and only non-ASCII characters are translated.  A text
-    with an odd number of dollar signs has no formulas.
+    with an odd number of dollar signs has no formulas, and neither has one in which a formula is none.
     """
     parts = text.split("$")
-    if len(parts) % 2 == 0:
+    if len(parts) % 2 == 0 or not all(map(is_formula, parts[1::2])):
         return escaped(text, in_math=False)
     return "".join(f"${escaped(part, in_math=True)}$" if i % 2 else _plain(part) for i, part in enumerate(parts))

@@ -12,7 +12,7 @@ __all__ = ["markdown_to_latex"]
 
 def markdown_to_latex(text: str, *, top: int = 0) -> str:
     """Headings, paragraphs, bold, code and tables of an ADEMP page; headings start ``top`` levels below a section."""
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    tokens = MarkdownIt("commonmark", {"html": False}).enable("table").parse(text)
     commands = ("section*", "subsection*", "subsubsection*", "paragraph", "subparagraph")
     out: list[str] = []
     row: list[str] = []

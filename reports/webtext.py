@@ -9,6 +9,8 @@ import re
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 
+from reports.latex import is_formula
+
 __all__ = ["markdown_to_html", "web"]
 
 # X_k, Θ*_k, U*: one letter with a star, an index of one letter or number, or both (as in reports.latex).
@@ -42,26 +44,28 @@ def _formula(source: str) -> str:
     def delimiter(match: re.Match[str]) -> str:
         return f'<mo form="{next(forms[match[1]])}" fence="true" stretchy="false">{match[1]}</mo>'
 
-    return _BARS.sub(delimiter, convert(source))
+    # The converter copies the content of \text unescaped.
+    safe = source.replace("&", "").replace("<", r"\lt ").replace(">", r"\gt ")
+    return _BARS.sub(delimiter, convert(safe))
 
 
 def web(text: str) -> str:
     r"""Plain text with optional ``$…$`` formulas (LaTeX) and backquoted code to HTML, formulas as MathML.
 
-    A text with an odd number of dollar signs has no formulas.
+    A text with an odd number of dollar signs has no formulas, and neither has one in which a formula is none.
     """
     parts = text.split("$")
-    if len(parts) % 2 == 0:
+    if len(parts) % 2 == 0 or not all(map(is_formula, parts[1::2])):
         return _plain(text)
     return "".join(_formula(part) if i % 2 else _plain(part) for i, part in enumerate(parts))
 
 
 def markdown_to_html(text: str, *, top: int = 0) -> str:
     """An ADEMP page; headings start ``top`` levels lower, tables scroll in a frame of their own."""
-    parser = MarkdownIt("commonmark").enable("table")
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     # Formulas are put aside: their stars, bars and underscores are no Markdown.
-    formulas = _FORMULA.findall(text)
-    tokens = parser.parse(_FORMULA.sub("\ufffc", text))
+    formulas = [source for source in _FORMULA.findall(text) if is_formula(source)]
+    tokens = parser.parse(_FORMULA.sub(lambda found: "\ufffc" if is_formula(found[1]) else found[0], text))
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + top, 6)}"

@@ -1,5 +1,6 @@
-"""``python -m simulations list | plan | run | sequential | check | replay | summarise | export | merge | ademp``.
+"""``python -m simulations list | plan | run | sequential | check | replay | summarise | export | merge | repair``.
 
+``python -m simulations ademp`` writes a study's page.
 ``python -m simulations register`` enters a confirmatory study into the registry before it runs.
 ``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation.
 
@@ -16,6 +17,7 @@ import typer
 from simulations.commands.ablation import ablation
 from simulations.commands.reading import ademp, check, export, list_studies, merge, summarise
 from simulations.commands.registering import register
+from simulations.commands.repairing import repair
 from simulations.commands.running import plan, replay, run, sequential
 from simulations.commands.shared import console
 from simulations.engine.workers import BackendError
@@ -27,7 +29,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 app.command("list")(list_studies)
-for command in (plan, run, sequential, check, replay, summarise, export, merge, ademp, register, ablation):
+for command in (plan, run, sequential, check, replay, summarise, export, merge, repair, ademp, register, ablation):
     app.command()(command)
 
 

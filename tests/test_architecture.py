@@ -36,12 +36,13 @@ LAW = {
     "clair_stats.orientation": {*_BASE, "clair_stats.decomposition"},
     "clair_stats.several_modules": {*_BASE, *_STAGES, "clair_stats.orientation"},
     "clair_stats.refining": {*_BASE, *_STAGES},
+    "clair_stats.convex_solution": {*_BASE, *_STAGES},
     "clair_stats.inference": {*_BASE, *_STAGES, "clair_stats.refining", "clair_stats.several_modules"},
     "clair_stats.conventions": {"clair_stats.records", "clair_stats.report"},
     "clair_stats.clair": {
         *(*_BASE, *_STAGES, "clair_stats.conventions", "clair_stats.majority"),
         *("clair_stats.inference", "clair_stats.orientation", "clair_stats.refining", "clair_stats.report"),
-        "clair_stats.several_modules",
+        *("clair_stats.convex_solution", "clair_stats.several_modules"),
     },
     "clair_stats.readers": {"clair_stats.estimates"},
     # A practitioner's rooms: they fit the model, and nothing below knows of them.

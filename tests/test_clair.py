@@ -32,12 +32,30 @@ def test_everything_is_found_without_tuning():
 
 
 def test_the_convex_solution_stays_visible_with_its_certificate():
-    blocks, _, _, _ = _federation(2)
-    solution = CLAIR().fit(blocks).decomposition_
+    blocks, _, _, _ = _federation(6)
+    model = CLAIR().fit(blocks)
+    solution = model.decomposition_
     assert solution.status == "optimal"
     assert 0 <= solution.duality_gap <= 1e-6 * solution.objective * (1 + 1e-9)
-    assert solution.noise_penalty > 0
     assert solution.common.shape == (15, 8)
+    assert model.consensus_.source == "program"
+    assert solution.program == "E"
+    # It proposed the set: the accepted clients are those with the smallest S.
+    sizes = np.linalg.norm(solution.block_sparse, axis=(1, 2))
+    assert sizes[model.collaborative_set_].max() < sizes[~model.collaborative_set_].min()
+    default = CLAIR(noise_penalty=1.5).fit(blocks).decomposition_
+    assert default.noise_penalty == 1.5
+
+
+def test_program_alone_and_with_the_search_behind_it():
+    """The same verdict on ordinary data; the summary says what proposed the set."""
+    blocks, _, _, benign = _federation(6)
+    for detection in ("program", "consensus"):
+        model = CLAIR(detection=detection).fit(blocks)
+        np.testing.assert_array_equal(model.collaborative_set_, benign)
+        assert "set proposed by program" in model.summary()
+    with pytest.raises(ValueError, match="detection: 'search'; give 'consensus' or 'program'"):
+        CLAIR(detection="search").fit(blocks)
 
 
 @pytest.mark.parametrize("common_component", [True, False])

@@ -27,13 +27,12 @@ __all__ = ["PathPoint", "entering_block_penalty", "noise_penalty", "program_path
 # The next λ is at least the first factor on, the second beyond the λ at which a direction is about to enter, and at
 # most the third on: fixed steps miss weak directions, and beyond the third the start is of no use.
 _SMALLEST_STEP, _BEYOND, _LARGEST_STEP = 1.06, 1.04, 2.5
-# At this multiple of the λ at which noise enters L the path ends.
-_END = 1.35
-_TOLERANCE = 1e-3  # of every point: sets and ranks are read from it, not digits
+_TOLERANCE = 1e-2  # of every point: sets and ranks are read from it, not digits
 _ENTERING = 1e-9
 _EXACT_TOLERANCE, _EXACT_RANK = 1e-8, 1e-6  # of solutions without noise: gap, and smallest over largest value of L
 _TINY = float(np.finfo(np.float64).tiny)
 _MOST_POINTS = 60
+_MOST_RANK = 12  # beyond it no new sets were found: they are read before, and the detection tries them at every rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +141,7 @@ def program_path(grams: Grams, weights: FloatArray) -> Iterator[PathPoint]:
     ------
     PathPoint
         By increasing λ.  The first has L = 0, at the λ where L is about to leave zero; the last comes before noise
-        itself enters L, L fills half of the rows, or a block is fitted to rounding.
+        itself enters L, the rank exceeds 12, L fills half of the rows, or a block is fitted to rounding.
     """
     problem = grams.problem
     n_clients, q, p = problem.tall.shape
@@ -154,12 +153,14 @@ def program_path(grams: Grams, weights: FloatArray) -> Iterator[PathPoint]:
     largest = float(np.sqrt(spectrum.values[-1]))
     if largest == 0.0:
         return
-    last = _END * noise_penalty((n_clients, p, q), weights)
+    last = noise_penalty((n_clients, p, q), weights)
     point = _point(problem, 1.0 / largest, weights, fit, Spectrum(spectrum.values / largest**2, spectrum.vectors))
     yield point
     exact, before = looks_noise_free(problem), 1.0
     for _ in range(_MOST_POINTS):
         lam = point.block_penalty * max(_SMALLEST_STEP, min(_BEYOND / max(point.room, _TINY), _LARGEST_STEP))
+        if exact and point.block_penalty < last < lam:
+            lam = last  # one jump often passes all λ with exact recovery
         if lam > last:
             return
         if exact:
@@ -172,6 +173,8 @@ def program_path(grams: Grams, weights: FloatArray) -> Iterator[PathPoint]:
             fit, spectrum, before = followed.fit, followed.spectrum, lam
             point = _point(problem, lam, weights, fit, spectrum)
         yield point
+        if point.rank > _MOST_RANK:
+            return
 
 
 def _point(problem: Problem, lam: float, weights: FloatArray, fit: Fit, spectrum: Spectrum) -> PathPoint:

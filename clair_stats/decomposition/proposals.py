@@ -3,15 +3,13 @@
 With equal weights, and with near copies of one another sharing one vote: a group of identical clients otherwise pulls
 as one client of many times the weight, and its direction enters first.  At every point of a path clients are ordered
 by their distance from its subspace and centre; proposed are those within noise of the median distance, and the nearest
-half.  Nothing here decides: what accepts a proposal is the law of the detection (docs/derivations/programs.md,
-section 9).
+half.  Nothing here decides: the detection takes these sets where a search would draw random ones, and its law accepts
+or refuses what grows from them (docs/derivations/programs.md, section 9).
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -28,19 +26,17 @@ __all__ = ["Proposal", "copy_weights", "propose"]
 _COPIES, _STRANGERS = 0.15, 0.3
 _FEWEST_COPIES = 2.5  # alike, the client itself included: a pair pulls no harder than two other clients
 _MOST_COMPARED = 2000  # clients; beyond it all pairs are too many, and equal weights alone are used
-_CARRIED = 6  # sets that are taken along to higher ranks
 _TAIL = 0.01  # of the law of a distance, over all clients, beyond which a client is not proposed
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """A set of clients that might agree at a rank, and the point of the path that says so."""
+    """A set of clients that might agree, and the point of the path that says so."""
 
     members: BoolArray  # (K,)
-    rank: int
+    rank: int  # of L at that point
     block_penalty: float  # λ
     client_weights: FloatArray  # (K,), ω
-    source: str = "program"
 
 
 def propose(
@@ -48,23 +44,22 @@ def propose(
     *,
     noise_scales: FloatArray | None = None,
     common_component: bool = True,
-    rank: int | None = None,
-) -> Iterator[Proposal]:
-    """Sets by increasing rank, from both paths.
+) -> tuple[Proposal, ...]:
+    """The distinct sets of both paths.
 
     Parameters
     ----------
     blocks : ndarray, shape (K, p, q)
+        The local estimators.
     noise_scales : ndarray, shape (K,), optional
         Relative σ_k; equal when not given.  A client's weight is then 1/σ_k.
     common_component : bool
         Whether M is free.
-    rank : int, optional
-        When given, every point of a path proposes sets for this rank.
 
-    Yields
-    ------
-    Proposal
+    Returns
+    -------
+    tuple of Proposal
+        In the order of the paths, that with equal votes first.
     """
     tall = to_tall(blocks)
     if common_component:
@@ -75,13 +70,14 @@ def propose(
     shared = copy_weights(grams, scales)
     if shared is not None:
         votes.append(shared / scales)
-    paths = [_along(program_path(grams, weights), scales, rank) for weights in votes]
-    seen: set[tuple[int, bytes]] = set()
-    for proposal in heapq.merge(*paths, key=lambda found: found.rank):
-        key = proposal.rank, proposal.members.tobytes()
-        if key not in seen:
-            seen.add(key)
-            yield proposal
+    found: dict[bytes, Proposal] = {}
+    for weights in votes:
+        for point in program_path(grams, weights):
+            for members in _sets(point, scales):
+                found.setdefault(
+                    members.tobytes(), Proposal(members, point.rank, point.block_penalty, point.client_weights)
+                )
+    return tuple(found.values())
 
 
 def copy_weights(grams: Grams, scales: FloatArray) -> FloatArray | None:
@@ -113,27 +109,6 @@ def copy_weights(grams: Grams, scales: FloatArray) -> FloatArray | None:
     np.fill_diagonal(alike, 1.0)
     count = alike.sum(axis=1)
     return np.asarray(1.0 / count) if count.max() > _FEWEST_COPIES else None
-
-
-def _along(path: Iterator[PathPoint], scales: FloatArray, rank: int | None) -> Iterator[Proposal]:
-    """Proposals of one path, of non-decreasing rank.
-
-    A set is proposed for the rank of its point and the ranks above it that the path goes on to: the nearest half is
-    often right before the last direction has entered, and when contaminated directions have entered first.
-    """
-    kept: list[Proposal] = []
-    last = -1
-    for point in path:
-        own = [Proposal(found, point.rank, point.block_penalty, point.client_weights) for found in _sets(point, scales)]
-        kept = [*own, *kept][:_CARRIED]
-        if rank is not None:
-            yield from (replace(found, rank=rank) for found in own)
-            continue
-        for between in range(last + 1, point.rank):
-            yield from (replace(found, rank=between) for found in kept if found.rank <= between)
-        if point.rank >= last:
-            yield from (replace(found, rank=point.rank) for found in (own if point.rank == last else kept))
-        last = max(last, point.rank)
 
 
 def _sets(point: PathPoint, scales: FloatArray) -> list[BoolArray]:

@@ -9,25 +9,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from typing import TypeAlias
 
 from clair_stats.detection.common_directions import count_above_noise
 from clair_stats.detection.generic_use import used_by_all
-from clair_stats.detection.half_sets import choose_rank, least_median_halves
+from clair_stats.detection.half_sets import Half, choose_rank, least_median_halves
 from clair_stats.detection.levelling import levelled, scales_differ, with_norms_divided_out
 from clair_stats.detection.log_scores import accepted_outward
 from clair_stats.detection.panel import Panel
+from clair_stats.detection.program_source import program
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_1_everyone import everyone_agrees
 from clair_stats.detection.step_2_candidates import Candidate, Source, rank_limit, search
 from clair_stats.detection.step_3_law import noise_in_excess, white_about, white_off_common_directions
 from clair_stats.detection.step_4_test import SHARES, Outcome, SetTest
 from clair_stats.detection.step_5_verdict import Consensus, RankEvidence, accept, evidence_of, undecidable
+from clair_stats.records import BoolArray
 
 __all__ = ["decide"]
+
+Starts: TypeAlias = Callable[[Panel], BoolArray]
 
 # Fewer accepted clients leave a t law with less than three degrees of freedom for a Bonferroni tail.
 _FEWEST_CLIENTS = 6
@@ -38,7 +43,13 @@ _LOOK_AHEAD = 1
 
 
 def decide(
-    panel: Panel, *, rank: int | None, level: float, heterogeneity: float = 0.0, propose: Source | None = None
+    panel: Panel,
+    *,
+    rank: int | None,
+    level: float,
+    heterogeneity: float = 0.0,
+    propose: Source | None = None,
+    starts: Starts | None = None,
 ) -> Consensus:
     """Find the collaborative set.
 
@@ -53,7 +64,11 @@ def decide(
     heterogeneity : float
         Tolerated ‖H_k‖_F of a benign client; where it is given white errors with that tolerance decide.
     propose : callable, optional
-        Function of the panel that yields candidates by increasing rank; the search when not given.
+        Function of the panel that yields candidates by increasing rank.  When not given the program is asked, and where
+        nothing that it proposes is accepted the search.
+    starts : callable, optional
+        Function of the panel that gives the sets (N, K) from which halves are looked for where errors are not white;
+        random pairs when not given.
 
     Returns
     -------
@@ -64,11 +79,11 @@ def decide(
     if heterogeneity > 0:
         return replace(settings(panel), law="given", why="a tolerated heterogeneity was given")
     if panel.noise is None:
-        return _learnt(panel, settings, rank=rank, level=level)
+        return _learnt(panel, settings, rank=rank, level=level, starts=starts)
     given = replace(settings(panel), law="given", why="noise scales or covariances were given")
     if given.accepted and noise_in_excess(panel, given.fit) == 1.0:
         return given
-    learnt = _learnt(panel.without_given_noise(), settings, rank=rank, level=level)
+    learnt = _learnt(panel.without_given_noise(), settings, rank=rank, level=level, starts=starts)
     excess = noise_in_excess(panel, learnt.fit) if learnt.accepted else 1.0
     if excess == 1.0:
         return given
@@ -76,21 +91,34 @@ def decide(
     return replace(learnt, why=why, excess=excess)
 
 
-def _learnt(panel: Panel, under_white_errors: partial[Consensus], *, rank: int | None, level: float) -> Consensus:
+def _learnt(
+    panel: Panel,
+    under_white_errors: partial[Consensus],
+    *,
+    rank: int | None,
+    level: float,
+    starts: Starts | None,
+) -> Consensus:
     """Step 3 where no noise is given: white errors when they look white, the clients' log scores otherwise."""
     if panel.shape[0] < _FEWEST_CLIENTS or white_off_common_directions(panel):
         return under_white_errors(panel)
     cut, common = levelled(panel)
-    half = choose_rank(least_median_halves(cut, rank=rank), panel.shape[1])
+    half = _best_half(cut, rank, starts)
     if white_about(cut, fit_shared(cut, half.members, half.rank), half.members):
         return under_white_errors(panel)
     divided = with_norms_divided_out(cut)
-    other = choose_rank(least_median_halves(divided, rank=rank), panel.shape[1])
+    other = _best_half(divided, rank, starts)
     normalised = scales_differ(cut, divided, other.members, other.rank)
     if normalised:
         cut, half = divided, other
     found = accepted_outward(cut, half.members, half.rank, level)
-    return replace(found, cut_to=common, normalised=normalised)
+    source = found.source if starts is None else "program"
+    return replace(found, cut_to=common, normalised=normalised, source=source)
+
+
+def _best_half(panel: Panel, rank: int | None, starts: Starts | None) -> Half:
+    halves = least_median_halves(panel, rank=rank, starts=None if starts is None else starts(panel))
+    return choose_rank(halves, panel.shape[1])
 
 
 def _under_white_errors(
@@ -101,9 +129,13 @@ def _under_white_errors(
     everyone = everyone_agrees(test, range(limit + 1) if rank is None else range(rank, rank + 1))
     if everyone is not None and _generic(test, everyone):
         return accept(everyone, "everyone", ())
-    source = partial(search, rank=rank) if propose is None else propose
+    sources = (partial(program, rank=rank), partial(search, rank=rank)) if propose is None else (propose,)
     largest = limit if everyone is None or rank is not None else everyone.rank - 1
-    return _first_accepted(test, source(panel), rank=rank, largest=largest, everyone=everyone)
+    for source in sources:
+        found = _first_accepted(test, source(panel), rank=rank, largest=largest, everyone=everyone)
+        if found.accepted:
+            break
+    return found
 
 
 def _generic(test: SetTest, tested: Outcome) -> bool:

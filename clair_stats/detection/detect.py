@@ -85,14 +85,14 @@ def detect(
     if not (np.isfinite(heterogeneity) and heterogeneity >= 0):
         raise ValueError(f"heterogeneity: {heterogeneity!r}; give a tolerated norm of at least 0")
     frame = checked_frame(basis, p)
-    center = np.zeros((p, q)) if common is None else np.asarray(common, dtype=np.float64)
-    if center.shape != (p, q):
-        raise ValueError(f"common: shape {center.shape}; give {p} × {q}")
-    if not np.isfinite(center).all():
+    centre = np.zeros((p, q)) if common is None else np.asarray(common, dtype=np.float64)
+    if centre.shape != (p, q):
+        raise ValueError(f"common: shape {centre.shape}; give {p} × {q}")
+    if not np.isfinite(centre).all():
         raise ValueError("common: some entries are NaN or infinite; give a finite p × q matrix, or leave it out for 0")
     blocks = checked.dense()
     panel = panel_of(checked, blocks)
-    fit = given_fit(panel, *_on_scale_of_panel(panel, frame, center / panel.unit))
+    fit = given_fit(panel, *_on_scale_of_panel(panel, frame, centre / panel.unit))
     noise: float | None = None
     if panel.noise is None:
         residuals = standardised_residuals(panel, fit)

@@ -39,7 +39,7 @@ class Half:
     worst: float  # largest residual energy among them
 
 
-def least_median_halves(panel: Panel, *, rank: int | None = None) -> tuple[Half, ...]:
+def least_median_halves(panel: Panel, *, rank: int | None = None, starts: BoolArray | None = None) -> tuple[Half, ...]:
     """The half with the smallest h-th residual for ranks 0, 1, …, or for the given rank alone.
 
     Parameters
@@ -47,6 +47,8 @@ def least_median_halves(panel: Panel, *, rank: int | None = None) -> tuple[Half,
     panel : Panel
     rank : int, optional
         r.
+    starts : ndarray of bool, shape (N, K), optional
+        Sets to begin with, in place of random pairs.
 
     Returns
     -------
@@ -56,10 +58,11 @@ def least_median_halves(panel: Panel, *, rank: int | None = None) -> tuple[Half,
     n_clients, half = panel.shape[0], panel.half
     ranks = range(min(_MOST_RANK, rank_limit(panel)) + 1) if rank is None else range(rank, rank + 1)
     kernel = Kernel(panel, leading_directions(panel, max(_COORDINATES, 2 * max(ranks))))
-    generator = np.random.default_rng(_SEED)
-    drawn = random_subsets(n_clients, {min(2, n_clients): _PAIRS, min(4, n_clients): _PAIRS // 4}, generator)
-    starts: BoolArray = np.zeros_like(drawn)
-    starts[:, panel.canonical_order] = drawn
+    if starts is None or not len(starts):
+        generator = np.random.default_rng(_SEED)
+        drawn = random_subsets(n_clients, {min(2, n_clients): _PAIRS, min(4, n_clients): _PAIRS // 4}, generator)
+        starts = np.zeros_like(drawn)
+        starts[:, panel.canonical_order] = drawn
     return tuple(_best_half(kernel, starts, r, half) for r in ranks)
 
 

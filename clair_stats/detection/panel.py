@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from clair_stats.decomposition.proposals import Proposal, propose
 from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import noise_edge
@@ -83,6 +84,16 @@ class Panel:
         So neither the order in which clients come nor a rotation of their blocks changes the answer, up to ties.
         """
         return np.argsort(np.einsum("kij,kij->k", self.centred, self.centred), kind="stable")
+
+    @cached_property
+    def proposals(self) -> tuple[Proposal, ...]:
+        """Sets of clients that the path of program (E) proposes, with 1/s_k as the clients' weights."""
+        equal = bool((self.scales == self.scales[0]).all())
+        return propose(
+            self.blocks if equal else self.blocks * self.scales[:, None, None],
+            noise_scales=None if equal else self.scales,
+            common_component=self.common_component,
+        )
 
     @cached_property
     def sign_spectrum(self) -> tuple[FloatArray, FloatArray]:

@@ -69,7 +69,9 @@ def rank_limit(panel: Panel) -> int:
     return max(min(p - 1, spanned), 0)
 
 
-def search(panel: Panel, *, rank: int | None = None) -> Iterator[Candidate]:
+def search(
+    panel: Panel, *, rank: int | None = None, starts: BoolArray | None = None, source: str = "search"
+) -> Iterator[Candidate]:
     """Up to three sets for every rank from 0 on, or for the given one, the most promising first.
 
     Parameters
@@ -77,6 +79,10 @@ def search(panel: Panel, *, rank: int | None = None) -> Iterator[Candidate]:
     panel : Panel
     rank : int, optional
         r.
+    starts : ndarray of bool, shape (N, K), optional
+        Sets to grow from, in place of random subsets.
+    source : str
+        The name that the candidates carry.
 
     Yields
     ------
@@ -85,13 +91,13 @@ def search(panel: Panel, *, rank: int | None = None) -> Iterator[Candidate]:
     coordinates = directions_above_noise(panel)
     kernel = Kernel(panel, coordinates)
     ranks = range(min(rank_limit(panel), coordinates.directions.shape[1]) + 1) if rank is None else (rank,)
-    starts: dict[int, BoolArray] = {}
+    drawn: dict[int, BoolArray] = {}
     for r in ranks:
         fewest = _fewest(panel, r)
-        if fewest not in starts:
-            starts[fewest] = starting_subsets(panel, r)
-        for members in _groups(kernel, starts[fewest], r, keep_any=rank is not None):
-            yield Candidate(members, r, "search")
+        if starts is None and fewest not in drawn:
+            drawn[fewest] = starting_subsets(panel, r)
+        for members in _groups(kernel, drawn[fewest] if starts is None else starts, r, keep_any=rank is not None):
+            yield Candidate(members, r, source)
 
 
 def _fewest(panel: Panel, rank: int) -> int:

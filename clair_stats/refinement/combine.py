@@ -139,7 +139,7 @@ def _combined(
         (along, n_directions * q, n_directions * q, n_directions * q),
         (residual - along, off * q, off * (q - n_directions), off * (q - n_directions / n_flagged)),
     )
-    center, own = mean.copy(), blocks[flagged].copy()
+    centre, own = mean.copy(), blocks[flagged].copy()
     shares = np.zeros((2, members.size))
     for row, (part, dimension, free, own_free) in enumerate(parts):
         shares[row, members] = precisions / precisions.sum()
@@ -151,13 +151,13 @@ def _combined(
         trust /= trust.sum()
         gap = np.tensordot(trust, part[flagged], axes=1)
         share = float(_stein(_reach(free, n_flagged), _mean_scale(sigma[members]), block_norms(gap[None]))[0])
-        center += share * gap
+        centre += share * gap
         shares[row] *= 1.0 - share
         shares[row, flagged] = share * trust
         own -= _stein(max(0.0, own_free - 2.0), sigma[flagged], sizes)[:, None, None] * part[flagged]
-    combined = blocks - project_off(basis, blocks - center)
+    combined = blocks - project_off(basis, blocks - centre)
     combined[flagged] = own
-    return Combination(combined, basis, center, directions, shares)
+    return Combination(combined, basis, centre, directions, shares)
 
 
 def _reach(dimension: int, n_flagged: int) -> float:

@@ -85,15 +85,15 @@ def refine(
     raw = _raw_weights(checked, weights)
     shares = np.where(members, raw, 0.0)
     shares = shares / shares.sum()
-    center = np.tensordot(shares, blocks, axes=1)
+    centre = np.tensordot(shares, blocks, axes=1)
     if method == "average":
         if frame is None:
             raise ValueError("basis: None; averaging needs a subspace, give p × r, or method='shrinkage' to fit it")
-        refined = np.where(members[:, None, None], blocks - project_off(frame, blocks - center), blocks)
-        return Refinement(refined, frame, center, shares, members=members)
+        refined = np.where(members[:, None, None], blocks - project_off(frame, blocks - centre), blocks)
+        return Refinement(refined, frame, centre, shares, members=members)
     energy = error_energy(_with_scales(checked, noise_scales))
     found = shrink(blocks, members, raw, energy, basis=frame)
-    return Refinement(found.estimates, found.basis, center, shares, members, found.kept, found.risk, found.own_risk)
+    return Refinement(found.estimates, found.basis, centre, shares, members, found.kept, found.risk, found.own_risk)
 
 
 def _raw_weights(checked: ClientEstimates, weights: ArrayLike | None) -> FloatArray:

@@ -90,8 +90,8 @@ def _traits(
     if usual > 0 and sizes[k] > _SCALED * usual:
         traits.append(f"{sizes[k] / usual:.2g} × the usual norm")
     if benign.any():
-        center = blocks[benign].mean(axis=0)
-        cosine = _cosine(blocks[k], center)
+        centre = blocks[benign].mean(axis=0)
+        cosine = _cosine(blocks[k], centre)
         if cosine < -_ALIGNED:
             traits.append(f"points against the benign average (cosine {cosine:.2f})")
     if norms[k] > 0:

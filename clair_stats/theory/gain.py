@@ -129,8 +129,8 @@ def refinement_heterogeneity(targets: ArrayLike, *, basis: FloatArray, weights: 
     """
     truth = np.asarray(targets, dtype=np.float64)
     w = np.ones(truth.shape[0]) if weights is None else np.asarray(weights, dtype=np.float64)
-    center = np.einsum("k,kpq->pq", w / w.sum(), truth)
-    return np.asarray(block_norms(project_off(basis, center - truth)) ** 2, dtype=np.float64)
+    centre = np.einsum("k,kpq->pq", w / w.sum(), truth)
+    return np.asarray(block_norms(project_off(basis, centre - truth)) ** 2, dtype=np.float64)
 
 
 def refinement_error(

@@ -27,6 +27,7 @@ from simulations.commands.shared import (
 )
 from simulations.engine.audit import audited
 from simulations.measures.summarise import summarise as summary_table
+from simulations.storage.database import REPAIR
 from simulations.storage.export import export as write_export
 from simulations.storage.provenance import foreign_rows, origins
 from simulations.storage.shards import merge as merge_shards
@@ -60,7 +61,7 @@ def check(
     with Store(store_path(study, store), study) as opened:
         damage = opened.integrity()
         if damage != "ok":
-            raise StoreError(f"{opened.path}: damaged ({damage}); restore it from a copy")
+            raise StoreError(f"{opened.path}: damaged ({damage}); {REPAIR}")
         status = opened.status()
         for line in status:
             if line.missing or line.failed:

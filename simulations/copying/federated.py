@@ -205,8 +205,8 @@ def _robust_means(method: str, totals: Updates, n_contaminated: int) -> dict[str
     """What the baseline hands to everyone, cut into modules again."""
     shapes = {name: x.shape[1:] for name, x in totals.items()}
     whole = np.concatenate([x.reshape(len(x), 1, -1) for x in totals.values()], axis=2)
-    center = BASELINES[method](whole, rank=0, n_contaminated=n_contaminated).common[0]
-    pieces = np.split(center, np.cumsum([rows * columns for rows, columns in shapes.values()])[:-1])
+    centre = BASELINES[method](whole, rank=0, n_contaminated=n_contaminated).common[0]
+    pieces = np.split(centre, np.cumsum([rows * columns for rows, columns in shapes.values()])[:-1])
     return {name: piece.reshape(shapes[name]) for name, piece in zip(shapes, pieces, strict=True)}
 
 

@@ -29,6 +29,7 @@ from simulations.regimes.instance import Instance
 
 __all__ = [
     "Clair",
+    "ClairProgram",
     "ClairWithCovariance",
     "FederatedAverage",
     "Local",
@@ -180,6 +181,24 @@ def _measured(instance: Instance, model: CLAIR, view: _View) -> dict[str, float]
 
 
 @dataclass(frozen=True)
+class ClairProgram:
+    """CLAIR with the convex program as the only source of candidate sets.
+
+    ``rank`` and ``level`` as in :class:`Clair`; a method of its own, so that the rows of that one stay as they are.
+    """
+
+    name: ClassVar[str] = "CLAIR (program)"
+
+    rank: int | None = None
+    level: float = 0.05
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Estimation, detection and subspace metrics, as :class:`Clair`."""
+        model = CLAIR(self.rank, level=self.level, detection="program")
+        return _measured(instance, model, _View.of(instance, whiten=False))
+
+
+@dataclass(frozen=True)
 class ClairWithCovariance:
     """CLAIR handed every local fit's own covariance and residual degrees of freedom in place of σ_k.
 
@@ -231,10 +250,10 @@ class OracleClair:
         weights = precisions(view.estimates)
         benign = instance.collaborative_set
         blocks, own = view.estimates.dense()[benign], weights[benign]
-        center = np.average(blocks, axis=0, weights=own) if self.common_component else 0.0
+        centre = np.average(blocks, axis=0, weights=own) if self.common_component else 0.0
         # The weighted least-squares fit of M + U A_kᵀ: leading left singular vectors of the weighted centred stack.
         rank = instance.rank if self.rank is None else self.rank
-        fitted = orthonormal_basis(stack(np.sqrt(own)[:, None, None] * (blocks - center)), rank)
+        fitted = orthonormal_basis(stack(np.sqrt(own)[:, None, None] * (blocks - centre)), rank)
         refinement = refine(view.estimates, basis=fitted, collaborative_set=benign, weights=weights)
         refined, basis = view.back(refinement.estimates, fitted)
         return evaluate(instance, refined, basis=basis)

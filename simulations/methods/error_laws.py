@@ -121,8 +121,8 @@ class OracleRefinement:
         errors = oracle.estimates - targets
         realised = local - block_norms(errors) ** 2
         shares = weights / weights.sum()
-        centered = np.sqrt(shares)[:, None, None] * (blocks - np.tensordot(shares, blocks, axes=1))
-        fitted = orthonormal_basis(stack(centered), instance.rank)
+        centred = np.sqrt(shares)[:, None, None] * (blocks - np.tensordot(shares, blocks, axes=1))
+        fitted = orthonormal_basis(stack(centred), instance.rank)
         result = refine(blocks, basis=fitted, collaborative_set=everybody, weights=weights)
         cost = subspace_cost(blocks, center=result.centre, basis=instance.basis, estimated_basis=fitted)
         chosen = promise.beats_local(cost)
@@ -151,8 +151,8 @@ class NoDetection:
         blocks = instance.estimates.dense()
         shares = precisions(instance.estimates)
         shares = shares / shares.sum()
-        centered = np.sqrt(shares)[:, None, None] * (blocks - np.tensordot(shares, blocks, axes=1))
-        fitted = orthonormal_basis(stack(centered), instance.rank)
+        centred = np.sqrt(shares)[:, None, None] * (blocks - np.tensordot(shares, blocks, axes=1))
+        fitted = orthonormal_basis(stack(centred), instance.rank)
         everybody = np.ones(instance.n_clients, dtype=np.bool_)
         refined = refine(blocks, basis=fitted, collaborative_set=everybody, weights=shares)
         return evaluate(instance, refined.estimates, basis=fitted)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["SCHEMA_VERSION", "Database", "StoreError"]
+__all__ = ["REPAIR", "SCHEMA_VERSION", "Database", "StoreError"]
 
 SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x434C5331  # "CLS1"
@@ -45,6 +45,9 @@ ALTER TABLE rows ADD COLUMN checksum INTEGER;
 """
 
 
+REPAIR = "restore it from a copy, or save the whole rows with `python -m simulations repair`"
+
+
 class StoreError(Exception):
     """The store cannot be used; the message says which file, why and what to do."""
 
@@ -58,7 +61,7 @@ def _message(path: Path, error: BaseException) -> str:
     if "locked" in text:
         return f"{path}: {text}; another program is writing to it, wait for it or give another --store"
     if "not a database" in text or "malformed" in text:
-        return f"{path}: {text}; restore it from a copy or move it away and run again"
+        return f"{path}: {text}; {REPAIR}, or move it away and run again"
     return f"{path}: {text}"
 
 
@@ -106,6 +109,15 @@ class Database:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StoreError(_message(self.path, error)) from error
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """As :meth:`errors`; what a damaged row or name breaks in its reader is a StoreError as well."""
+        try:
+            with self.errors():
+                yield
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise StoreError(f"{self.path}: damaged ({type(error).__name__}: {error}); {REPAIR}") from error
 
     def _take_lock(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from simulations.design import Cell
 
-__all__ = ["Block", "CellStatus", "Chunk", "Origin", "Row", "checksum", "decoded"]
+__all__ = ["Block", "CellStatus", "Chunk", "Origin", "Row", "agrees", "checksum", "decoded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,27 @@ class Origin:
     record: str  # JSON
 
 
-def checksum(cell: str, replication: int, content: bytes) -> int:
-    """CRC-32 of a row: the cell it belongs to, its number, and its metrics or its error."""
-    return zlib.crc32(content, zlib.crc32(f"{cell} {replication} ".encode()))
+def checksum(cell: str, replication: int, content: bytes, names: str = "", seconds: float | None = None) -> int:
+    """CRC-32 of a row: the cell it belongs to, its number, its metrics or its error, their names and its time.
+
+    Without ``seconds`` as earlier programs had it: cell, number and content alone.
+    """
+    crc = zlib.crc32(content, zlib.crc32(f"{cell} {replication} ".encode()))
+    return crc if seconds is None else zlib.crc32(struct.pack("<d", seconds), zlib.crc32(names.encode(), crc))
+
+
+def agrees(
+    cell: str, replication: int, content: str | bytes | None, names: str | None, seconds: float, crc: int
+) -> bool:
+    """Whether a row is as it was written, by this program or by an earlier one.
+
+    A damaged row passes with probability 2⁻³¹.
+    """
+    raw = content.encode() if isinstance(content, str) else content or b""
+    return crc in (
+        checksum(cell, replication, raw, names or "", seconds),
+        checksum(cell, replication, raw),
+    )
 
 
 @dataclass(frozen=True)

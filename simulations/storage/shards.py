@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from simulations.design import Study
+from simulations.storage.database import REPAIR
 from simulations.storage.store import Store, StoreError
 
 __all__ = ["merge"]
@@ -49,6 +50,9 @@ def merge(
         if Path(shard).resolve() == Path(target).resolve():
             raise ValueError(f"{shard}: the target is also a shard; give another --store")
         with Store(shard, study) as opened:
+            damage = opened.integrity()
+            if damage != "ok":
+                raise StoreError(f"{shard}: damaged ({damage}); {REPAIR}")
             if opened.migrated:
                 raise StoreError(
                     f"{shard}: written by an earlier program; run the study on it once, which brings it up to date"

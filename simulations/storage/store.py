@@ -14,15 +14,15 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulations.design import Cell, Study, canonical_json, describe
-from simulations.storage.database import Database, StoreError
+from simulations.storage.database import REPAIR, Database, StoreError
 from simulations.storage.frames import frames
-from simulations.storage.rows import Block, CellStatus, Chunk, Origin, Row, checksum, decoded
+from simulations.storage.rows import Block, CellStatus, Chunk, Origin, Row, agrees, checksum, decoded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,12 @@ ON CONFLICT (cell, replication) DO UPDATE SET status = excluded.status, signatur
     checksum = excluded.checksum
 WHERE rows.status = 'failed'
 """
+
+_CHECKED = "replication, signature, metrics, status, error, seconds, checksum"
+
+
+def _names(texts: dict[int, str]) -> dict[int, tuple[str, ...]]:
+    return {number: tuple(json.loads(text)) for number, text in texts.items()}
 
 
 class Store(Database):
@@ -66,7 +72,7 @@ class Store(Database):
         self._origin_ids: dict[str, int] = {}
         super().__init__(path, study.name, study.root_seed, mode=mode)
         try:
-            with self.errors():
+            with self.reading():
                 self._ids = self._cell_ids(mode)
         except BaseException:
             self.close()
@@ -124,17 +130,17 @@ class Store(Database):
     def _record(self, row: Row) -> tuple[int | str | bytes | float | None, ...]:
         cell, origin = self._ids[row.cell], self._origin(row.cell)
         if row.metrics is None:
-            crc = checksum(row.cell, row.replication, (row.error or "").encode())
+            crc = checksum(row.cell, row.replication, (row.error or "").encode(), seconds=row.seconds)
             return cell, row.replication, "failed", None, None, row.error, row.seconds, origin, crc
         blob = np.array(list(row.metrics.values()), dtype="<f8").tobytes()
-        crc = checksum(row.cell, row.replication, blob)
+        crc = checksum(row.cell, row.replication, blob, json.dumps(list(row.metrics), ensure_ascii=False), row.seconds)
         signature = self._signature(tuple(row.metrics))
         return cell, row.replication, "ok", signature, blob, None, row.seconds, origin, crc
 
     def provenance(self) -> list[tuple[str, int]]:
         """(JSON record, rows of the study that it made) of all environments that wrote rows, by their first use."""
         counts: dict[int, int] = {}
-        with self.errors():
+        with self.reading():
             for cell in self.study.cells:
                 for origin, count in self._by_origin(cell):
                     counts[origin] = counts.get(origin, 0) + count
@@ -150,7 +156,7 @@ class Store(Database):
 
     def versions(self, cell: Cell) -> dict[str | None, int]:
         """Version -> rows of a cell that it made; None: not known."""
-        with self.errors():
+        with self.reading():
             return dict(
                 self.connection.execute(
                     "SELECT version, COUNT(*) FROM rows LEFT JOIN provenance ON rows.provenance = provenance.id"
@@ -161,15 +167,35 @@ class Store(Database):
 
     def damaged_row(self) -> tuple[str, int] | None:
         """(cell hash, replication) of a row of the study that does not agree with its checksum, or None."""
-        with self.errors():
+        with self.reading():
+            texts = self._signature_texts()
             for cell in self.study.cells:
-                for replication, content, crc in self._select(
-                    cell, "replication, COALESCE(metrics, error, ''), checksum", "AND checksum IS NOT NULL"
-                ):
-                    raw = content.encode() if isinstance(content, str) else content
-                    if checksum(cell.hash, replication, raw) != crc:
-                        return cell.hash, replication
+                for row in self._select(cell, _CHECKED):
+                    if not self._whole(cell, row, texts):
+                        return cell.hash, row[0]
         return None
+
+    def _whole(self, cell: Cell, row: tuple[Any, ...], texts: dict[int, str]) -> bool:
+        """Whether a row (replication, signature, metrics, status, error, seconds, checksum) is as it was written.
+
+        Rows of the first schema have no checksum; of them only the shape is known.
+        """
+        replication, signature, metrics, status, error, seconds, crc = row
+        if status != ("failed" if metrics is None else "ok") or (metrics is None) != (signature is None):
+            return False
+        text = None if signature is None else texts.get(signature)
+        if metrics is not None and (text is None or len(metrics) != 8 * len(json.loads(text))):
+            return False
+        content = error if metrics is None else metrics
+        return crc is None or agrees(cell.hash, replication, content, text, seconds, crc)
+
+    def _checked(self, cell: Cell, rows: list[tuple[Any, ...]], texts: dict[int, str]) -> list[tuple[Any, ...]]:
+        """The rows, each compared with its checksum."""
+        for row in rows:
+            if not self._whole(cell, row, texts):
+                where = f"replication {row[0]} of cell {cell.hash[:12]}"
+                raise StoreError(f"{self.path}: {where} does not agree with its checksum; {REPAIR}")
+        return rows
 
     def integrity(self) -> str:
         """``"ok"``, or what is damaged: pages as SQLite sees them, and rows against their checksums."""
@@ -181,7 +207,7 @@ class Store(Database):
         """Replications of each cell (by hash) that have no row yet, without loading any data."""
         wanted = " AND status = 'ok'" if retry_failed else ""
         gaps: dict[str, NDArray[np.int64]] = {}
-        with self.errors():
+        with self.reading():
             for cell in self.study.cells:
                 absent = np.ones(self.study.replications, dtype=np.bool_)
                 cursor = self.connection.execute(
@@ -195,7 +221,7 @@ class Store(Database):
 
     def status(self) -> list[CellStatus]:
         """Counts of every cell of the study, in the study's order."""
-        with self.errors():
+        with self.reading():
             counts = {
                 (cell, status): (count, seconds)
                 for cell, status, count, seconds in self.connection.execute(
@@ -214,7 +240,7 @@ class Store(Database):
 
     def failures(self) -> Iterator[tuple[str, int, str]]:
         """(cell hash, replication, traceback) of the failed rows, in the study's order."""
-        with self.errors():
+        with self.reading():
             for cell in self.study.cells:
                 for replication, error in self.connection.execute(
                     "SELECT replication, error FROM rows WHERE cell = ? AND replication < ? AND status = 'failed'"
@@ -225,7 +251,7 @@ class Store(Database):
 
     def signatures(self, cell: Cell) -> list[tuple[str, ...]]:
         """The lists of metric names that occur among the rows of a cell."""
-        with self.errors():
+        with self.reading():
             found = self.connection.execute(
                 "SELECT names FROM signatures WHERE id IN"
                 " (SELECT DISTINCT signature FROM rows WHERE cell = ? AND replication < ?) ORDER BY names",
@@ -234,11 +260,19 @@ class Store(Database):
             return [tuple(json.loads(names)) for (names,) in found]
 
     def blocks(self, cell: Cell, *, size: int = 50_000) -> Iterator[Block]:
-        """All rows of one cell, failed ones too, in the order of replications, at most ``size`` at a time."""
-        with self.errors():
-            names = self._signature_names()
-            cursor = self._select(cell, "replication, signature, metrics, status, error, seconds")
+        """All rows of one cell, failed ones too, in the order of replications, at most ``size`` at a time.
+
+        Raises
+        ------
+        StoreError
+            A row that does not agree with its checksum, by cell and replication.
+        """
+        with self.reading():
+            texts = self._signature_texts()
+            names = _names(texts)
+            cursor = self._select(cell, _CHECKED)
             while rows := cursor.fetchmany(size):
+                self._checked(cell, rows, texts)
                 yield Block(
                     replications=np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows)),
                     status=[row[3] for row in rows],
@@ -248,16 +282,16 @@ class Store(Database):
                 )
 
     def chunks(self, cell: Cell, *, size: int = 50_000) -> Iterator[Chunk]:
-        """Successful rows of one cell in the order of replications, at most ``size`` at a time."""
-        with self.errors():
-            names = self._signature_names()
-            cursor = self._select(cell, "replication, signature, metrics", "AND status = 'ok'")
+        """Successful rows of one cell in the order of replications, at most ``size`` at a time; checked as blocks."""
+        with self.reading():
+            texts = self._signature_texts()
+            names = _names(texts)
+            cursor = self._select(cell, _CHECKED, "AND status <> 'failed'")
             while rows := cursor.fetchmany(size):
-                yield from decoded(rows, names)
+                yield from decoded(self._checked(cell, rows, texts), names)
 
-    def _signature_names(self) -> dict[int, tuple[str, ...]]:
-        stored = self.connection.execute("SELECT id, names FROM signatures")
-        return {number: tuple(json.loads(text)) for number, text in stored}
+    def _signature_texts(self) -> dict[int, str]:
+        return dict(self.connection.execute("SELECT id, names FROM signatures"))
 
     def _select(self, cell: Cell, columns: str, condition: str = "") -> sqlite3.Cursor:
         """Rows of one cell among the study's replications, in their order."""
@@ -267,20 +301,30 @@ class Store(Database):
         )
 
     def row(self, cell: Cell, replication: int) -> Row | None:
-        """One row as it was written, or None."""
-        with self.errors():
+        """One row as it was written, or None; checked as blocks."""
+        with self.reading():
+            texts = self._signature_texts()
             found = self.connection.execute(
-                "SELECT metrics, names, error, seconds FROM rows LEFT JOIN signatures ON signature = signatures.id"
-                " WHERE cell = ? AND replication = ?",
+                f"SELECT {_CHECKED} FROM rows WHERE cell = ? AND replication = ?",
                 (self._ids.get(cell.hash, -1), replication),
             ).fetchone()
-        if found is None:
-            return None
-        blob, names, error, seconds = found
-        metrics = None
-        if blob is not None:
-            metrics = dict(zip(json.loads(names), np.frombuffer(blob, dtype="<f8").tolist(), strict=True))
-        return Row(cell.hash, replication, metrics, error, seconds)
+            if found is None:
+                return None
+            _, signature, blob, _, error, seconds, _ = self._checked(cell, [found], texts)[0]
+            metrics = None
+            if blob is not None:
+                names = json.loads(texts[signature])
+                metrics = dict(zip(names, np.frombuffer(blob, dtype="<f8").tolist(), strict=True))
+            return Row(cell.hash, replication, metrics, error, seconds)
+
+    def origin_id(self, cell: Cell, replication: int) -> int | None:
+        """Number of what made a row; None where it is not known."""
+        with self.reading():
+            found = self.connection.execute(
+                "SELECT provenance FROM rows WHERE cell = ? AND replication = ?",
+                (self._ids.get(cell.hash, -1), replication),
+            ).fetchone()
+            return None if found is None else found[0]
 
     def metric_names(self) -> list[str]:
         """Every metric of the study's rows, sorted."""

@@ -108,8 +108,8 @@ def test_medians_and_trimmed_mean_ignore_a_minority_and_the_average_does_not():
     blocks[:6] += 1000.0
     record = ClientEstimates(values=blocks)
     for name in ("coordinate_median", "geometric_median", "trimmed_mean", "krum", "multi_krum"):
-        center = BASELINES[name](record, rank=0, n_contaminated=6).common
-        np.testing.assert_allclose(center, 1.0, atol=0.2)
+        centre = BASELINES[name](record, rank=0, n_contaminated=6).common
+        np.testing.assert_allclose(centre, 1.0, atol=0.2)
     assert BASELINES["federated_average"](record, rank=0, n_contaminated=6).common.min() > 300.0
 
 

@@ -90,8 +90,10 @@ def test_the_shared_directions_enter_first_and_noise_last():
     assert sin_theta(at_rank[0].basis, truth) < 0.1
     edge = noise_penalty((60, 40, 20), np.ones(60))
     assert all(point.rank <= 3 for point in points if point.block_penalty < 0.9 * edge)
-    assert points[-1].rank > 3
-    assert points[-1].block_penalty <= 1.35 * edge
+    assert points[-1].block_penalty <= edge
+    beyond = decompose(blocks, block_penalty=1.3 * edge, tol=1e-5).low_rank
+    values = np.linalg.svd(stack(beyond), compute_uv=False)
+    assert (values > 1e-3 * values[0]).sum() > 3
 
 
 def test_path_without_noise_reaches_exact_recovery():

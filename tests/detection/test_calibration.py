@@ -98,19 +98,19 @@ def test_scores_exceed_thresholds_exactly_when_p_values_are_below_the_level():
 
 def test_given_basis_has_the_textbook_law():
     rng = np.random.default_rng(5)
-    blocks, _, basis, center = benign_stack(rng)
+    blocks, _, basis, centre = benign_stack(rng)
     panel = make_panel(blocks, noise_scales=np.full(30, 0.1))
-    found = calibrate(panel, given_fit(panel, basis, center), level=0.05)
-    residual = blocks - center - basis @ (basis.T @ (blocks - center))
+    found = calibrate(panel, given_fit(panel, basis, centre), level=0.05)
+    residual = blocks - centre - basis @ (basis.T @ (blocks - centre))
     expected = stats.chi2.sf(np.sum(residual**2, axis=(1, 2)) / 0.01, 10 * 8)
     np.testing.assert_allclose(found.p_values, expected, rtol=1e-9)
 
 
 def test_tolerated_heterogeneity_raises_the_threshold():
     rng = np.random.default_rng(6)
-    blocks, _, basis, center = benign_stack(rng, noise=0.05)
+    blocks, _, basis, centre = benign_stack(rng, noise=0.05)
     panel = make_panel(blocks, noise_scales=np.full(30, 0.05))
-    fit = given_fit(panel, basis, center)
+    fit = given_fit(panel, basis, centre)
     strict = calibrate(panel, fit, level=0.05)
     tolerant = calibrate(panel, fit, level=0.05, heterogeneity=0.5)
     expected = stats.ncx2.isf(per_client_level(0.05, 30), 80, (0.5 / 0.05) ** 2) * 0.05**2

@@ -29,8 +29,8 @@ def wishart_mean(rng, count, size, degrees):
 def regression(rng, *, n_clients=30, p=20, q=10, rank=2, observations=50, known=False, noise=1.0):
     """K least-squares fits, from the definition: G_k = (ZᵀZ)⁻¹, Σ_k the residual covariance on n − p degrees."""
     basis = np.linalg.qr(rng.standard_normal((p, rank)))[0]
-    center = 0.3 * rng.standard_normal((p, q))
-    targets = center + basis @ rng.standard_normal((n_clients, rank, q))
+    centre = 0.3 * rng.standard_normal((p, q))
+    targets = centre + basis @ rng.standard_normal((n_clients, rank, q))
     design = rng.standard_normal((n_clients, observations, p))
     errors = noise * rng.standard_normal((n_clients, observations, q))
     rows = np.linalg.inv(design.transpose(0, 2, 1) @ design)
@@ -43,7 +43,7 @@ def regression(rng, *, n_clients=30, p=20, q=10, rank=2, observations=50, known=
     fields = {"row_covariances": rows, "column_covariances": columns}
     if not known:
         fields["residual_degrees_of_freedom"] = np.full(n_clients, float(degrees))
-    return ClientEstimates(values=targets + shift, **fields), basis, center
+    return ClientEstimates(values=targets + shift, **fields), basis, centre
 
 
 def one_scale_each(record):
@@ -65,19 +65,19 @@ def naive_p_value(residual, rows, columns, off, degrees):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_at_a_known_subspace_every_p_value_is_that_of_statsmodels(known):
-    record, basis, center = regression(np.random.default_rng(0), known=known)
-    found = detect(record, basis=basis, common=center)
+    record, basis, centre = regression(np.random.default_rng(0), known=known)
+    found = detect(record, basis=basis, common=centre)
     off = scipy.linalg.null_space(basis.T)
     for k in range(30):
         expected = naive_p_value(
-            record.values[k] - center,
+            record.values[k] - centre,
             record.row_covariances[k],
             record.column_covariances[k],
             off,
             None if known else 30.0,
         )
         assert found.p_values[k] == pytest.approx(expected, rel=1e-8)
-        residual = record.values[k] - center
+        residual = record.values[k] - centre
         assert found.scores[k] == pytest.approx(np.linalg.norm(residual - basis @ (basis.T @ residual)), rel=1e-10)
 
 
@@ -332,10 +332,10 @@ def test_contamination_is_found_and_the_covariance_blind_set_is_not_the_true_one
 
 
 def test_tolerated_heterogeneity_makes_p_values_larger():
-    record, basis, center = regression(np.random.default_rng(9), n_clients=12)
+    record, basis, centre = regression(np.random.default_rng(9), n_clients=12)
     for known in (record, ClientEstimates(values=record.values, row_covariances=record.row_covariances)):
-        strict = detect(known, basis=basis, common=center)
-        tolerant = detect(known, basis=basis, common=center, heterogeneity=0.05)
+        strict = detect(known, basis=basis, common=centre)
+        tolerant = detect(known, basis=basis, common=centre, heterogeneity=0.05)
         assert (tolerant.p_values > strict.p_values).all()
         assert (tolerant.threshold > strict.threshold).all()
 

@@ -31,10 +31,10 @@ def test_rank_and_set_are_found(rank):
 
 
 def _coordinated(rng, count, *, identical=False, n_clients=30, noise=0.1):
-    blocks, _, basis, center = benign_stack(rng, n_clients=n_clients, p=20, noise=noise)
+    blocks, _, basis, centre = benign_stack(rng, n_clients=n_clients, p=20, noise=noise)
     other = np.linalg.qr(np.concatenate([basis, rng.standard_normal((20, 2))], axis=1))[0][:, 2:]
     rows = rng.standard_normal((1 if identical else count, 2, 8))
-    bad = center + other @ rows + noise * rng.standard_normal((count, 20, 8))
+    bad = centre + other @ rows + noise * rng.standard_normal((count, 20, 8))
     return np.concatenate([np.broadcast_to(bad, (count, 20, 8)), blocks[count:]]), np.arange(n_clients) >= count
 
 

@@ -123,11 +123,11 @@ def test_leave_one_out_against_a_refit_by_hand():
     off, inside = leave_one_out(make_panel(blocks), members, 2)
     for k in (0, 8):
         rest = blocks[[j for j in range(7) if j != k]]
-        center = rest.mean(axis=0)
-        basis = np.linalg.svd(np.concatenate(list(rest - center), axis=1))[0][:, :2]
-        within = basis.T @ (blocks[k] - center)
+        centre = rest.mean(axis=0)
+        basis = np.linalg.svd(np.concatenate(list(rest - centre), axis=1))[0][:, :2]
+        within = basis.T @ (blocks[k] - centre)
         np.testing.assert_allclose(inside[k], np.sum(within**2), rtol=1e-9)
-        np.testing.assert_allclose(off[k], np.sum((blocks[k] - center - basis @ within) ** 2), rtol=1e-9)
+        np.testing.assert_allclose(off[k], np.sum((blocks[k] - centre - basis @ within) ** 2), rtol=1e-9)
 
 
 def test_prediction_p_values_are_uniform_and_against_the_t_test():

@@ -110,3 +110,33 @@ def test_a_long_line_is_seen_and_a_row_of_numbers_is_not():
 def test_prose_of_a_file_is_its_comments_and_docstrings():
     source = '"""Head."""\nx = "color"  # a remark\n\n\ndef f():\n    """Inner."""\n'
     assert prose_of(source) == "Head.\nInner.\n# a remark"
+
+
+# Public names that tests and users outside the repository call.
+KEPT_NAMES = {("clair_stats/records.py", "center"), ("clair_stats/theory/gain.py", "center")}
+
+
+def american_names(source):
+    """Names that a Python file defines (functions, classes, arguments, variables) in American spelling."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    words = {name: re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name) for name in names}
+    return sorted(name for name, text in words.items() if any(not SIZES.fullmatch(w) for w in AMERICAN.findall(text)))
+
+
+def test_names_are_spelt_in_british_english():
+    found = {name: american_names((ROOT / name).read_text(encoding="utf-8")) for name in tracked(".py")}
+    wrong = {(name, word) for name, words in found.items() for word in words}
+    assert wrong - KEPT_NAMES == set()
+    assert wrong >= KEPT_NAMES
+
+
+def test_an_american_name_is_seen():
+    source = "def center_rows(color):\n    normalized_size = 1\n\n\nclass GrayScale:\n    tiny_size = 2\n"
+    assert american_names(source) == ["GrayScale", "center_rows", "color", "normalized_size"]

@@ -133,7 +133,10 @@ def test_contradicting_and_foreign_shards_are_refused_whole(tmp_path: Path) -> N
     run_study(study, tmp_path / "a.sqlite", backend="sequential", replications=2)
     run_study(study, tmp_path / "b.sqlite", backend="sequential")
     connection = sqlite3.connect(tmp_path / "b.sqlite")
-    connection.execute("UPDATE rows SET metrics = zeroblob(32) WHERE cell = 1 AND replication = 1")
+    # As if other code had made it: a whole row without a checksum; a damaged one is refused before it is compared.
+    connection.execute(
+        "UPDATE rows SET metrics = zeroblob(length(metrics)), checksum = NULL WHERE cell = 1 AND replication = 1"
+    )
     connection.commit()
     connection.close()
     with pytest.raises(StoreError, match=r"replication 1 of cell .* differs"):

@@ -57,7 +57,7 @@ def test_nobody_moves_the_centre_further_than_the_bound(seed, d, n, size):
     np.testing.assert_allclose(_one_part(worst, np.zeros(d), v=0.5, sigma=np.ones(n))[0], longest, rtol=1e-12)
 
 
-def _excesses(kind, size, *, n_benign, n_flagged, d, draws, seed, center=None):
+def _excesses(kind, size, *, n_benign, n_flagged, d, draws, seed, centre=None):
     """(‖δ − M‖² − ‖X̄ − M‖²)/dv in independent draws; flagged parts are ``size`` times as long as their noise."""
     rng = np.random.default_rng(seed)
     members = np.arange(n_benign + n_flagged) < n_benign
@@ -70,7 +70,7 @@ def _excesses(kind, size, *, n_benign, n_flagged, d, draws, seed, center=None):
             truth[n_benign + 1 :] *= 1e-3
         blocks = truth + rng.standard_normal(truth.shape)
         told = {"basis": np.zeros((d, 0)), "collaborative_set": members, "noise_scales": np.ones(members.size)}
-        combined = combine(blocks, **told).centre if center is None else center(blocks)
+        combined = combine(blocks, **told).centre if centre is None else centre(blocks)
         found[draw] = (np.sum(combined**2) - np.sum(blocks[members].mean(axis=0) ** 2)) / (d / n_benign)
     return found
 
@@ -94,7 +94,7 @@ def test_the_risk_does_not_rise(kind, size, n_benign, n_flagged, d):
 
 
 def test_the_same_rule_rejects_flagged_clients_taken_at_their_word():
-    found = _excesses("identical", 1.0, n_benign=5, n_flagged=2, d=30, draws=600, seed=7, center=lambda x: x.mean(0))
+    found = _excesses("identical", 1.0, n_benign=5, n_flagged=2, d=30, draws=600, seed=7, centre=lambda x: x.mean(0))
     assert _loses(found)
 
 
@@ -109,15 +109,15 @@ def test_directions_found_in_the_gap_must_be_paid_for(honest):
         blocks[20:] += 2.0 * np.sqrt(2) * np.linalg.qr(rng.standard_normal((8, 2)))[0]
         mean = blocks[:20].mean(axis=0)
         result = combine(blocks, **told, directions=flagged_directions(blocks[20:] - mean, 0))
-        center = result.centre
+        centre = result.centre
         if not honest and result.directions.shape[1]:  # the weight that the entries off the directions would have
             off = np.array([project_off(result.directions, block - mean) for block in blocks[20:]])
             energies = np.sum(off**2, axis=(1, 2))
             d = (8 - result.directions.shape[1]) * 2
             trust = 1 / np.maximum(energies / d, 1.0)
             gap = np.tensordot(trust / trust.sum(), off, axes=1)
-            center = mean + min(1, reach(d, 19) / 20 / np.sum(gap**2)) * gap
-        found[draw] = np.sum(center**2) - np.sum(mean**2)
+            centre = mean + min(1, reach(d, 19) / 20 / np.sum(gap**2)) * gap
+        found[draw] = np.sum(centre**2) - np.sum(mean**2)
     loses = found.mean() > 3 * found.std(ddof=1) / np.sqrt(found.size)
     assert loses != honest
 

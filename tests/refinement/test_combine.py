@@ -38,7 +38,7 @@ def _naive(blocks, *, basis, collaborative_set, noise_scales, directions):
     mean = sum(blocks[k] * v / noise_scales[k] ** 2 for k in members)
     inside, outside = basis @ basis.T, directions - basis @ (basis.T @ directions)
     along = outside @ np.linalg.pinv(outside)
-    center, own = mean.copy(), {k: blocks[k].copy() for k in flagged}
+    centre, own = mean.copy(), {k: blocks[k].copy() for k in flagged}
     s, n = outside.shape[1], len(flagged)
     for part, free, own_free in ((along, q, q), (np.eye(p) - inside - along, q - s, q - s / n)):
         rows = round(np.trace(part))
@@ -48,12 +48,12 @@ def _naive(blocks, *, basis, collaborative_set, noise_scales, directions):
         precision = {k: 1 / max(noise_scales[k] ** 2, np.sum((part @ (blocks[k] - mean)) ** 2) / d) for k in flagged}
         f = sum(precision[k] * (part @ blocks[k]) for k in flagged) / sum(precision.values())
         gap = f - part @ mean
-        center = center + min(1, reach(rows * free, n) * v / np.sum(gap**2)) * gap
+        centre = centre + min(1, reach(rows * free, n) * v / np.sum(gap**2)) * gap
         for k in flagged:
             away = part @ (mean - blocks[k])
             own[k] += min(1, max(0, rows * own_free - 2) * noise_scales[k] ** 2 / np.sum(away**2)) * away
-    estimates = [own[k] if k in own else inside @ blocks[k] + center - inside @ center for k in range(n_clients)]
-    return center, estimates
+    estimates = [own[k] if k in own else inside @ blocks[k] + centre - inside @ centre for k in range(n_clients)]
+    return centre, estimates
 
 
 sizes = st.fixed_dictionaries(
@@ -75,8 +75,8 @@ sizes = st.fixed_dictionaries(
 def test_the_naive_twin_agrees(drawn):
     blocks, told = _case(**drawn)
     result = combine(blocks, **told)
-    center, estimates = _naive(blocks, **told)
-    np.testing.assert_allclose(result.centre, center, atol=1e-11)
+    centre, estimates = _naive(blocks, **told)
+    np.testing.assert_allclose(result.centre, centre, atol=1e-11)
     np.testing.assert_allclose(result.estimates, estimates, atol=1e-10)
 
 
@@ -237,7 +237,7 @@ def test_under_shrinkage_members_are_drawn_towards_what_the_others_and_the_flagg
     np.testing.assert_array_equal(informed.collaborative_set_, benign)
     # Another X_k moves nobody's target but the others': the target of k is the same with any estimate of its own.
     k, others = 9, np.arange(16) != 9
-    center = combine(
+    centre = combine(
         blocks[others],
         basis=informed.basis_,
         collaborative_set=benign[others],
@@ -245,7 +245,7 @@ def test_under_shrinkage_members_are_drawn_towards_what_the_others_and_the_flagg
         directions=informed.combination_.directions,
     ).centre
     off = project_off(informed.refinement_.basis, np.eye(12))
-    own, drawn = off @ (blocks[k] - center), off @ (informed.refined_[k] - center)
+    own, drawn = off @ (blocks[k] - centre), off @ (informed.refined_[k] - centre)
     assert np.linalg.norm(drawn) < 0.6 * np.linalg.norm(own)
     errors = [np.sum((model.refined_ - targets)[benign] ** 2) for model in (informed, ignored)]
     assert errors[0] < errors[1] < np.sum((blocks - targets)[benign] ** 2)

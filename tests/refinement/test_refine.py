@@ -8,8 +8,8 @@ from clair_stats import ClientEstimates, refine
 
 def _instance(rng, noise=0.2):
     basis = np.linalg.qr(rng.standard_normal((9, 2)))[0]
-    center = rng.standard_normal((9, 4))
-    targets = center + basis @ rng.standard_normal((7, 2, 4))
+    centre = rng.standard_normal((9, 4))
+    targets = centre + basis @ rng.standard_normal((7, 2, 4))
     errors = noise * rng.standard_normal((7, 9, 4))
     return targets, errors, basis
 

@@ -45,9 +45,9 @@ def test_the_cost_bounds_how_far_a_wrong_subspace_moves_a_client():
     basis = orthonormal_basis(rng.normal(size=(6, 2)), 2)
     other = orthonormal_basis(basis + 0.3 * rng.normal(size=(6, 2)), 2)
     values = rng.normal(size=(20, 6, 3))
-    center = values.mean(axis=0)
-    moved = (other @ other.T - basis @ basis.T) @ (values - center)
-    cost = subspace_cost(values, center=center, basis=basis, estimated_basis=other)
+    centre = values.mean(axis=0)
+    moved = (other @ other.T - basis @ basis.T) @ (values - centre)
+    cost = subspace_cost(values, center=centre, basis=basis, estimated_basis=other)
     assert np.all(block_norms(moved) <= cost + 1e-12)
     assert np.max(block_norms(moved) / cost) > 0.5
 

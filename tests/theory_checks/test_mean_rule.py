@@ -10,7 +10,7 @@ def rows(values, column="coverage"):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "center", "within", "rejected"),
+    ("low", "high", "centre", "within", "rejected"),
     [
         (0.93, 0.97, 0.95, True, False),
         (0.93, 0.97, 0.80, False, True),
@@ -21,14 +21,14 @@ def rows(values, column="coverage"):
         (None, 1.25, 3.0, False, True),
     ],
 )
-def test_mean_rule_supports_inside_rejects_outside_and_leaves_the_edge_open(low, high, center, within, rejected):
+def test_mean_rule_supports_inside_rejects_outside_and_leaves_the_edge_open(low, high, centre, within, rejected):
     noise = np.random.default_rng(0).standard_normal(100)
     noise = 0.02 * (noise - noise.mean())
-    evidence = MeanRule("coverage", low, high, spread=0.02).assess(rows(center + noise))
+    evidence = MeanRule("coverage", low, high, spread=0.02).assess(rows(centre + noise))
     assert evidence.within is within
     assert (evidence.p_value < 1e-6) is rejected
-    assert evidence.estimate == pytest.approx(center)
-    assert evidence.low < center < evidence.high
+    assert evidence.estimate == pytest.approx(centre)
+    assert evidence.low < centre < evidence.high
 
 
 def test_mean_rule_keeps_its_level_at_the_edge():

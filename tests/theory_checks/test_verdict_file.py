@@ -32,12 +32,16 @@ def test_a_claim_should_be_supported_and_a_sabotage_violated():
     assert dataclasses.replace(VERDICT, sabotage="broken", status="violated").as_expected
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"evidence": {}}]'])
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"evidence": {}}]', "\xff", "[" * 100_000])
 def test_other_files_are_refused_by_name(tmp_path, text):
     path = tmp_path / "verdicts.json"
     path.write_text(text)
-    if text == "{}":
-        assert read_verdicts(path) == []
-    else:
-        with pytest.raises(ValueError, match="not a verdict file"):
-            read_verdicts(path)
+    with pytest.raises(ValueError, match="not a verdict file"):
+        read_verdicts(path)
+
+
+def test_a_status_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "verdicts.json"
+    write_verdicts(path, [dataclasses.replace(VERDICT, status="<script>alert(1)</script>")])
+    with pytest.raises(ValueError, match=r"not a verdict file.*status"):
+        read_verdicts(path)

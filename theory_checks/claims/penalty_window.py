@@ -76,8 +76,8 @@ class WindowMethod:
         solution = solve(values, block_penalty=float(penalty), common_component=common)
         if lower:
             # The mean of Z = M + L with L = 0: moving L into S never costs more below the lower end.
-            center = solution.common + solution.low_rank.mean(axis=0) if common else np.zeros((p, q))
-            degenerate = float(penalty * block_norms(values - center).sum())
+            centre = solution.common + solution.low_rank.mean(axis=0) if common else np.zeros((p, q))
+            degenerate = float(penalty * block_norms(values - centre).sum())
         else:
             centred = values - values.mean(axis=0) if common else values
             degenerate = float(np.linalg.norm(stack(centred), "nuc"))

@@ -8,9 +8,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 from clair_stats.files import written_whole
-from theory_checks.judge.verdict import Verdict
+from theory_checks.judge.verdict import Status, Verdict
 from theory_checks.rules.evidence import Evidence
 
 __all__ = ["read_verdicts", "write_verdicts"]
@@ -49,13 +50,17 @@ def read_verdicts(path: str | os.PathLike[str]) -> list[Verdict]:
     target = Path(path)
     try:
         records = json.loads(target.read_text(encoding="utf-8"))
+        if not isinstance(records, list):
+            raise TypeError("no list of verdicts")
         verdicts = []
         for record in records:
             numbers = {k: float(v) for k, v in record["evidence"]["extra"].items()}
             evidence = {**record["evidence"], "extra": numbers}
             evidence |= {key: float(evidence[key]) for key in _NUMBERS if key in evidence}
             adjusted = float(record["adjusted_p_value"])
+            if record["status"] not in get_args(Status):
+                raise KeyError(f"status {record['status']!r}")
             verdicts.append(Verdict(**{**record, "evidence": Evidence(**evidence), "adjusted_p_value": adjusted}))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{target}: not a verdict file ({error}); run `python -m theory_checks run` again") from error
     return verdicts

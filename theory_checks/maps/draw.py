@@ -33,9 +33,9 @@ def _borders(inside: BoolArray, x: FloatArray, y: FloatArray) -> list[list[tuple
     return segments
 
 
-def _cell_edges(centers: FloatArray) -> FloatArray:
-    middle = (centers[1:] + centers[:-1]) / 2
-    return np.concatenate([[2 * centers[0] - middle[0]], middle, [2 * centers[-1] - middle[-1]]])
+def _cell_edges(centres: FloatArray) -> FloatArray:
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
 def draw_map(sampled: SampledMap, path: str | os.PathLike[str]) -> list[Path]:

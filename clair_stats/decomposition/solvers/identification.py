@@ -134,9 +134,9 @@ def structure_of(problem: Problem, support: BoolArray, basis: FloatArray) -> Str
         return None
     inside, outside = problem.tall[benign], problem.tall[support]
     if problem.common_component:
-        center = inside.mean(axis=0)
-        inside -= center
-        outside -= center
+        centre = inside.mean(axis=0)
+        inside -= centre
+        outside -= centre
     flat = inside.reshape(-1, p)
     span = _refined_basis(flat, basis)
     coordinates = flat @ span

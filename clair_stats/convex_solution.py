@@ -1,0 +1,66 @@
+"""The convex program that CLAIR reports: the one that proposed the accepted set, or the default one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clair_stats.decomposition.decompose import decompose
+from clair_stats.decomposition.penalties import default_block_penalty
+from clair_stats.detection.panel import Panel
+from clair_stats.detection.program_source import proposer_of
+from clair_stats.detection.step_5_verdict import Consensus
+from clair_stats.records import Decomposition, FloatArray
+
+__all__ = ["convex_solution"]
+
+
+def convex_solution(
+    blocks: FloatArray, panel: Panel, consensus: Consensus, *, block_penalty: float | None, noise_penalty: float | None
+) -> Decomposition:
+    """A certified solution that belongs to a verdict.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (K, p, q)
+        The estimates, in the orientation and the coordinates of the fit.
+    panel : Panel
+        The same on a common noise scale.
+    consensus : Consensus
+        The verdict.
+    block_penalty, noise_penalty : float or None
+        λ and τ where the caller chose them.
+
+    Returns
+    -------
+    Decomposition
+        Without chosen penalties, and where the program proposed the accepted set: (E) at that λ, with the client
+        weights of that point.  Otherwise (N), τ the larger of the two dual norms that noise reaches, so that noise
+        alone moves neither L nor S; (E) without noise (theory.md section 2).
+    """
+    common = panel.common_component
+    proposer = None
+    if consensus.source == "program" and block_penalty is None and noise_penalty is None:
+        proposer = proposer_of(panel, consensus.collaborative_set, int(consensus.fit.basis.shape[1]))
+    if proposer is not None:
+        return decompose(
+            blocks,
+            block_penalty=proposer.block_penalty,
+            client_weights=proposer.client_weights,
+            common_component=common,
+            allow_degenerate=True,
+        )
+    n_clients, p, q = blocks.shape
+    penalty = default_block_penalty(blocks, common_component=common) if block_penalty is None else block_penalty
+    tau = noise_penalty
+    if tau is None:
+        phi = consensus.calibrated.noise
+        sigma = phi * float(np.median(panel.entry_scales))
+        tau = sigma * max(np.sqrt(p) + np.sqrt(q * n_clients), np.sqrt(p * q) / penalty)
+        tau = 0.0 if phi <= panel.floor else float(tau)
+    return decompose(
+        blocks,
+        block_penalty=penalty,
+        noise_penalty=tau,
+        common_component=common,
+        allow_degenerate=block_penalty is None,
+    )
