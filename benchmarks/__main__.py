@@ -46,6 +46,9 @@ NOTES = {
     "peak memory is the resident set of the whole process, input included.",
     "Many modules jointly": "64 clients of rank 16, every module 4096 × 4096 and generated when it is read "
     "(generation included in the time).",
+    "One verdict from many modules": "`CLAIR().fit` on LoRA factors, a fifth of the clients contaminated; every module "
+    "is generated when it is read (generation included in the time), nothing of size p × q is formed; one process each "
+    "(`python -m benchmarks.joint_verdict`).",
     "CLAIR without tuning against one SVD": "`CLAIR().fit` (candidates, tests, decomposition, refinement) over one "
     "economy SVD of the stack; noise sd 0.1, 20 % of the clients contaminated at random by their own size.",
     "CLAIR without tuning against one decomposition": "`CLAIR().fit` (candidates, tests, decomposition, refinement) "
@@ -65,6 +68,7 @@ PARTS: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     "growth": ("Growth", solvers.growth),
     "factors": ("LoRA factors of 4096 × 4096 matrices", lambda: _factors()),
     "modules": ("Many modules jointly", lambda: _modules()),
+    "verdict": ("One verdict from many modules", lambda: _verdict()),
     "peers": ("Peers", solvers.peers),
     "fit_svd": ("CLAIR without tuning against one SVD", fit.against_svd),
     "fit": ("CLAIR without tuning against one decomposition", fit.against_decomposition),
@@ -138,6 +142,23 @@ def _factors() -> list[dict[str, Any]]:
 
 def _modules() -> list[dict[str, Any]]:
     return [_large("128 modules, M = 0", ["modules", "128"])]
+
+
+def _verdict() -> list[dict[str, Any]]:
+    return [_joint(24, 12, 384, 8), _joint(64, 13, 4096, 16), _joint(64, 128, 4096, 16)]
+
+
+def _joint(n_clients: int, n_modules: int, size: int, rank: int) -> dict[str, Any]:
+    named = {"clients": n_clients, "modules": n_modules, "size": size, "rank": rank}
+    arguments = [text for name, number in named.items() for text in (f"--{name}", str(number))]
+    found = in_own_process("benchmarks.joint_verdict", *arguments)
+    return {
+        "case": f"{n_clients} clients × {n_modules} modules of {size} × {size}, rank {rank}",
+        "processor, s": found["cpu_seconds"],
+        "wall, s": found["wall_seconds"],
+        "peak memory, GiB": found["gibibytes_peak"],
+        "set found": "yes" if found["exact"] else "no",
+    }
 
 
 def _copying() -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from reports.inputs import ClaimInput, Inputs, RegimeInput, StudyInput
 from simulations.design import Study
 from simulations.measures.summarise import summarise
 from simulations.presentation import RegimeSweeps
+from simulations.storage.database import OtherConfigurationError
 from simulations.storage.provenance import header_lines
 from simulations.storage.store import Store, StoreError, load_rows
 from simulations.studies import find_study, regime_designs, studies
@@ -24,11 +25,15 @@ def _study_input(study: Study, path: Path) -> StudyInput:
         if damage != "ok":
             raise StoreError(f"{path}: damaged ({damage}); restore it from a copy or delete it and run the study again")
         status = store.status()
+        known = set(store.metric_names())
+    missing = sum(line.missing for line in status)
+    # While rows are missing a measure may have no metric yet; once all are there, a measure without one is an error.
+    measures = tuple(m for m in study.measures if not missing or not known or known.issuperset(m.columns))
     return StudyInput(
         study=study,
-        summary=summarise(path, study),
+        summary=summarise(path, study, measures),
         provenance=tuple(header_lines(study, path)),
-        missing=sum(line.missing for line in status),
+        missing=missing,
         failed=sum(line.failed for line in status),
         store=path,
     )
@@ -67,6 +72,10 @@ def _verdicts(results: Path) -> list[Verdict]:
     return verdicts
 
 
+def _outdated(what: str, error: OtherConfigurationError) -> str:
+    return f"{what}: left out, its rows are of another design or root seed ({error}); move the store and run again"
+
+
 def _claims(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple[ClaimInput, ...]:
     """Claims with a verdict; what was not run, and verdicts on claims that are gone, are listed in ``missing``."""
     known = all_claims()
@@ -79,9 +88,15 @@ def _claims(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple
         command = f"python -m theory_checks run {' '.join(unrun)}"
         missing.append(f"{len(unrun)} of {len(known)} claims not run: {', '.join(unrun)}; run `{command}`")
     missing += [f"claim {name}: its verdict is left out, no such claim is registered" for name in gone]
-    return tuple(
-        _claim_input(verdict, own, results) for verdict in own if not verdict.sabotage and verdict.claim in known
-    )
+    found = []
+    for verdict in own:
+        if verdict.sabotage or verdict.claim not in known:
+            continue
+        try:
+            found.append(_claim_input(verdict, own, results))
+        except OtherConfigurationError as error:
+            missing.append(_outdated(f"claim {verdict.claim}", error))
+    return tuple(found)
 
 
 def _regimes(results: Path, verdicts: list[Verdict], missing: list[str]) -> tuple[RegimeInput, ...]:
@@ -94,7 +109,10 @@ def _regimes(results: Path, verdicts: list[Verdict], missing: list[str]) -> tupl
             continue
         study = design.study(own[0].effort)
         store = results / f"{study.name}.sqlite"
-        found.append(RegimeInput(study, own, tuple(header_lines(study, store)) if store.is_file() else ()))
+        try:
+            found.append(RegimeInput(study, own, tuple(header_lines(study, store)) if store.is_file() else ()))
+        except OtherConfigurationError as error:
+            missing.append(_outdated(f"regime {name.removeprefix('regime_')}", error))
     return tuple(found)
 
 
@@ -117,17 +135,21 @@ def read_study(results: Path, name: str) -> StudyInput:
 
 
 def read_studies(results: Path, missing: list[str]) -> tuple[StudyInput, ...]:
-    """Studies with rows; what is not there, or not whole, is listed in ``missing``."""
+    """Studies with rows; what is not there, not whole or of another design is listed in ``missing``."""
     found = []
     for name, study in studies().items():
         if study.presentation.kind == RegimeSweeps.kind:  # shown by its verdicts
             continue
-        command = f"python -m simulations run {name}"
         path = results / f"{name}.sqlite"
+        command = f"python -m simulations run {name}"
         if not path.is_file():
             missing.append(f"study {name}: left out; run `{command}`")
             continue
-        item = _study_input(study, path)
+        try:
+            item = _study_input(study, path)
+        except OtherConfigurationError as error:
+            missing.append(_outdated(f"study {name}", error))
+            continue
         if item.summary.empty:
             missing.append(f"study {name}: no rows yet, left out; run `{command}`")
             continue

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["REPAIR", "SCHEMA_VERSION", "Database", "StoreError"]
+__all__ = ["REPAIR", "SCHEMA_VERSION", "Database", "OtherConfigurationError", "StoreError"]
 
 SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x434C5331  # "CLS1"
@@ -50,6 +50,10 @@ REPAIR = "restore it from a copy, or save the whole rows with `python -m simulat
 
 class StoreError(Exception):
     """The store cannot be used; the message says which file, why and what to do."""
+
+
+class OtherConfigurationError(StoreError):
+    """The store holds the rows of another study or root seed."""
 
 
 def _message(path: Path, error: BaseException) -> str:
@@ -163,7 +167,7 @@ class Database:
         meta = dict(self.connection.execute("SELECT key, value FROM meta"))  # a migrated store has another connection
         for key, wanted in self._identity.items():
             if meta.get(key) != wanted:
-                raise StoreError(
+                raise OtherConfigurationError(
                     f"{self.path}: a store of another configuration ({key} {meta.get(key)}, not {wanted}); "
                     "give another path with --store"
                 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clair_stats.detection.joint.levelling import kept_ranks, levelled
+from clair_stats.detection.joint.levelling import as_factors, kept_ranks, levelled
 from clair_stats.detection.joint.module import DenseModule, module_of
 from clair_stats.detection.joint.scatter import leading_directions, scattered
 from clair_stats.detection.joint.search import joint_half, rank_by_gap, starting_pairs
@@ -234,6 +234,19 @@ def test_ranks_are_levelled_to_the_lower_quartile_for_blocks_and_factors_alike()
         np.testing.assert_allclose(even.dense(), cut(mixed, np.full(14, 4)), atol=1e-10)
     same = ClientEstimates(values=cut(blocks, np.full(14, 4)))
     assert levelled(same)[0] is same
+
+
+def test_large_blocks_of_low_rank_are_taken_as_factors_and_others_as_they_are():
+    blocks = clients(9, p=80, q=70, kept=None, n_modules=1)[0][0]
+    low, full = ClientEstimates(values=cut(blocks, np.full(14, 4))), ClientEstimates(values=blocks)
+    factored = as_factors(low)
+    assert factored.factors is not None
+    np.testing.assert_allclose(factored.dense(), low.dense(), atol=1e-10)
+    np.testing.assert_array_equal(kept_ranks(factored), 4)
+    assert as_factors(full) is full
+    one_is_full = np.concatenate([low.dense()[:13], blocks[13:]])
+    record = ClientEstimates(values=one_is_full)
+    assert as_factors(record) is record
 
 
 @pytest.mark.parametrize("seed", range(3))

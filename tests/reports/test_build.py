@@ -1,5 +1,6 @@
 """The whole command on a small study and a small verdict file."""
 
+import dataclasses
 import hashlib
 import shutil
 import subprocess
@@ -267,6 +268,30 @@ def test_verdicts_on_claims_that_are_gone_are_told_and_left_out(results, monkeyp
     inputs = read_inputs(results)
     assert inputs.claims == ()
     assert f"claim {gone}: its verdict is left out, no such claim is registered" in inputs.missing
+
+
+def test_rows_of_another_seed_are_told_and_left_out(results, monkeypatch):
+    monkeypatch.setattr(reports.reading, "studies", lambda: {"coins": dataclasses.replace(STUDY, root_seed=2)})
+    inputs = read_inputs(results)
+    assert inputs.studies == ()
+    (line,) = [line for line in inputs.missing if line.startswith("study coins")]
+    assert "another design or root seed" in line
+    assert "coins.sqlite" in line
+
+
+def test_a_study_half_run_shows_the_measures_that_have_rows(results, monkeypatch):
+    """Before the medians are run the difference to them has no rows; once all are there, a wrong metric is an error."""
+    longer = dataclasses.replace(STUDY, cells=(*STUDY.cells, *crossed(Coin(2.0), Location())))
+    wrong = dataclasses.replace(longer, measures=(*STUDY.measures, Mean("later")))
+    monkeypatch.setattr(reports.reading, "studies", lambda: {"coins": wrong})
+    inputs = read_inputs(results)
+    (item,) = inputs.studies
+    assert item.missing == STUDY.replications
+    assert "mean later" not in set(item.summary["measure"])
+    complete = dataclasses.replace(STUDY, measures=(Mean("later"),))
+    monkeypatch.setattr(reports.reading, "studies", lambda: {"coins": complete})
+    with pytest.raises(ValueError, match="no metric 'later'"):
+        read_inputs(results)
 
 
 @pytest.mark.parametrize("study_name", ["copying", "digits", "robustness_shapes"])

@@ -1,5 +1,6 @@
 """The comparison with oracles: what is shown, open and refuted, by tests recomputed from single replications."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -167,3 +168,13 @@ def test_the_figure_shows_every_setting():
     assert shown == SETTINGS
     curve = figure.axes[1].lines[0]
     assert curve.get_xdata()[-1] == pytest.approx(4.0)
+
+
+def test_a_study_whose_own_rows_are_not_there_yet_is_open_everywhere():
+    made = item()
+    early = made.summary[~made.summary["method"].isin(["CLAIR", "CLAIR, combined"])]
+    early = early[~early["measure"].str.contains(" − ")]
+    rendered = render(dataclasses.replace(made, summary=early))
+    assert [row[1:5] for row in rendered.tables[0].groups[0].rows] == [("0", "0", "0", "0")] * 3
+    assert rendered.picture is None
+    assert rendered.losses == ()

@@ -16,12 +16,41 @@ from clair_stats.detection.joint.module import triangular
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["kept_ranks", "levelled"]
+__all__ = ["as_factors", "kept_ranks", "levelled"]
 
 # Singular values below this share of the largest are rounding of a product in single precision.
 _ROUNDING = 1e-6
 # A quarter of the clients cannot lower the common rank, and so cannot blind the test, by sending less.
 _QUANTILE = 0.25
+
+# Dense blocks from this size on are looked at for a rank of at most a quarter of it; below, whole blocks are cheap.
+_LARGE = 64
+_SEED = 20_261_129
+
+
+def as_factors(record: ClientEstimates) -> ClientEstimates:
+    """The record with large dense blocks of low rank as factors; the record itself where there are none.
+
+    The range of a block is that of its product with random columns (Halko, Martinsson and Tropp, SIAM Rev. 53(2),
+    2011), exactly so with probability 1 when there are at least as many columns as its rank.
+    """
+    p, q = record.block_shape
+    width = min(p, q) // 4
+    if record.values is None or min(p, q) < _LARGE:
+        return record
+    probe = np.random.default_rng(_SEED).standard_normal((q, width))
+    pairs = []
+    for block in record.values:
+        basis = np.linalg.qr(block @ probe)[0]
+        inner = basis.T @ block
+        energy = float(np.sum(block**2))
+        if energy - float(np.sum(inner**2)) > _ROUNDING**2 * energy:
+            return record
+        values, vectors = np.linalg.eigh(inner @ inner.T)
+        used = vectors[:, values > _ROUNDING**2 * values[-1]] if values[-1] > 0 else vectors[:, -1:]
+        pairs.append((basis @ used, used.T @ inner))
+    covariances = {"row_covariances": None, "column_covariances": None, "residual_degrees_of_freedom": None}
+    return replace(record, values=None, factors=tuple(pairs), halves=None, **covariances)
 
 
 def kept_ranks(record: ClientEstimates) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from clair_stats.detection.joint.levelling import levelled
+from clair_stats.detection.joint.levelling import as_factors, levelled
 from clair_stats.detection.joint.module import DenseModule, Module, module_of
 from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_pairs
 from clair_stats.detection.joint.summed_law import settle, standardised
@@ -40,6 +40,7 @@ Scale = Literal["as given", "norms divided out", "both"]
 _FEWEST_CLIENTS = 6
 # More directions than a shared subspace and a coordinated contamination of ordinary rank take together.
 _COORDINATES = 24
+_SPARE = 6
 # The half is looked for in at most this many modules, evenly spread; every module has its part in the scores.
 _SEARCHED = 16
 # How many times as much the half's scores scatter on the scale as given as with norms divided out: up to 1.8 where
@@ -123,10 +124,9 @@ def joint_verdict(
     given = _search(read, rank, normalised=False)
     divided = _search(read, rank, normalised=True)
     ratio = given.spread_on(divided.best) / divided.spread_on(divided.best)
-    if ratio <= _SCALES_DIFFER:
-        white = _white(read, given, rank, level)
-        if white is not None:
-            return white
+    white = _white(read, given, rank, level)
+    if white is not None:
+        return white
     searches = [given] * (ratio <= _SCALES_DIFFER) + [divided] * (ratio > _SCALES_EQUAL)
     if n_clients < _FEWEST_CLIENTS:
         reason = f"{n_clients} clients are too few to learn how benign ones scatter; {_FEWEST_CLIENTS} are needed"
@@ -137,7 +137,7 @@ def joint_verdict(
 
 
 def _read(record: ClientEstimates, common_component: bool, shared: Literal["columns", "rows"]) -> _Read:
-    cut, common, changed = levelled(record)
+    cut, common, changed = levelled(as_factors(record))
     module = module_of(cut, shared)
     scales = np.ones(record.n_clients)
     if record.noise_scales is not None:
@@ -153,15 +153,13 @@ def _read(record: ClientEstimates, common_component: bool, shared: Literal["colu
     return _Read(module, module.products, design, scales, panel, columns, common if changed else None)
 
 
-def _view(read: _Read, *, normalised: bool, members: BoolArray | None = None) -> View:
+def _view(read: _Read, *, normalised: bool, members: BoolArray | None = None, count: int = _COORDINATES) -> View:
     scales, design = read.scales, read.design
     if normalised:
         norms = np.sqrt(np.diag(read.products))
         scales = 1.0 / np.maximum(norms, np.finfo(float).tiny ** 0.5)
         design = (design > 0).astype(np.float64)
-    return view_of(
-        read.module, products=read.products, scales=scales, design=design, members=members, count=_COORDINATES
-    )
+    return view_of(read.module, products=read.products, scales=scales, design=design, members=members, count=count)
 
 
 def _limit(read: _Read, rank: int | None) -> int:
@@ -182,6 +180,7 @@ class _Search:
     views: tuple[View, ...]  # theirs
     halves: tuple[JointHalf, ...]  # with one rank for all modules: 0, 1, …, or the given one
     best: JointHalf  # with every searched module at its own rank
+    energies: tuple[FloatArray, ...]  # of the random starts, searched module by module, at the ranks 0, 1, …
 
     @property
     def scale(self) -> Scale:
@@ -197,6 +196,12 @@ class _Search:
         fits = [view.fits(half.members[None], rank)[0][0] for view, rank in zip(self.views, half.ranks, strict=True)]
         lower, upper = np.quantile(np.log(fits).mean(axis=0)[half.members], (0.25, 0.75))
         return float(upper - lower)
+
+    def half_at(self, ranks: Sequence[int]) -> BoolArray:
+        """The best half with other ranks for all modules."""
+        own = [ranks[number] for number in self.chosen]
+        starts = np.stack([half.members for half in self.halves])
+        return joint_half(self.views, own, starts, self.energies).members
 
     def ranks_of_all(self) -> tuple[int, ...]:
         """Every module's rank, also of those that were not searched."""
@@ -218,7 +223,7 @@ def _search(read: Sequence[_Read], rank: int | None, *, normalised: bool) -> _Se
     starts = starting_pairs(read[0].module.shape[0])
     if rank is not None:
         best = joint_half(views, limits, starts)
-        return _Search(read, rank, normalised, chosen, views, (best,), best)
+        return _Search(read, rank, normalised, chosen, views, (best,), best, ())
     energies = [view.fits_at_ranks(starts, limit) for view, limit in zip(views, limits, strict=True)]
     none = starts[:0]
     halves = tuple(
@@ -226,7 +231,7 @@ def _search(read: Sequence[_Read], rank: int | None, *, normalised: bool) -> _Se
     )
     ranks = [_own_rank(view, halves, read[number]) for view, number in zip(views, chosen, strict=True)]
     best = joint_half(views, ranks, np.stack([half.members for half in halves]), energies)
-    return _Search(read, rank, normalised, chosen, views, halves, best)
+    return _Search(read, rank, normalised, chosen, views, halves, best, tuple(energies))
 
 
 def _own_rank(view: View, halves: Sequence[JointHalf], read: _Read) -> int:
@@ -247,7 +252,7 @@ def _white(read: Sequence[_Read], given: _Search, rank: int | None, level: float
         ranks = [white_rank(panel, sets[: limit + 1]) for panel, limit in zip(panels, limits, strict=True)]
     else:
         ranks = list(given.ranks_of_all())
-    start = given.best.members
+    start = given.half_at(ranks)
     if not all(are_white(panel, start, r) for panel, r in zip(panels, ranks, strict=True)):
         return None
     found = white_set(panels, ranks, start, level)
@@ -271,7 +276,11 @@ def _white(read: Sequence[_Read], given: _Search, rank: int | None, level: float
 
 def _by_log_scores(read: Sequence[_Read], search: _Search, level: float) -> JointVerdict:
     half, ranks = search.best, search.ranks_of_all()
-    views = [_view(module, normalised=search.normalised, members=half.members) for module in read]
+    # All modules are held at once: no more directions than the scores' orthogonal iterations need to start from.
+    views = [
+        _view(module, normalised=search.normalised, members=half.members, count=2 * rank + _SPARE)
+        for module, rank in zip(read, ranks, strict=True)
+    ]
     found = settle(views, ranks, np.array([module.weight for module in read]), half.members, level)
     members, p_values = found.members, found.p_values
     alpha = found.critical / (members.sum() + 1)

@@ -52,7 +52,7 @@ class Criterion:
 
 def replications_to_show(margin: float, settings: int) -> int:
     """Replications without a single loss that show a share within ``margin`` in one setting of a family of settings."""
-    return math.ceil(math.log(LEVEL / settings) / math.log1p(-margin))
+    return math.ceil(math.log(LEVEL / max(settings, 1)) / math.log1p(-margin))
 
 
 def oracle_ratio(data: Comparison, metric: str) -> tuple[pd.Series, pd.Series]:
