@@ -2,6 +2,7 @@
 
 ``python -m simulations ademp`` writes a study's page.
 ``python -m simulations register`` enters a confirmatory study into the registry before it runs.
+``python -m simulations pooled heldout_designs`` pools a metric over settings, method against method.
 ``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation.
 
 Exit status: 0 every row is there; 1 complete, but some replications failed (or a replay gave other numbers); 2 bad
@@ -15,6 +16,7 @@ import sys
 import typer
 
 from simulations.commands.ablation import ablation
+from simulations.commands.pooled import pooled
 from simulations.commands.reading import ademp, check, export, list_studies, merge, summarise
 from simulations.commands.registering import register
 from simulations.commands.repairing import repair
@@ -29,8 +31,10 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 app.command("list")(list_studies)
-for command in (plan, run, sequential, check, replay, summarise, export, merge, repair, ademp, register, ablation):
+for command in (plan, run, sequential, check, replay, summarise, export, merge, repair, ademp, register):
     app.command()(command)
+app.command()(ablation)
+app.command()(pooled)
 
 
 def main() -> None:

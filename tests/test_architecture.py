@@ -1,5 +1,6 @@
 """Rules of the source tree: permitted imports, file sizes, no printing and no global random numbers in the library."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -227,6 +228,31 @@ def test_no_file_outgrows_its_room():
         if (n := len(path.read_text(encoding="utf-8").splitlines())) > MAX_LINES
     }
     assert too_long == {}
+
+
+# Longer than a function should be, each because of one sequence of steps that shares its names.
+LONG_FUNCTIONS = {
+    ("clair_stats.decomposition.modules.decompose_modules", "decompose_modules"),
+    ("theory_checks.claims.stability_probability", "evaluate"),
+}
+
+
+def long_functions(source, limit=60):
+    """Names of functions with more lines than the limit, their docstring left out."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            words = node.body[0] if ast.get_docstring(node) else None
+            told = words.end_lineno - words.lineno + 1 if words else 0
+            if node.end_lineno - node.lineno + 1 - told > limit:
+                yield node.name
+
+
+def test_functions_are_short():
+    found = {(module, name) for module, (source, _) in house_sources().items() for name in long_functions(source)}
+    assert found <= LONG_FUNCTIONS
+    body = "\n".join(["    x = 1"] * 60)
+    assert list(long_functions(f"def f():\n{body}\n")) == ["f"]
+    assert list(long_functions(f'def f():\n    """Words."""\n{body[10:]}\n')) == []
 
 
 def test_library_has_no_global_random_state_and_does_not_print():

@@ -60,7 +60,7 @@ def decompose(
     common_component : bool
         Whether the common component M is free (and unpenalised) or fixed to 0.
     solver : {"auto", "first_order", "conic"}
-        "first_order" and "auto" iterate with exact proximal steps; "conic" is cvxpy, slow, the oracle of the tests.
+        "first_order" and "auto" iterate with exact proximal steps; "conic" is cvxpy, slow, for comparison in tests.
     tol : float
         Stop when the duality gap is at most ``tol`` times the absolute objective.
     max_iterations : int

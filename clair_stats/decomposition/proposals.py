@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from clair_stats.decomposition.problem import Problem, to_tall
+from clair_stats.decomposition.problem import Problem, tall_norms, to_tall
 from clair_stats.decomposition.program_path import PathPoint, program_path
 from clair_stats.decomposition.solvers.grams import Grams
 from clair_stats.records import BoolArray, FloatArray
@@ -24,6 +24,7 @@ __all__ = ["Proposal", "copy_weights", "propose"]
 # Copies differ by noise alone, other pairs by their coefficients as well.  Of the way from the smallest squared
 # distance to the median one, pairs up to the first share are copies, beyond the second they are not.
 _COPIES, _STRANGERS = 0.15, 0.3
+_ROUNDING = 1e-13  # of squared distances, relative to the largest
 _FEWEST_COPIES = 2.5  # alike, the client itself included: a pair pulls no harder than two other clients
 _MOST_COMPARED = 2000  # clients; beyond it all pairs are too many, and equal weights alone are used
 _TAIL = 0.01  # of the law of a distance, over all clients, beyond which a client is not proposed
@@ -63,7 +64,9 @@ def propose(
     """
     tall = to_tall(blocks)
     if common_component:
-        tall -= tall.mean(axis=0)
+        # Any shift moves M only.  The mean of the smaller half keeps one huge client out of everybody's digits.
+        smaller = np.argsort(tall_norms(tall), kind="stable")[: len(tall) // 2 + 1]
+        tall -= tall[smaller].mean(axis=0)
     scales = np.ones(len(tall)) if noise_scales is None else noise_scales / noise_scales.min()
     grams = Grams(Problem(tall, np.ones(len(tall)), common_component=common_component))
     votes = [1.0 / scales]
@@ -104,7 +107,9 @@ def copy_weights(grams: Grams, scales: FloatArray) -> FloatArray | None:
     distances = squared[:, None] + squared - 2.0 * gram
     pairs = distances[np.triu_indices(n_clients, 1)]
     smallest = float(pairs.min())
-    way = max(float(np.median(pairs)) - smallest, float(np.finfo(np.float64).tiny))
+    way = float(np.median(pairs)) - smallest
+    if way <= _ROUNDING * float(pairs.max()):
+        return None  # most pairs are as far apart as the closest one, or lost beside a client of another size
     alike = np.clip((_STRANGERS - (distances - smallest) / way) / (_STRANGERS - _COPIES), 0.0, 1.0)
     np.fill_diagonal(alike, 1.0)
     count = alike.sum(axis=1)

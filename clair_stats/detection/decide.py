@@ -39,7 +39,6 @@ _FEWEST_CLIENTS = 6
 # Signs weigh a direction otherwise than energies, so that one close to the edge of noise can be missing from the
 # common directions.  Further ranks would explain everyone by directions that no two clients share.
 _MISSED_BY_SIGNS = 2
-_LOOK_AHEAD = 1
 
 
 def decide(
@@ -159,20 +158,14 @@ def _first_accepted(
     evidence: tuple[RankEvidence, ...] = ()
     best: Outcome | None = None
     accepted: tuple[Outcome, str] | None = None
-    ahead = 0
     for r, group in groupby(candidates, key=lambda c: c.rank):
         if rank is None and r > largest:
             break
         found, source, good = _best_of_rank(test, group, given=rank is not None)
         if found is None:
             continue
-        if accepted is not None:
-            ahead += 1
-            if not good or not _larger_and_generic(test, found, accepted[0]):
-                if ahead == _LOOK_AHEAD:
-                    break
-                continue
-            ahead = 0
+        if accepted is not None and not (good and _larger_and_generic(test, found, accepted[0])):
+            break
         evidence = (*evidence, evidence_of(found, accepted=False))
         if good:
             accepted = found, source

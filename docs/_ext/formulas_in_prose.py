@@ -17,7 +17,7 @@ __all__ = ["STRONG", "dollars", "few_capitals", "role", "with_formulas"]
 
 _words = str.split
 _GREEK = "αβγδεζηθικλμνξοπρςστυφχψωℓΓΔΘΛΞΠΣΦΨΩ"
-_SIGNS = "‖√∈∉⊂⊃⊗⊕∂∇⟨⟩⟂⊥≻⪰⪯≺∪∩⁻ᵀᶜ²³⁴¹₀₁₂₃₊♯𝔇½⌊⌋∞°"
+_SIGNS = "‖√∈∉⊂⊃⊗⊕∂∇⟨⟩⟂⊥≻⪰⪯≺∪∩⁻ᵀᶜ²³⁴¹₀₁₂₃₊♯𝔇𝒪ℝ½⌊⌋∞°"
 _OPERATORS = frozenset(_words("= ≠ < > ≤ ≥ ≈ ~ + − · × / ∈ ∉ ⊂ ⊃ ∪ ∩ ⊗ ⊕ → ← ↦ ∝ ≻ ⪰ ⪯ ≺ ≪ ≫ ⇒ ⇔ ⟂ ⊥ … …, | : , ∘ :="))
 # Letters that name a quantity when they stand alone; "a", "A" and "I" are words.
 _LETTERS = frozenset("pqrnhksdvmijtfxyzcegKMULSQXCOEYZVHDPWTNFGBRJ")
@@ -52,7 +52,7 @@ def _is_formula(word: str) -> bool:
     """Whether a word without its outer punctuation can only be part of a formula."""
     if not word or _PLACE in word or word.strip(_LEADING + _TRAILING) in _AMBIGUOUS:
         return False
-    if re.search(r"[A-Za-z]{2,}_[a-z]{2,}|[A-Za-z]_[a-z]{3,}|[a-z]{2,}_$", word):  # an identifier of the code
+    if re.search(r"[A-Za-z]{2,}_[a-z]{2,}|[A-Z]{2,}_[A-Z]{2,}|[A-Za-z]_[a-z]{3,}|[a-z]{2,}_$", word):  # an identifier of the code
         return False
     strong = bool(STRONG.search(word))
     for run in re.finditer(r"[A-Za-z\u0300-\u036f]{2,}", word):

@@ -53,7 +53,8 @@ def ablation_table(rows: pd.DataFrame) -> pd.DataFrame:
         for group in rows["group"].unique():
             for metric, word in (("exact_set", "exact"), ("false_alarm", "alarm")):
                 values = pairs.loc[group, metric]
-                shown = values[piece] if piece == "nothing" else values[piece] - values["nothing"]
+                # Replications that failed, or that a run has not reached, have no pair.
+                shown = (values[piece] if piece == "nothing" else values[piece] - values["nothing"]).dropna()
                 error = float(shown.std(ddof=1)) / np.sqrt(len(shown))
                 sign = "" if piece == "nothing" else "+"
                 line[f"{group}: {word}"] = f"{100 * shown.mean():{sign}.1f} ± {100 * error:.1f}"

@@ -20,7 +20,7 @@ from typing import Unpack
 from simulations.design import Study
 from simulations.engine.backends import open_backend
 from simulations.engine.groups import everything, groups, in_shard
-from simulations.engine.options import Options, RunOptions
+from simulations.engine.options import RunOptions, Settings
 from simulations.engine.run import Run
 from simulations.storage.provenance import foreign_rows, origins, refuse_mixture
 from simulations.storage.store import Store
@@ -74,7 +74,7 @@ def run_study(
     shard : (i, n), optional
         Only the replications r with r mod n == i − 1, 1 ≤ i ≤ n, for jobs that write separate stores.
     **options
-        Workers, limits and progress: the fields of :class:`simulations.engine.options.Options`.
+        Workers, limits and progress: the fields of :class:`simulations.engine.options.Settings`.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def run_study(
     BackendError
         Workers cannot be started or cannot load the regimes and methods.
     """
-    how = Options(**options)
+    how = Settings(**options)
     if replications is not None:
         study = replace(study, replications=replications)
     if shard is not None and not 1 <= shard[0] <= shard[1]:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from simulations.design import Method, Regime, Study
 
-__all__ = ["Gaps", "Group", "everything", "groups", "in_shard"]
+__all__ = ["Gaps", "Portion", "everything", "groups", "in_shard"]
 
 Gaps: TypeAlias = dict[str, NDArray[np.int64]]  # cell hash -> replications
 
 
 @dataclass
-class Group:
+class Portion:
     """Replications of one regime that lack rows of the same methods."""
 
     regime: Regime
@@ -33,9 +33,9 @@ class Group:
         return len(self.replications) - self.taken
 
 
-def groups(study: Study, gaps: Gaps) -> list[Group]:
+def groups(study: Study, gaps: Gaps) -> list[Portion]:
     """Split what is missing so that the methods of a regime share their instance wherever possible."""
-    found: list[Group] = []
+    found: list[Portion] = []
     by_regime: dict[str, list[int]] = {}
     for position, cell in enumerate(study.cells):
         by_regime.setdefault(cell.regime_hash, []).append(position)
@@ -49,7 +49,7 @@ def groups(study: Study, gaps: Gaps) -> list[Group]:
             methods = tuple((c.hash, c.method) for c, on in zip(cells, patterns[:, number], strict=True) if on)
             if methods:
                 replications = np.flatnonzero(which.ravel() == number).tolist()
-                found.append(Group(cells[0].regime, regime_hash, methods, replications))
+                found.append(Portion(cells[0].regime, regime_hash, methods, replications))
     return found
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypedDict
 
-__all__ = ["Options", "Progress", "RunOptions"]
+__all__ = ["Progress", "RunOptions", "Settings"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Progress:
 
 
 class RunOptions(TypedDict, total=False):
-    """Keywords of :func:`simulations.engine.executor.run_study`; see :class:`Options`."""
+    """Keywords of :func:`simulations.engine.executor.run_study`; see :class:`Settings`."""
 
     n_jobs: int
     backend: str | Executor
@@ -35,7 +35,7 @@ class RunOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Options:
+class Settings:
     """How a run works.
 
     Parameters

@@ -10,8 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import replace
 
 from simulations.design import Study
-from simulations.engine.groups import Group
-from simulations.engine.options import Options, Progress
+from simulations.engine.groups import Portion
+from simulations.engine.options import Progress, Settings
 from simulations.engine.replicate import Task, run_task
 from simulations.engine.signals import Signals
 from simulations.engine.workers import Backend, LostWorker
@@ -30,7 +30,7 @@ class Run:
     """The state of one run: what is to do, what is out, what waits for a commit."""
 
     def __init__(
-        self, study: Study, store: Store, groups: list[Group], backend: Backend, options: Options, present: int
+        self, study: Study, store: Store, groups: list[Portion], backend: Backend, options: Settings, present: int
     ) -> None:
         self.study, self.store, self.groups, self.backend, self.options = study, store, groups, backend, options
         self.shuffle = None if options.shuffle_seed is None else random.Random(options.shuffle_seed)
@@ -41,7 +41,7 @@ class Run:
         self.to_write = sum(len(group.replications) * len(group.methods) for group in groups)
         self.lost: list[str] = []
 
-    def batches(self) -> Iterator[tuple[Group, Task]]:
+    def batches(self) -> Iterator[tuple[Portion, Task]]:
         """Cut the groups into tasks of about ``batch_seconds``, learning from the batches that came back."""
         open_groups = deque(group for group in self.groups if group.left)
         while open_groups and self.signals.received is None:
@@ -61,11 +61,11 @@ class Run:
                 ),
             )
 
-    def _task(self, group: Group, replications: tuple[int, ...]) -> Task:
+    def _task(self, group: Portion, replications: tuple[int, ...]) -> Task:
         limit = self.options.timeout
         return Task(self.study.root_seed, group.regime, group.regime_hash, group.methods, replications, limit)
 
-    def _fitting(self, group: Group) -> int:
+    def _fitting(self, group: Portion) -> int:
         if not group.measured:
             return 1
         return int(min(self.options.batch_seconds * group.measured / max(group.seconds, 1e-9), 4 * group.measured))
@@ -93,7 +93,7 @@ class Run:
     def run(self) -> None:
         """Keep every worker busy until nothing is left or a signal has come."""
         batches = self.batches()
-        out: dict[Future[list[Row]], tuple[Group, Task]] = {}
+        out: dict[Future[list[Row]], tuple[Portion, Task]] = {}
         broken: list[Task] = []
         while True:
             while not broken and len(out) < 2 * self.backend.n_jobs and (batch := next(batches, None)) is not None:
@@ -110,7 +110,7 @@ class Run:
             else:
                 return
 
-    def _collect(self, out: dict[Future[list[Row]], tuple[Group, Task]]) -> list[Task]:
+    def _collect(self, out: dict[Future[list[Row]], tuple[Portion, Task]]) -> list[Task]:
         """Take what is done; returns the tasks whose worker died."""
         broken = []
         done, _ = wait(out, timeout=0.2, return_when=FIRST_COMPLETED)

@@ -26,7 +26,7 @@ STUDY = Study(
         (Clair(),),
     ),
     replications=20,
-    root_seed=20_261_125,
+    root_seed=20_261_207,
     aims="Does the kind of contamination, or a mixture of adapter ranks, hide contaminated clients?",
     estimands="P(exact set) and the probability of any false alarm.",
     measures=MEASURES,

@@ -50,7 +50,7 @@ STUDY = Study(
         (Clair(),),
     ),
     replications=30,
-    root_seed=20_261_124,
+    root_seed=20_261_206,
     aims="Is the set found when errors are of low rank, and are honest clients left alone?",
     estimands="P(exact set) and the probability of any false alarm.",
     measures=MEASURES,

@@ -1,8 +1,11 @@
 """What the program proposes: sets and votes."""
 
+import warnings
+
 import numpy as np
 import pytest
 
+from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.problem import Problem, to_tall
 from clair_stats.decomposition.proposals import copy_weights, propose
 from clair_stats.decomposition.solvers.grams import Grams
@@ -78,3 +81,18 @@ def test_order_of_clients_and_a_rotation_do_not_matter():
     order, turn = rng.permutation(20), np.linalg.qr(rng.standard_normal((16, 16)))[0]
     found, other = list(propose(blocks)), list(propose(turn @ blocks[order]))
     assert [(p.rank, tuple(p.members[order])) for p in found] == [(p.rank, tuple(p.members)) for p in other]
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e8, 1e78, 1e150])
+def test_one_client_of_another_size_gives_neither_error_nor_warning(factor):
+    """It is in no set that is proposed once a direction has entered."""
+    blocks = instance(16, 6, 20, 2, seed=1, noise=0.2)
+    blocks[0] *= factor
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = propose(blocks / np.abs(blocks).max())
+        for common in (True, False):
+            solved = decompose(blocks, block_penalty=0.6, common_component=common)
+            assert solved.status == "optimal"
+    assert found
+    assert all(not proposal.members[0] for proposal in found if factor > 1.0 and proposal.rank == 2)

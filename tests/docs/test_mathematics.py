@@ -43,6 +43,8 @@ def test_formulas(formula, tex):
         ("**Theorem 1 (E).** Let r = 2.", "**Theorem 1 (E).** Let $r = 2$."),
         ("*Leverage.* With U* and M* given,", "*Leverage.* With $U^{*}$ and $M^{*}$ given,"),
         ("# Title with X_k", "# Title with X_k"),
+        ("OMP_NUM_THREADS=1 and max_iterations", "OMP_NUM_THREADS=1 and max_iterations"),
+        ("F ∈ ℝ^{p×q} is a point", r"$F \in ℝ^{p\times q}$ is a point"),
         ("Šidák's rule at α_K", "Šidák's rule at $α_{K}$"),
     ],
 )

@@ -9,6 +9,7 @@ import typer
 
 from theory_checks.commands.options import (
     STORES,
+    AcceptMixedOption,
     BackendOption,
     EffortOption,
     JobsOption,
@@ -26,12 +27,13 @@ def agreement(
     jobs: JobsOption = 2,
     backend: BackendOption = "loky",
     stores: StoresOption = STORES,
+    accept_mixed: AcceptMixedOption = False,
 ) -> None:
     """Certificate against empirical recovery on random and adversarial instances; ties are listed one by one."""
     from theory_checks.maps.bulk import agreement as compare
 
     with usage_errors():
-        found = compare(instances, stores, n_jobs=jobs, backend=backend)
+        found = compare(instances, stores, n_jobs=jobs, backend=backend, accept_mixed=accept_mixed)
     typer.echo(f"{found.n} instances outside the ties, {len(found.ties)} ties within 1e-3, {found.unsolved} unsolved")
     typer.echo(f"certified: {found.certified_recovered} recovered, {found.certified_failed} not")
     typer.echo(f"not certified: {found.open_failed} not recovered, {found.open_recovered} recovered all the same")
@@ -50,13 +52,14 @@ def region(
     jobs: JobsOption = 2,
     backend: BackendOption = "loky",
     stores: StoresOption = STORES,
+    accept_mixed: AcceptMixedOption = False,
 ) -> None:
     """Instances inside the theorem regions: no violation may occur; prints the exact upper 95 % bound."""
     from theory_checks.maps.bulk import LARGEST_GAP
     from theory_checks.maps.bulk import region as inside
 
     with usage_errors():
-        evidence, suspects = inside(instances, stores, n_jobs=jobs, backend=backend)
+        evidence, suspects = inside(instances, stores, n_jobs=jobs, backend=backend, accept_mixed=accept_mixed)
     typer.echo(evidence.detail)
     if len(suspects):
         unsolved = suspects[suspects["relative_gap"] > LARGEST_GAP]
@@ -93,6 +96,7 @@ def maps(
     backend: BackendOption = "loky",
     stores: StoresOption = STORES,
     output: Annotated[Path, typer.Option("--output", help="folder of the figures")] = Path("results/maps"),
+    accept_mixed: AcceptMixedOption = False,
 ) -> None:
     """Maps of theorem ⊂ certificate ⊂ empirical recovery, sampled adaptively near the border."""
     from theory_checks.maps.designs import MAPS
@@ -101,7 +105,9 @@ def maps(
 
     for name in MAPS:
         with usage_errors():
-            sampled = sample_map(name, chosen_effort(effort), stores, n_jobs=jobs, backend=backend)
+            sampled = sample_map(
+                name, chosen_effort(effort), stores, n_jobs=jobs, backend=backend, accept_mixed=accept_mixed
+            )
             for path in draw_map(sampled, output / name):
                 typer.echo(str(path))
         n = int(sampled.replications.sum())

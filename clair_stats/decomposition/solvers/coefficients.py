@@ -74,6 +74,7 @@ class Fit:
         return found
 
 
+@np.errstate(over="ignore", invalid="ignore")  # told by None
 def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray, *, tolerance: float) -> Fit | None:
     """Solve inside the span of ``basis``.
 
@@ -93,7 +94,7 @@ def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray,
     Returns
     -------
     Fit or None
-        None where a block is fitted so closely that products have lost its distance.
+        None where a block is fitted so closely that products have lost its distance, or numbers leave their range.
     """
     n_clients, q, _ = grams.problem.tall.shape
     m = basis.shape[1]
@@ -111,7 +112,7 @@ def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray,
         smallest = _SMALLEST_STEP * float(sizes[0]) if m else 0.0
         turned = (rotation.T @ offered).reshape(m, n_clients, q)
         fit, step = _round(grams, turned, sizes, np.exp(logs), off_span)
-        if grams.digits_lost(fit.norms):
+        if grams.digits_lost(fit.norms) or not (np.isfinite(fit.norms).all() and np.isfinite(step).all()):
             return None
         images = np.log(fit.norms)
         error = max(float(np.abs(step).max(initial=0.0)), grams.change(logs, images))

@@ -130,7 +130,8 @@ class Grams:
         ndarray, shape (K,)
             a_k = τλ_k/n_k, at most 1 for (N).
         """
-        found = self.problem.block_bounds / norms
+        with np.errstate(over="ignore"):  # an infinite weight is refused where it is used
+            found = self.problem.block_bounds / norms
         return np.minimum(found, 1.0) if self.problem.program == "N" else found
 
     def centre(self, weights: FloatArray) -> FloatArray:

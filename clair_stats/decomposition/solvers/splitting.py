@@ -56,7 +56,8 @@ def exact_step(problem: Problem) -> SecondStep:
     """
 
     def factors(norms: FloatArray, rho: float) -> tuple[FloatArray, FloatArray]:
-        kept = np.maximum(1.0 - problem.penalties / (rho * np.maximum(norms, np.finfo(np.float64).tiny)), 0.0)
+        with np.errstate(over="ignore"):  # a zero block: an infinite threshold is what is meant
+            kept = np.maximum(1.0 - problem.penalties / (rho * np.maximum(norms, np.finfo(np.float64).tiny)), 0.0)
         return kept, kept
 
     return factors

@@ -33,6 +33,14 @@ def as_factors(record: ClientEstimates) -> ClientEstimates:
 
     The range of a block is that of its product with random columns (Halko, Martinsson and Tropp, SIAM Rev. 53(2),
     2011), exactly so with probability 1 when there are at least as many columns as its rank.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+
+    Returns
+    -------
+    ClientEstimates
     """
     p, q = record.block_shape
     width = min(p, q) // 4
