@@ -19,6 +19,8 @@ _CHOICES = {
 }
 # The level of one client of many must not underflow to 0, where nobody could be flagged.
 _SMALLEST_LEVEL = 1e-290
+# The square root of the largest float, less room for sums over entries.
+_LARGEST_ENTRY = 1e150
 
 
 class Options(Protocol):
@@ -54,6 +56,7 @@ def check_options(options: Options, checked: ClientEstimates) -> None:
     _check_numbers(options)
     if checked.n_clients < 3:
         raise ValueError(f"estimates: {checked.n_clients} clients; a majority needs at least 3, add clients")
+    _check_unit(checked)
     rows, columns = checked.block_shape
     dimension = rows if options.shared == "columns" else columns
     if options.shared not in ("columns", "rows"):
@@ -64,6 +67,21 @@ def check_options(options: Options, checked: ClientEstimates) -> None:
     for name, choices in _CHOICES.items():
         if getattr(options, name) not in choices:
             raise ValueError(f"{name}: {getattr(options, name)!r}; give {choices[0]!r} or {choices[1]!r}")
+
+
+def _check_unit(checked: ClientEstimates) -> None:
+    """Squares of most clients' entries must be numbers; a single client of any size is detection's to judge."""
+    if checked.values is not None:
+        largest = np.abs(checked.values).max(axis=(1, 2))
+    else:
+        assert checked.factors is not None
+        with np.errstate(over="ignore"):
+            largest = np.array([np.abs(left).max() * np.abs(right).max() for left, right in checked.factors])
+    if np.median(largest) > _LARGEST_ENTRY:
+        raise ValueError(
+            f"estimates: half of the clients have entries beyond {_LARGEST_ENTRY:g}, whose squares overflow; give them "
+            "in another unit"
+        )
 
 
 def _check_numbers(options: Options) -> None:

@@ -207,7 +207,7 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
         raw,
         np.maximum(standardised, 0.0),
         degrees - (p - rank) * full.sum(axis=1),
-        np.where(members, leverages[:, -1], 0.0),
+        np.where(members, leverages.max(axis=1, initial=0.0), 0.0),
     )
 
 
