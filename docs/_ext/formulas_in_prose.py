@@ -41,6 +41,8 @@ _LEADING = '([“"'
 _TRAILING = '.,;:)]”"?!'
 
 
+# A name of the code, as n_clients, refined_ or OMP_NUM_THREADS.
+_IDENTIFIER = re.compile(r"[A-Za-z]{2,}_[a-z]{2,}|[A-Z]{2,}_[A-Z]{2,}|[A-Za-z]_[a-z]{3,}|[a-z]{2,}_$")
 # The differential or the multiple of a quantity: dU, 2K, 1.5d.
 _MULTIPLE = re.compile(r"[a-z][A-Z]|\d+(?:\.\d+)?(?:[pqrnKdshvN]|dv|pq|rq|sq)")
 _COMPOUND = re.compile(r"[A-Za-z0-9_()\[\]{}|/+−=<>,.^'*·×!-]+")
@@ -52,7 +54,7 @@ def _is_formula(word: str) -> bool:
     """Whether a word without its outer punctuation can only be part of a formula."""
     if not word or _PLACE in word or word.strip(_LEADING + _TRAILING) in _AMBIGUOUS:
         return False
-    if re.search(r"[A-Za-z]{2,}_[a-z]{2,}|[A-Z]{2,}_[A-Z]{2,}|[A-Za-z]_[a-z]{3,}|[a-z]{2,}_$", word):  # an identifier of the code
+    if _IDENTIFIER.search(word):
         return False
     strong = bool(STRONG.search(word))
     for run in re.finditer(r"[A-Za-z\u0300-\u036f]{2,}", word):
