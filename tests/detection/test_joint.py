@@ -129,9 +129,22 @@ def test_the_half_is_pure_and_the_rank_is_the_shared_one():
     halves = [joint_half(views, [rank] * 3, starting_pairs(14)) for rank in range(5)]
     assert not (halves[2].members & ~benign).any()
     assert halves[2].members.sum() == 8
-    typical = [views[0].fits(h.members[None], r)[0][0][h.members].mean() for r, h in enumerate(halves)]
-    assert rank_by_gap(np.array(typical), 24) == 2
-    assert rank_by_gap(np.array([1.0, 0.9, 0.81, 0.73]), 24) == 0
+    typical = [
+        views[0].fits_at_ranks(h.members[None], r + 1)[:, 0, h.members].mean(axis=1) for r, h in enumerate(halves)
+    ]
+    assert rank_by_gap(typical, 24) == 2
+    falling = 0.9 ** np.arange(8)
+    assert rank_by_gap([falling[: r + 2] for r in range(6)], 24) == 0
+
+
+def test_one_decomposition_gives_the_fits_at_every_rank():
+    blocks = clients(7)[0][0]
+    module = DenseModule(blocks)
+    view = view_of(module, products=module.products, scales=np.ones(14), design=np.ones(14), members=None, count=24)
+    masks = starting_pairs(14)[-5:]
+    together = view.fits_at_ranks(masks, 4)
+    for rank in range(5):
+        np.testing.assert_allclose(together[rank], view.fits(masks, rank)[0], rtol=1e-9, atol=1e-9)
 
 
 def alarms(draws, n_clients, n_modules, correlation, *, weights=None):

@@ -108,26 +108,17 @@ def _sums(views: Sequence[View], ranks: Sequence[int], masks: BoolArray) -> Floa
     return total
 
 
-def rank_by_gap(typical: FloatArray, p: int) -> int:
-    """The rank whose gap in the typical residual (ranks 0, 1, …) stands out from the next and an even share.
+def rank_by_gap(typical: Sequence[FloatArray], p: int) -> int:
+    """The rank whose gap in the typical residual stands out most from the next gap and an even share of what is left.
 
-    Parameters
-    ----------
-    typical : ndarray, shape (R,)
-        Typical residual of ranks 0, 1, ….
-    p : int
-        Rows of a block.
-
-    Returns
-    -------
-    int
+    ``typical[r]`` holds the members' mean residual energies at the ranks 0, …, r + 1, on the half found for rank r: on
+    one half the gaps are eigenvalues, in order; between halves they would be noise as well.
     """
-    if typical.size < 3:
-        return 0
-    gaps = typical[:-1] - typical[1:]
-    ranks = np.arange(1, gaps.size)
-    even = typical[1:-1] / np.maximum(p - ranks - 1, 1)
-    rounding = 1e-12 * max(float(typical[0]), np.finfo(float).tiny * 1e12)
-    ratios = gaps[:-1] / np.maximum(np.maximum(gaps[1:], even), rounding)
+    ratios = np.zeros(len(typical))
+    for r in range(1, len(typical)):
+        before, here, after = typical[r][r - 1 : r + 2]
+        even = here / max(p - r, 1)
+        rounding = 1e-12 * max(float(typical[r][0]), np.finfo(float).tiny * 1e12)
+        ratios[r] = (before - here) / max(here - after, even, rounding)
     leader = int(np.argmax(ratios))
-    return leader + 1 if ratios[leader] >= _CLEAR_GAP else 0
+    return leader if ratios[leader] >= _CLEAR_GAP else 0

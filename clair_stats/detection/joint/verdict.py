@@ -44,8 +44,9 @@ _SPARE = 6
 # The half is looked for in at most this many modules, evenly spread; every module has its part in the scores.
 _SEARCHED = 16
 # How many times as much the half's scores scatter on the scale as given as with norms divided out: up to 1.8 where
-# scales are equal, 4.7 and more where half of the clients are multiplied by 3 (240 development federations).
-_SCALES_EQUAL, _SCALES_DIFFER = 1.0, 2.0
+# scales are equal, 4.7 and more where half of the clients are multiplied by 3 (240 development federations); .7 to 4.5
+# for a Transformer's adapters, which only the second scale tells apart.
+_SCALES_EQUAL, _SCALES_DIFFER = 0.5, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,10 +236,12 @@ def _search(read: Sequence[_Read], rank: int | None, *, normalised: bool) -> _Se
 
 
 def _own_rank(view: View, halves: Sequence[JointHalf], read: _Read) -> int:
-    """The rank at which the typical residual of the halves found for ranks 0, 1, … stops falling in this module."""
+    """The rank at which the typical residual stops falling in this module, each on the half found for that rank."""
     tried = halves[: _limit(read, None) + 1]
-    typical = [float(view.fits(half.members[None], r)[0][0][half.members].mean()) for r, half in enumerate(tried)]
-    return rank_by_gap(np.array(typical), read.module.shape[1])
+    typical = [
+        view.fits_at_ranks(half.members[None], r + 1)[:, 0, half.members].mean(axis=1) for r, half in enumerate(tried)
+    ]
+    return rank_by_gap(typical, read.module.shape[1])
 
 
 def _white(read: Sequence[_Read], given: _Search, rank: int | None, level: float) -> JointVerdict | None:
