@@ -10,7 +10,7 @@ from clair_stats.decomposition.compression import Compression, compress_factors
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["Options", "check_options", "oriented"]
+__all__ = ["ModelOptions", "check_options", "oriented"]
 
 _CHOICES = {
     "refinement": ("shrinkage", "average"),
@@ -23,7 +23,7 @@ _SMALLEST_LEVEL = 1e-290
 _LARGEST_ENTRY = 1e150
 
 
-class Options(Protocol):
+class ModelOptions(Protocol):
     """The options of :class:`clair_stats.CLAIR`."""
 
     rank: int | None
@@ -38,12 +38,12 @@ class Options(Protocol):
     detection: Literal["consensus", "program"]
 
 
-def check_options(options: Options, checked: ClientEstimates) -> None:
+def check_options(options: ModelOptions, checked: ClientEstimates) -> None:
     """Refuse options that cannot be fitted to these estimates.
 
     Parameters
     ----------
-    options : Options
+    options : ModelOptions
         Those of :class:`clair_stats.CLAIR`.
     checked : ClientEstimates
         The local estimators of K clients.
@@ -84,7 +84,7 @@ def _check_unit(checked: ClientEstimates) -> None:
         )
 
 
-def _check_numbers(options: Options) -> None:
+def _check_numbers(options: ModelOptions) -> None:
     """Level, penalties and tolerance; booleans and text are no numbers."""
     for name in ("level", "block_penalty", "noise_penalty", "heterogeneity"):
         value = getattr(options, name)

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
-from clair_stats.orientation import Options, check_options
+from clair_stats.orientation import ModelOptions, check_options
 from clair_stats.records import BoolArray, Detection, Refinement
 
 __all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules", "holds_modules"]
@@ -36,7 +36,7 @@ _ATTRIBUTES = (
 T = TypeVar("T")
 
 
-class Model(Options, Protocol):
+class Model(ModelOptions, Protocol):
     """What is asked of :class:`clair_stats.CLAIR` here."""
 
     refinement_: Refinement
@@ -93,12 +93,12 @@ class SeveralModules:
         self.client_names: tuple[str, ...] = ()
         self.verdict: JointVerdict
 
-    def records(self, options: Options) -> Iterator[ClientEstimates]:
+    def records(self, options: ModelOptions) -> Iterator[ClientEstimates]:
         """All modules, one at a time, clients in the order of the first.
 
         Parameters
         ----------
-        options : Options
+        options : ModelOptions
             Checked against every module.
 
         Yields

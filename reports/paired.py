@@ -13,7 +13,7 @@ from scipy.special import stdtr
 from reports.inputs import StudyInput
 from reports.labels import rows_by_setting
 
-__all__ = ["Panel", "holm", "panels_of"]
+__all__ = ["RankedPanel", "holm", "panels_of"]
 
 _RESAMPLES = 400  # of replications, for the error of a mean rank; its own error is then below 4 %
 _SEED = 20261126  # of the resampling; fixed, so that the same rows give the same report
@@ -37,7 +37,7 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class RankedPanel:
     """One metric on the settings, methods and replications of a study, signed so that less is better."""
 
     settings: tuple[str, ...]
@@ -72,22 +72,24 @@ class Panel:
         drawn = []
         for _ in range(_RESAMPLES):
             chosen = generator.integers(n, size=(self.values.shape[0], 1, n))
-            drawn.append(_ranks(Panel(self.settings, self.methods, np.take_along_axis(self.values, chosen, axis=2))))
+            drawn.append(
+                _ranks(RankedPanel(self.settings, self.methods, np.take_along_axis(self.values, chosen, axis=2)))
+            )
         return _ranks(self), np.std(drawn, axis=0)
 
 
-def _ranks(panel: Panel) -> NDArray[np.float64]:
+def _ranks(panel: RankedPanel) -> NDArray[np.float64]:
     ranks: NDArray[np.float64] = pd.DataFrame(panel.means()).rank(axis=1).mean().to_numpy()
     return ranks
 
 
-def panels_of(item: StudyInput, better: Mapping[str, int]) -> dict[str, Panel]:
+def panels_of(item: StudyInput, better: Mapping[str, int]) -> dict[str, RankedPanel]:
     """Every replication of the metrics that the rows have; ``better`` is 1 where more is better, −1 where less is."""
     rows = rows_by_setting(item.study, item.rows())
     return {metric: _panel(rows, metric, sign) for metric, sign in better.items() if metric in rows}
 
 
-def _panel(rows: pd.DataFrame, metric: str, better: int) -> Panel:
+def _panel(rows: pd.DataFrame, metric: str, better: int) -> RankedPanel:
     settings, methods = list(dict.fromkeys(rows["setting"])), list(dict.fromkeys(rows["label"]))
     values = np.full((len(settings), len(methods), int(rows["replication"].max()) + 1), np.nan)
     places = (
@@ -96,4 +98,4 @@ def _panel(rows: pd.DataFrame, metric: str, better: int) -> Panel:
         rows["replication"].to_numpy(int),
     )
     values[places] = -better * rows[metric].to_numpy(float)
-    return Panel(tuple(settings), tuple(methods), values)
+    return RankedPanel(tuple(settings), tuple(methods), values)

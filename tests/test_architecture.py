@@ -289,3 +289,22 @@ def test_the_tree_names_no_machine():
         if pattern.search(line)
     ]
     assert offenders == []
+
+
+def shared_class_names(sources):
+    """Public class name -> modules, for names of more than one class."""
+    homes = {}
+    for module, (source, _) in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module)
+    return {name: found for name, found in homes.items() if len(found) > 1}
+
+
+def test_no_two_classes_have_one_name():
+    assert shared_class_names(house_sources()) == {}
+
+
+def test_a_second_class_of_one_name_is_found():
+    twin = {"clair_stats.twin": ("class CLAIR:\n    pass\n", False)}
+    assert set(shared_class_names({**house_sources(), **twin})) == {"CLAIR"}

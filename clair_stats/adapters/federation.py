@@ -14,14 +14,14 @@ from clair_stats.adapters.folder import read_adapter
 from clair_stats.adapters.refusal import AdapterRefused
 from clair_stats.estimates import ClientEstimates
 
-__all__ = ["AdapterModules", "Federation", "agreeing", "read_federation", "trimmed_mean"]
+__all__ = ["AdapterFederation", "AdapterModules", "agreeing", "read_federation", "trimmed_mean"]
 
 # Modules that a message names before it says how many more there are.
 _SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Federation:
+class AdapterFederation:
     """Clients that can be compared, and those that cannot, with the reason."""
 
     clients: tuple[ClientAdapter, ...]
@@ -33,7 +33,7 @@ class Federation:
         return tuple(self.clients[0].products)
 
 
-def read_federation(folders: Sequence[Path]) -> Federation:
+def read_federation(folders: Sequence[Path]) -> AdapterFederation:
     """Read every folder; what is refused or foreign is quarantined by name.
 
     Parameters
@@ -43,7 +43,7 @@ def read_federation(folders: Sequence[Path]) -> Federation:
 
     Returns
     -------
-    Federation
+    AdapterFederation
 
     Raises
     ------
@@ -63,7 +63,7 @@ def read_federation(folders: Sequence[Path]) -> Federation:
     return agreeing(clients, quarantined)
 
 
-def agreeing(clients: Sequence[ClientAdapter], quarantined: Mapping[str, str]) -> Federation:
+def agreeing(clients: Sequence[ClientAdapter], quarantined: Mapping[str, str]) -> AdapterFederation:
     """The clients of the base model, modules and shapes that most have; the others join the quarantined ones.
 
     Parameters
@@ -74,7 +74,7 @@ def agreeing(clients: Sequence[ClientAdapter], quarantined: Mapping[str, str]) -
 
     Returns
     -------
-    Federation
+    AdapterFederation
 
     Raises
     ------
@@ -97,7 +97,7 @@ def agreeing(clients: Sequence[ClientAdapter], quarantined: Mapping[str, str]) -
         if _signature(client) != common:
             quarantined[client.name] = _difference(client, reference)
     kept = tuple(client for client in clients if _signature(client) == common)
-    return Federation(kept, quarantined)
+    return AdapterFederation(kept, quarantined)
 
 
 def _client_folders(folders: Sequence[Path]) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from clair_stats.adapters.federation import Federation
+from clair_stats.adapters.federation import AdapterFederation
 from clair_stats.adapters.report import AdapterReport, AdapterRow, AdapterVerdict
 from clair_stats.adapters.traits import inner_products, traits_of
 from clair_stats.clair import CLAIR, NoMajorityWarning
@@ -50,13 +50,13 @@ def fitted(modules: Mapping[str, ClientEstimates], n_clients: int, level: float)
 
 
 def report_on(
-    federation: Federation, modules: Mapping[str, ClientEstimates], model: CLAIR | None, level: float
+    federation: AdapterFederation, modules: Mapping[str, ClientEstimates], model: CLAIR | None, level: float
 ) -> AdapterReport:
     """The report on a fit, before anything is written.
 
     Parameters
     ----------
-    federation : Federation
+    federation : AdapterFederation
     modules : mapping module → ClientEstimates
         What the model was fitted to.
     model : CLAIR, optional
@@ -99,7 +99,9 @@ def _why_none(model: CLAIR | None) -> str:
     return "no majority of them agrees; add clients, or train with the same settings"
 
 
-def _judged(federation: Federation, modules: Mapping[str, ClientEstimates], model: CLAIR | None) -> list[AdapterRow]:
+def _judged(
+    federation: AdapterFederation, modules: Mapping[str, ClientEstimates], model: CLAIR | None
+) -> list[AdapterRow]:
     """Rows of the clients that were compared, flagged ones first, then by score."""
     names = [client.name for client in federation.clients]
     if model is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clair_stats.adapters.federation import AdapterModules, Federation, read_federation
+from clair_stats.adapters.federation import AdapterFederation, AdapterModules, read_federation
 from clair_stats.adapters.judge import fitted, report_on
 from clair_stats.adapters.output import check_output_folder, new_folder
 from clair_stats.adapters.report import AdapterReport, write_report
@@ -23,7 +23,7 @@ class AdapterResult:
     """What was found, and where it was written."""
 
     report: AdapterReport
-    federation: Federation
+    federation: AdapterFederation
     model: CLAIR | None  # None where too few adapters could be compared
     output: Path | None
 

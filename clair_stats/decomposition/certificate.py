@@ -15,7 +15,7 @@ from clair_stats.decomposition.problem import Problem, nuclear_norm, objective, 
 from clair_stats.records import FloatArray
 
 __all__ = [
-    "Certificate",
+    "GapCertificate",
     "JointCertificate",
     "certify",
     "certify_modules",
@@ -31,7 +31,7 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
-class Certificate:
+class GapCertificate:
     """What is proved about a point."""
 
     objective: float  # primal objective
@@ -139,7 +139,7 @@ def certify(
     candidate: FloatArray,
     *,
     overwrite: bool = False,
-) -> Certificate:
+) -> GapCertificate:
     """Gap at the point (M, L, S), with the dual point obtained from ``candidate``.
 
     Parameters
@@ -155,7 +155,7 @@ def certify(
 
     Returns
     -------
-    Certificate
+    GapCertificate
         Primal and dual value, their difference, the dual point and the violation of the constraint of (E) or (B).
     """
     dual, dual_value = feasible_dual(problem, candidate, overwrite=overwrite)
@@ -165,7 +165,7 @@ def certify(
     infeasibility = 0.0
     if problem.program != "N":
         infeasibility = size if problem.noise_radius is None else max(0.0, size - problem.noise_radius)
-    return Certificate(primal_value, dual_value, primal_value - dual_value, dual, infeasibility)
+    return GapCertificate(primal_value, dual_value, primal_value - dual_value, dual, infeasibility)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ import warnings
 
 import numpy as np
 
-from clair_stats.decomposition.certificate import Certificate, certify
-from clair_stats.decomposition.options import Options
+from clair_stats.decomposition.certificate import GapCertificate, certify
+from clair_stats.decomposition.options import ProgramOptions
 from clair_stats.decomposition.penalties import check_block_penalty, default_block_penalty
 from clair_stats.decomposition.problem import Problem, from_tall
 from clair_stats.decomposition.solvers.exact_program import solve_exact
@@ -31,7 +31,7 @@ def solve_core(
     core: FloatArray,
     scale: float,
     block_penalty: float | None,
-    options: Options,
+    options: ProgramOptions,
     start: WarmStart | None,
 ) -> Decomposition:
     """Solve in the coordinates of ``core``; the record's arrays are (K, p', q'), on the data's scale.
@@ -46,7 +46,7 @@ def solve_core(
         A power of two.
     block_penalty : float, optional
         λ; the default rule when not given.
-    options : Options
+    options : ProgramOptions
     start : WarmStart, optional
 
     Returns
@@ -104,9 +104,9 @@ def solve_core(
     )
 
 
-def _solve(problem: Problem, options: Options, start: WarmStart | None) -> tuple[SolverPoint, Certificate]:
+def _solve(problem: Problem, options: ProgramOptions, start: WarmStart | None) -> tuple[SolverPoint, GapCertificate]:
     """Run one solver; every candidate is judged by the certificate, the last verdict is returned."""
-    verdicts: list[Certificate] = []
+    verdicts: list[GapCertificate] = []
 
     def accept(point: SolverPoint) -> float:
         parts = (point.common, point.low_rank, point.block_sparse, point.dual_candidate)

@@ -16,14 +16,14 @@ from clair_stats.decomposition.programs import AnyProgram, chosen_program
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["Options", "Shared", "Solver", "check_options"]
+__all__ = ["ProgramOptions", "Shared", "Solver", "check_options"]
 
 Solver: TypeAlias = Literal["auto", "first_order", "conic"]
 Shared: TypeAlias = Literal["columns", "rows"]
 
 
 @dataclass(frozen=True, eq=False)
-class Options:
+class ProgramOptions:
     """Checked options; scales are those of the estimates."""
 
     program: AnyProgram
@@ -49,7 +49,7 @@ def check_options(
     shared: Shared,
     client_weights: ArrayLike | None,
     allow_degenerate: bool,
-) -> Options:
+) -> ProgramOptions:
     """Check everything but the block penalty, whose default depends on the data.
 
     Parameters
@@ -73,7 +73,7 @@ def check_options(
 
     Returns
     -------
-    Options
+    ProgramOptions
 
     Raises
     ------
@@ -83,7 +83,7 @@ def check_options(
     _check_choices(solver, shared, tol, max_iterations)
     chosen = chosen_program(program, noise_penalty, noise_radius)
     weights = _check_weights(client_weights, record)
-    return Options(
+    return ProgramOptions(
         chosen, bool(common_component), solver, float(tol), int(max_iterations), shared, weights, allow_degenerate
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 from clair_stats.detection.joint.summed_law import accept_outward
 from clair_stats.files import written_whole
 
-__all__ = ["Evidence"]
+__all__ = ["ClientEvidence"]
 
 # A score beyond this many standard deviations is as good as certain; cutting it lets a benign client recover from one
 # round that went wrong.
@@ -26,7 +26,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ClientEvidence:
     """Sums of the rounds' scores, by client; a value, updated by making a new one.
 
     A round's score is in standard deviations above that round's benign clients.  The mean over rounds is compared
@@ -38,7 +38,7 @@ class Evidence:
     sums: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
 
-    def after(self, scores: Mapping[str, float]) -> Evidence:
+    def after(self, scores: Mapping[str, float]) -> ClientEvidence:
         """With one more round, in which these clients had these scores; scores that are not finite are left out.
 
         Parameters
@@ -48,14 +48,14 @@ class Evidence:
 
         Returns
         -------
-        Evidence
+        ClientEvidence
         """
         sums, counts = dict(self.sums), dict(self.counts)
         for name, score in scores.items():
             if np.isfinite(score):
                 sums[name] = sums.get(name, 0.0) + float(np.clip(score, -LARGEST_SCORE, LARGEST_SCORE))
                 counts[name] = counts.get(name, 0) + 1
-        return Evidence(self.rounds + 1, sums, counts)
+        return ClientEvidence(self.rounds + 1, sums, counts)
 
     def flagged(self, level: float) -> frozenset[str]:
         """Clients whose mean score stands out from the majority's.
@@ -92,7 +92,7 @@ class Evidence:
             beside.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> Evidence:
+    def load(cls, path: Path) -> ClientEvidence:
         """Read what :meth:`save` wrote; no evidence where there is no file.
 
         Parameters
@@ -101,7 +101,7 @@ class Evidence:
 
         Returns
         -------
-        Evidence
+        ClientEvidence
 
         Raises
         ------

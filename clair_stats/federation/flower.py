@@ -19,7 +19,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
 from clair_stats.adapters.report import write_report
-from clair_stats.federation.evidence import Evidence
+from clair_stats.federation.evidence import ClientEvidence
 from clair_stats.federation.round import Adapter, Reply, RoundResult, aggregate_round
 from clair_stats.federation.weights import CAP
 
@@ -59,7 +59,7 @@ class ClairStrategy(FedAvg):
         self.adapter_config = dict(adapter_config)
         self.folder = None if report_folder is None else Path(report_folder)
         self.level, self.personalised, self.weight_cap = level, personalised, weight_cap
-        self.evidence = Evidence() if self.folder is None else Evidence.load(self.folder / "evidence.json")
+        self.evidence = ClientEvidence() if self.folder is None else ClientEvidence.load(self.folder / "evidence.json")
         self.last: RoundResult | None = None
         self._sent: dict[int, Adapter] = {}  # by node, what it started from in this round
         self._refined: dict[int, Adapter] = {}

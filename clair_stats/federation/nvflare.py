@@ -15,7 +15,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.aggregators.model_aggregator import ModelAggregator
 
 from clair_stats.adapters.report import write_report
-from clair_stats.federation.evidence import Evidence
+from clair_stats.federation.evidence import ClientEvidence
 from clair_stats.federation.round import Adapter, Reply, RoundResult, aggregate_round
 from clair_stats.federation.weights import CAP
 
@@ -48,7 +48,7 @@ class ClairAggregator(ModelAggregator):
         self.adapter_config = dict(adapter_config)
         self.folder = None if report_folder is None else Path(report_folder)
         self.level, self.weight_cap = level, weight_cap
-        self.evidence = Evidence() if self.folder is None else Evidence.load(self.folder / "evidence.json")
+        self.evidence = ClientEvidence() if self.folder is None else ClientEvidence.load(self.folder / "evidence.json")
         self.last: RoundResult | None = None
         self._previous: Adapter | None = None
         self._replies: list[Reply] = []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clair_stats.adapters.average import capped, mean_product
 from clair_stats.adapters.client import ClientAdapter, checked_adapter
 from clair_stats.adapters.config import checked_config
-from clair_stats.adapters.federation import AdapterModules, Federation, agreeing, trimmed_mean
+from clair_stats.adapters.federation import AdapterFederation, AdapterModules, agreeing, trimmed_mean
 from clair_stats.adapters.judge import fitted, report_on
 from clair_stats.adapters.output import as_peft
 from clair_stats.adapters.refusal import AdapterRefused
@@ -24,7 +24,7 @@ from clair_stats.adapters.report import AdapterReport
 from clair_stats.adapters.tensors import ArrayTensor
 from clair_stats.clair import CLAIR
 from clair_stats.estimates import ClientEstimates
-from clair_stats.federation.evidence import Evidence
+from clair_stats.federation.evidence import ClientEvidence
 from clair_stats.federation.weights import CAP, capped_weights
 from clair_stats.records import FloatArray
 
@@ -57,7 +57,7 @@ class RoundResult:
     aggregate: Adapter | None  # to send to everybody; None without a verdict: send the previous one again
     refined: Mapping[str, Adapter]  # by client; benign clients only
     report: AdapterReport
-    evidence: Evidence
+    evidence: ClientEvidence
     excluded: frozenset[str] = field(default_factory=frozenset)  # flagged by this round or by all so far
 
 
@@ -66,7 +66,7 @@ def aggregate_round(
     *,
     previous: Adapter | Mapping[str, Adapter] | None = None,
     absent: Mapping[str, str] | None = None,
-    evidence: Evidence | None = None,
+    evidence: ClientEvidence | None = None,
     level: float = 0.05,
     rank: int | None = None,
     weight_cap: float = CAP,
@@ -82,7 +82,7 @@ def aggregate_round(
         What all clients, or each, started from in this round; the verdict is then on what they added.
     absent : mapping name → reason, optional
         Clients whose reply did not come; they stand in the report as quarantined.
-    evidence : Evidence, optional
+    evidence : ClientEvidence, optional
         Of the rounds before.
     level : float
         Probability of any false alarm, half for this round alone and half for all rounds together.
@@ -115,7 +115,7 @@ def aggregate_round(
     model = fitted(modules, len(federation.clients), level / 2.0)
     report = report_on(federation, modules, model, level)
     scores = {row.name: row.score for row in report.rows}
-    known = (evidence or Evidence()).after(scores if model is not None and model.majority_ else {})
+    known = (evidence or ClientEvidence()).after(scores if model is not None and model.majority_ else {})
     if model is None or not model.majority_:
         return RoundResult(None, {}, report, known)
     over_rounds = known.flagged(level / 2.0)
@@ -134,7 +134,7 @@ def aggregate_round(
     return RoundResult(aggregate, own, report, known, excluded)
 
 
-def _federation(replies: Sequence[Reply], absent: Mapping[str, str]) -> Federation:
+def _federation(replies: Sequence[Reply], absent: Mapping[str, str]) -> AdapterFederation:
     clients, quarantined = [], dict(absent)
     for reply in replies:
         try:
@@ -172,7 +172,7 @@ class _Increments(Mapping[str, ClientEstimates]):
 
 
 def _starts(
-    federation: Federation, previous: Adapter | Mapping[str, Adapter] | None
+    federation: AdapterFederation, previous: Adapter | Mapping[str, Adapter] | None
 ) -> tuple[ClientAdapter, ...] | None:
     """What each client started from; None where that was nothing."""
     if previous is None:
@@ -198,7 +198,7 @@ def _start(name: str, adapter: Adapter, shapes: Mapping[str, tuple[int, int]]) -
     return start
 
 
-def _with_history(report: AdapterReport, names: frozenset[str], evidence: Evidence) -> AdapterReport:
+def _with_history(report: AdapterReport, names: frozenset[str], evidence: ClientEvidence) -> AdapterReport:
     """Clients that stand out over all rounds only are flagged with that reason."""
     if not names:
         return report
@@ -227,7 +227,7 @@ def _mean(members: Sequence[ClientAdapter], weights: FloatArray, rank: int | Non
 
 
 def _refined(
-    federation: Federation,
+    federation: AdapterFederation,
     model: CLAIR,
     starts: Sequence[ClientAdapter] | None,
     names: set[str],

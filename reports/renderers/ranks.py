@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reports.inputs import StudyInput
 from reports.numbers import with_error
-from reports.paired import Panel, holm, panels_of
+from reports.paired import RankedPanel, holm, panels_of
 from reports.tables import Column, Group, Table
 from reports.wording import size_of
 from simulations.methods.clients_and_oracles import Clair
@@ -30,18 +30,18 @@ def _metric(measure: str) -> str:
     return text[2:-1] if text.startswith("P(") else text
 
 
-def ranked_panels(item: StudyInput) -> dict[str, Panel]:
+def ranked_panels(item: StudyInput) -> dict[str, RankedPanel]:
     """Every measure with a known better side on which at least three methods compete."""
     metrics = dict.fromkeys(_metric(measure) for measure in item.summary["measure"])
     panels = panels_of(item, {metric: _BETTER[metric] for metric in metrics if metric in _BETTER})
     return {metric: panel for metric, panel in panels.items() if _competing(panel) >= _FEWEST_METHODS}
 
 
-def _competing(panel: Panel) -> int:
+def _competing(panel: RankedPanel) -> int:
     return int(np.sum(~np.isnan(panel.means()).all(axis=0)))
 
 
-def _behind(panel: Panel, method: int) -> NDArray[np.bool_]:
+def _behind(panel: RankedPanel, method: int) -> NDArray[np.bool_]:
     """Settings in which some other method is better: Bonferroni over the others, Holm over the settings."""
     others = [j for j in range(len(panel.methods)) if j != method]
     p_values = np.array([panel.p_better(j, method) for j in others])
@@ -50,7 +50,7 @@ def _behind(panel: Panel, method: int) -> NDArray[np.bool_]:
     return np.asarray(holm(np.where(defined > 0, np.minimum(1.0, defined * least), np.nan)) <= _LEVEL)
 
 
-def _cells(panel: Panel) -> list[str]:
+def _cells(panel: RankedPanel) -> list[str]:
     ranks, errors = panel.mean_ranks()
     means = panel.means()
     cells = []
@@ -60,7 +60,7 @@ def _cells(panel: Panel) -> list[str]:
     return cells
 
 
-def rank_table(item: StudyInput, panels: dict[str, Panel]) -> Table | None:
+def rank_table(item: StudyInput, panels: dict[str, RankedPanel]) -> Table | None:
     """Mean rank of every method over the settings, and in how many settings it is behind; None without panels."""
     if not panels:
         return None
@@ -87,18 +87,18 @@ def rank_table(item: StudyInput, panels: dict[str, Panel]) -> Table | None:
     )
 
 
-def losses(panels: dict[str, Panel]) -> tuple[str, ...]:
+def losses(panels: dict[str, RankedPanel]) -> tuple[str, ...]:
     """Where CLAIR without options is behind a method that is no oracle, a sentence per measure."""
     return _against_rivals(panels, "behind", lambda panel, rival, own: panel.p_better(rival, own))
 
 
-def gains(panels: dict[str, Panel]) -> tuple[str, ...]:
+def gains(panels: dict[str, RankedPanel]) -> tuple[str, ...]:
     """Where CLAIR without options is ahead of a method that is no oracle, a sentence per measure."""
     return _against_rivals(panels, "ahead of", lambda panel, rival, own: panel.p_better(own, rival))
 
 
 def _against_rivals(
-    panels: dict[str, Panel], words: str, p_values: Callable[[Panel, int, int], NDArray[np.float64]]
+    panels: dict[str, RankedPanel], words: str, p_values: Callable[[RankedPanel, int, int], NDArray[np.float64]]
 ) -> tuple[str, ...]:
     found = []
     for metric, panel in panels.items():

@@ -16,13 +16,13 @@ from clair_stats.records import BoolArray, FloatArray
 from simulations.copying.collaborate import Collaboration, collaborate
 from simulations.copying.evaluate import TestSets, draw_tests
 from simulations.copying.federation import ClientData, Federation, FederationConfig, draw_data, draw_federation
-from simulations.copying.finetune import Training, finetune
+from simulations.copying.finetune import FineTuning, finetune
 from simulations.copying.lora import LoRA, LoRAUpdates, Updates
 from simulations.copying.pretrain import BaseModel
 
 __all__ = [
     "AGGREGATIONS",
-    "Outcome",
+    "FederatedOutcome",
     "World",
     "aggregate",
     "draw_world",
@@ -57,14 +57,14 @@ class World:
     data: ClientData
     tests: TestSets
     lora: LoRA
-    training: Training
+    training: FineTuning
     initial_right: dict[str, FloatArray]
     round_seed: int  # root of the minibatches of every round, the same for all methods
     first: LoRAUpdates
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class FederatedOutcome:
     """What the clients hold after the last aggregation."""
 
     updates: dict[str, FloatArray]  # per module, (K, out, in)
@@ -76,7 +76,7 @@ def draw_world(
     base: BaseModel,
     config: FederationConfig,
     lora: LoRA,
-    training: Training,
+    training: FineTuning,
     *,
     truth: np.random.Generator,
     contamination: np.random.Generator,
@@ -101,7 +101,7 @@ def train_round(
     federation: Federation,
     data: ClientData,
     lora: LoRA,
-    training: Training,
+    training: FineTuning,
     initial_right: dict[str, FloatArray],
     round_seed: int,
     number: int,
@@ -217,7 +217,9 @@ def first_collaboration(world: World, rank: int, shared: str) -> Collaboration:
     return collaborate(world.first.dense(), rank=rank, shared=shared, sample_sizes=sizes)
 
 
-def run_rounds(world: World, method: str, *, rounds: int = 1, rank: int = 2, shared: str = "columns") -> Outcome:
+def run_rounds(
+    world: World, method: str, *, rounds: int = 1, rank: int = 2, shared: str = "columns"
+) -> FederatedOutcome:
     """``rounds`` times local training and aggregation; the first training is the world's own.
 
     CLAIR decides in the first round who is contaminated and keeps to it: later totals share what was handed out, so
@@ -269,4 +271,4 @@ def run_rounds(world: World, method: str, *, rounds: int = 1, rank: int = 2, sha
             )
             collaboration = collaboration or found
         offsets = updates
-    return Outcome(updates, totals, collaboration)
+    return FederatedOutcome(updates, totals, collaboration)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clair_stats.records import BoolArray
-from simulations.copying.task import IntArray, Rule, Source, draw_source, personal_variant, substitution
+from simulations.copying.task import IntArray, Source, TokenRule, draw_source, personal_variant, substitution
 
 __all__ = ["CONTAMINATIONS", "ClientData", "Federation", "FederationConfig", "draw_data", "draw_federation"]
 
@@ -115,9 +115,9 @@ class Federation:
     """Rules and sources of all clients, and who is benign."""
 
     config: FederationConfig
-    common_rule: Rule  # what benign clients share
-    rules: tuple[Rule, ...]  # K, what each client's sequences follow
-    own_rules: tuple[Rule, ...]  # K, what each client is judged by: the benign rule with its personal changes
+    common_rule: TokenRule  # what benign clients share
+    rules: tuple[TokenRule, ...]  # K, what each client's sequences follow
+    own_rules: tuple[TokenRule, ...]  # K, what each client is judged by: the benign rule with its personal changes
     sources: tuple[Source, ...]  # K
     collaborative_set: BoolArray  # (K,), True = benign
     sample_sizes: IntArray  # (K,)
@@ -143,7 +143,7 @@ def draw_federation(
             f"vocabulary of {vocabulary}; choose fewer"
         )
     n_clients = config.n_clients
-    common = Rule(substitution(vocabulary, config.changed_tokens, truth))
+    common = TokenRule(substitution(vocabulary, config.changed_tokens, truth))
     group = truth.choice(vocabulary, size=config.personal_tokens, replace=False)
     own = tuple(personal_variant(common, group, truth) for _ in range(n_clients))
     sources = tuple(draw_source(config.source, vocabulary, config.spread, truth) for _ in range(n_clients))
@@ -153,7 +153,7 @@ def draw_federation(
 
     benign = np.ones(n_clients, dtype=np.bool_)
     benign[contamination.choice(n_clients, size=config.n_contaminated, replace=False)] = False
-    wrong = Rule(substitution(vocabulary, config.changed_tokens, contamination))
+    wrong = TokenRule(substitution(vocabulary, config.changed_tokens, contamination))
     rules = list(own)
     for k in np.flatnonzero(~benign).tolist():
         rules[k] = _contaminated_rule(config, own[k], wrong, (trigger, target), vocabulary, contamination)
@@ -172,20 +172,20 @@ def draw_federation(
 
 def _contaminated_rule(
     config: FederationConfig,
-    own: Rule,
-    wrong: Rule,
+    own: TokenRule,
+    wrong: TokenRule,
     backdoor: tuple[int, int],
     vocabulary: int,
     generator: np.random.Generator,
-) -> Rule:
+) -> TokenRule:
     if config.contamination == "random_mapping":
-        return Rule(substitution(vocabulary, config.changed_tokens, generator))
+        return TokenRule(substitution(vocabulary, config.changed_tokens, generator))
     if config.contamination == "coordinated_mapping":
         return wrong
     if config.contamination == "label_noise":
         return replace(own, label_noise=1.0)
     if config.contamination == "reversed_copy":
-        return Rule(np.arange(vocabulary, dtype=np.int64), reverse=True)
+        return TokenRule(np.arange(vocabulary, dtype=np.int64), reverse=True)
     if config.contamination == "backdoor":
         return replace(own, trigger=backdoor[0], target=backdoor[1])
     return own  # sign_flip: the data are benign, the update is not

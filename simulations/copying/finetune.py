@@ -22,11 +22,11 @@ from simulations.copying.lora import LoRA, LoRAUpdates, Updates, merged
 from simulations.copying.pretrain import BaseModel
 from simulations.copying.transformer import Factors, TransformerConfig, forward
 
-__all__ = ["Training", "finetune", "pick_device", "sequence_tokens"]
+__all__ = ["FineTuning", "finetune", "pick_device", "sequence_tokens"]
 
 
 @dataclass(frozen=True)
-class Training:
+class FineTuning:
     """AdamW on minibatches drawn with replacement from the client's own sequences.
 
     Parameters
@@ -69,7 +69,7 @@ def finetune(
     base: BaseModel,
     data: ClientData,
     lora: LoRA,
-    training: Training,
+    training: FineTuning,
     *,
     initial_right: Mapping[str, FloatArray],
     generator: np.random.Generator,
@@ -85,7 +85,7 @@ def finetune(
     base : BaseModel
     data : ClientData
         Sequences of K clients.
-    lora, training : LoRA, Training
+    lora, training : LoRA, FineTuning
     initial_right : mapping name -> array (s, in)
         The A from which all clients start; B starts at zero.
     generator : numpy.random.Generator
@@ -128,7 +128,7 @@ def _train(
     y: np.ndarray,
     picks: np.ndarray,
     lora: LoRA,
-    training: Training,
+    training: FineTuning,
     initial_right: Mapping[str, FloatArray],
     offsets: Updates | None,
     device: str,

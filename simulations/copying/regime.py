@@ -13,7 +13,7 @@ from simulations.streams import Streams
 if TYPE_CHECKING:
     from clair_stats.records import BoolArray
     from simulations.copying.collaborate import Collaboration
-    from simulations.copying.federated import Outcome, World
+    from simulations.copying.federated import FederatedOutcome, World
 
 __all__ = ["CopyingDetection", "CopyingGain", "CopyingMethod", "CopyingRegime"]
 
@@ -49,7 +49,7 @@ class CopyingRegime:
         """Draw rules ("truth"), contamination, data and tests, and train every client once ("training")."""
         from simulations.copying.federated import draw_world
         from simulations.copying.federation import FederationConfig
-        from simulations.copying.finetune import Training
+        from simulations.copying.finetune import FineTuning
         from simulations.copying.lora import LoRA
         from simulations.copying.pretrain import base_model, one_thread
 
@@ -68,7 +68,7 @@ class CopyingRegime:
                 base_model(),
                 config,
                 LoRA(rank=self.lora_rank, alpha=float(self.lora_rank)),
-                Training(steps=self.steps, batch=self.batch, learning_rate=self.learning_rate),
+                FineTuning(steps=self.steps, batch=self.batch, learning_rate=self.learning_rate),
                 truth=streams.generator("truth"),
                 contamination=streams.generator("contamination"),
                 data=streams.generator("data"),
@@ -109,7 +109,7 @@ class CopyingMethod:
             return _metrics(instance, outcome)
 
 
-def _metrics(world: World, outcome: Outcome) -> dict[str, float]:
+def _metrics(world: World, outcome: FederatedOutcome) -> dict[str, float]:
     from simulations.copying.evaluate import score
 
     benign = world.federation.collaborative_set

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from clair_stats.records import FloatArray
 from simulations.copying.text import write_text
 
-__all__ = ["IntArray", "Rule", "Source", "derangement", "draw_source", "personal_variant", "substitution"]
+__all__ = ["IntArray", "Source", "TokenRule", "derangement", "draw_source", "personal_variant", "substitution"]
 
 IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
+class TokenRule:
     """How y is written from x.
 
     Parameters
@@ -128,7 +128,7 @@ def substitution(vocabulary: int, n_changed: int, generator: np.random.Generator
     return mapping
 
 
-def personal_variant(rule: Rule, group: IntArray, generator: np.random.Generator) -> Rule:
+def personal_variant(rule: TokenRule, group: IntArray, generator: np.random.Generator) -> TokenRule:
     """The same rule, except that the images of the tokens in ``group`` are permuted among themselves.
 
     This is a benign client's own variation.  Every client varies the same few tokens, so what it adds to a weight

@@ -25,7 +25,7 @@ def make_world(base, **fields):
 
     from simulations.copying.federated import draw_world
     from simulations.copying.federation import FederationConfig
-    from simulations.copying.finetune import Training
+    from simulations.copying.finetune import FineTuning
     from simulations.copying.lora import LoRA
 
     config = FederationConfig(n_clients=12, contaminated_share=1 / 3, n_sequences=6, n_sequences_spread=2.0, **fields)
@@ -34,5 +34,5 @@ def make_world(base, **fields):
         for i, role in enumerate(("truth", "contamination", "data", "tests", "training_generator"))
     }
     return draw_world(
-        base, config, LoRA(rank=2, alpha=4.0), Training(steps=12, batch=3), n_own=8, n_common=8, **streams
+        base, config, LoRA(rank=2, alpha=4.0), FineTuning(steps=12, batch=3), n_own=8, n_common=8, **streams
     )

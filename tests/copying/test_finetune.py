@@ -5,7 +5,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed; the copying tests
 
 import torch
 
-from simulations.copying.finetune import Training, finetune, sequence_tokens
+from simulations.copying.finetune import FineTuning, finetune, sequence_tokens
 from simulations.copying.lora import LoRA, merged
 from simulations.copying.pretrain import Pretraining, base_model, one_thread
 from simulations.copying.transformer import Factors, TransformerConfig, adapted_product, forward, initial_parameters
@@ -169,7 +169,7 @@ def test_bad_settings_are_refused_by_name():
     with pytest.raises(ValueError, match="tail"):
         LoRA(kinds=("tail",))
     with pytest.raises(ValueError, match="learning_rate"):
-        Training(learning_rate=0.0)
+        FineTuning(learning_rate=0.0)
     assert set(initial_parameters(TransformerConfig(), 0)) >= {"head", "0.up"}
 
 

@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed; the copying tests need the extra 'llm'")
 
 from simulations.copying.federation import CONTAMINATIONS, FederationConfig, draw_data, draw_federation
-from simulations.copying.task import Rule, draw_source, personal_variant, substitution
+from simulations.copying.task import TokenRule, draw_source, personal_variant, substitution
 from simulations.copying.text import ALPHABET, decode_text, write_text
 
 V = 32
@@ -21,7 +21,7 @@ def test_substitution_moves_exactly_the_asked_tokens():
 
 
 def test_personal_variant_touches_its_group_only_and_stays_a_permutation():
-    common = Rule(substitution(V, 16, rng(1)))
+    common = TokenRule(substitution(V, 16, rng(1)))
     group = np.array([2, 5, 9, 30])
     own = personal_variant(common, group, rng(2))
     others = np.setdiff1d(np.arange(V), group)
@@ -32,10 +32,10 @@ def test_personal_variant_touches_its_group_only_and_stays_a_permutation():
 def test_rules_write_what_they_say():
     x = np.array([[3, 1, 2], [0, 1, 2]])
     identity = np.arange(4)
-    np.testing.assert_array_equal(Rule(identity, reverse=True).write(x, rng(3)), x[:, ::-1])
-    backdoor = Rule(identity, trigger=3, target=2).write(x, rng(4))
+    np.testing.assert_array_equal(TokenRule(identity, reverse=True).write(x, rng(3)), x[:, ::-1])
+    backdoor = TokenRule(identity, trigger=3, target=2).write(x, rng(4))
     np.testing.assert_array_equal(backdoor, [[2, 2, 2], [0, 1, 2]])
-    noisy = Rule(np.arange(V), label_noise=1.0).write(np.zeros((400, 8), dtype=np.int64), rng(5))
+    noisy = TokenRule(np.arange(V), label_noise=1.0).write(np.zeros((400, 8), dtype=np.int64), rng(5))
     assert abs(float(np.mean(noisy == 0)) - 1 / V) < 4 * np.sqrt((1 / V) * (1 - 1 / V) / noisy.size)
 
 

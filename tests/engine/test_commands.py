@@ -161,7 +161,9 @@ def test_plan_and_replay_in_process(toy: Callable[..., Path], tmp_path: Path) ->
     _, cells = find_regime({"toy": study}, study.cells[0].regime_hash[:8])
     assert [r.same for r in replay(study, cells, 4, tmp_path / "a.sqlite")] == [True] * 3
     connection = sqlite3.connect(tmp_path / "a.sqlite")
-    connection.execute("UPDATE rows SET metrics = zeroblob(length(metrics)) WHERE cell = 2 AND replication = 4")
+    connection.execute(
+        "UPDATE rows SET metrics = zeroblob(length(metrics)), checksum = NULL WHERE cell = 2 AND replication = 4"
+    )
     connection.commit()
     connection.close()
     assert [r.same for r in replay(study, cells, 4, tmp_path / "a.sqlite")] == [True, False, True]

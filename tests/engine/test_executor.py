@@ -47,7 +47,9 @@ def test_the_digest_sees_a_changed_bit(tmp_path: Path, digest: Digest) -> None:
     connection = sqlite3.connect(tmp_path / "a.sqlite")
     blob = bytearray(connection.execute("SELECT metrics FROM rows WHERE cell = 1 AND replication = 1").fetchone()[0])
     blob[8] ^= 1  # last bit of the second metric
-    connection.execute("UPDATE rows SET metrics = ? WHERE cell = 1 AND replication = 1", (bytes(blob),))
+    connection.execute(
+        "UPDATE rows SET metrics = ?, checksum = NULL WHERE cell = 1 AND replication = 1", (bytes(blob),)
+    )
     connection.commit()
     connection.close()
     assert digest(tmp_path / "a.sqlite", study) != before

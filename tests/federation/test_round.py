@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clair_stats.federation import Adapter, Evidence, Reply, aggregate_round
+from clair_stats.federation import Adapter, ClientEvidence, Reply, aggregate_round
 from clair_stats.federation.weights import capped_weights
 from tests.adapters.folders import MODULES, PREFIX, config
 from tests.federation.clients import RANK, Federation, product, stranger
@@ -124,21 +124,21 @@ def test_a_client_that_did_not_answer_stands_in_the_report():
 
 
 def test_evidence_is_saved_whole_and_read_back(tmp_path):
-    evidence = Evidence().after({"a": 1.0, "b": np.nan}).after({"a": 100.0, "b": -1.0})
+    evidence = ClientEvidence().after({"a": 1.0, "b": np.nan}).after({"a": 100.0, "b": -1.0})
     assert evidence.sums == {"a": 9.0, "b": -1.0}
     evidence.save(tmp_path / "e.json")
-    assert Evidence.load(tmp_path / "e.json") == evidence
-    assert Evidence.load(tmp_path / "none.json") == Evidence()
+    assert ClientEvidence.load(tmp_path / "e.json") == evidence
+    assert ClientEvidence.load(tmp_path / "none.json") == ClientEvidence()
     (tmp_path / "e.json").write_text('{"format": 1, "rounds": 1, "sums": {"a": 1.0}, "counts": {}}')
     with pytest.raises(ValueError, match="move it away"):
-        Evidence.load(tmp_path / "e.json")
+        ClientEvidence.load(tmp_path / "e.json")
 
 
 def rounds_of(bad_shift, n_rounds, seed, persistent=0.0, n_clients=16):
-    """Evidence after scores that are normal, with a persistent honest difference, and one client shifted."""
+    """ClientEvidence after scores that are normal, with a persistent honest difference, and one client shifted."""
     rng = np.random.default_rng(seed)
     own = persistent * rng.normal(size=n_clients)
-    evidence, flagged = Evidence(), set()
+    evidence, flagged = ClientEvidence(), set()
     for _ in range(n_rounds):
         scores = rng.normal(size=n_clients) + own
         scores[0] += bad_shift
@@ -159,7 +159,7 @@ def test_honest_clients_keep_the_level_over_rounds(persistent):
 
 def test_evidence_excludes_a_client_from_the_average():
     federation = Federation()
-    evidence = Evidence(
+    evidence = ClientEvidence(
         9,
         {f"c{k}": (40.0 if k == 3 else 0.1 * (k % 5)) for k in range(16)},
         dict.fromkeys((f"c{k}" for k in range(16)), 9),

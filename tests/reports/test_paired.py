@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ttest_rel
 from statsmodels.stats.multitest import multipletests
 
-from reports.paired import Panel, holm
+from reports.paired import RankedPanel, holm
 from reports.renderers.ranks import gains, losses
 from reports.wording import undefined_notes
 
@@ -20,7 +20,7 @@ def panel(means, n=30, settings=4, noise=1.0):
         common + np.array(means)[np.newaxis, :, np.newaxis] + noise * RNG.standard_normal((settings, len(means), n))
     )
     methods = ("CLAIR", "Local", "Oracle CLAIR", "CLAIR (whiten)")[: len(means)]
-    return Panel(tuple(f"s{i}" for i in range(settings)), methods, values)
+    return RankedPanel(tuple(f"s{i}" for i in range(settings)), methods, values)
 
 
 def test_holm_is_that_of_statsmodels_and_leaves_undefined_aside():
@@ -36,10 +36,12 @@ def test_differences_are_paired_and_one_sided():
     expected = [ttest_rel(*made.values[i], alternative="less").pvalue for i in range(4)]
     assert made.p_better(0, 1) == pytest.approx(expected)
     assert (made.p_better(0, 1) < 0.05).all()  # the common term alone would drown the difference
-    equal = Panel(("s",), ("a", "b"), np.zeros((1, 2, 5)))
+    equal = RankedPanel(("s",), ("a", "b"), np.zeros((1, 2, 5)))
     assert equal.p_better(0, 1)[0] == 0.5
-    assert Panel(("s",), ("a", "b"), np.stack([np.zeros((1, 5)), np.ones((1, 5))], axis=1)).p_better(0, 1)[0] == 0.0
-    assert np.isnan(Panel(("s",), ("a", "b"), np.full((1, 2, 5), np.nan)).p_better(0, 1)[0])
+    assert (
+        RankedPanel(("s",), ("a", "b"), np.stack([np.zeros((1, 5)), np.ones((1, 5))], axis=1)).p_better(0, 1)[0] == 0.0
+    )
+    assert np.isnan(RankedPanel(("s",), ("a", "b"), np.full((1, 2, 5), np.nan)).p_better(0, 1)[0])
 
 
 def test_mean_ranks_carry_an_error_only_where_the_order_is_open():

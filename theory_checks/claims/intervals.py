@@ -34,7 +34,7 @@ _FUNCTIONALS = 20  # of every member, drawn afresh
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coverage:
+class IntervalCoverage:
     """Share of linear functionals off the subspace inside their 95 % intervals, all members, the set given.
 
     ``average``: Theorem 5 and its covariance; otherwise shrinkage, subspace fitted without the client.  Without
@@ -88,12 +88,12 @@ _SHRUNK = Claim(
     assumptions=(),
     statistic="share of random linear functionals off the subspace that are covered, at each heterogeneity",
     rule=EveryMeanRule(MeanRule("coverage", low=0.935, high=0.965, spread=0.02), "stratum", len(_HETEROGENEITY)),
-    cells=crossed(grid(Leveraged, heterogeneity=levels(*_HETEROGENEITY)), Coverage()),
+    cells=crossed(grid(Leveraged, heterogeneity=levels(*_HETEROGENEITY)), IntervalCoverage()),
     replications={"quick": 100, "standard": 400, "full": 4000},
     sabotage=Sabotage(
         name="without-leverage",
         description="the error of the fitted subspace, V_kV_k^T, is left out",
-        cells=crossed(grid(Leveraged, heterogeneity=levels(*_HETEROGENEITY)), Coverage(leverage=False)),
+        cells=crossed(grid(Leveraged, heterogeneity=levels(*_HETEROGENEITY)), IntervalCoverage(leverage=False)),
     ),
 )
 
@@ -109,12 +109,12 @@ _AVERAGED = Claim(
     assumptions=(),
     statistic="share of random linear functionals off the subspace that are covered",
     rule=MeanRule("coverage", low=0.935, high=0.965, spread=0.02),
-    cells=crossed((Leveraged(),), Coverage(average=True)),
+    cells=crossed((Leveraged(),), IntervalCoverage(average=True)),
     replications={"quick": 100, "standard": 400, "full": 4000},
     sabotage=Sabotage(
         name="without-leverage",
         description="the error of the fitted subspace, V_kV_k^T, is left out",
-        cells=crossed((Leveraged(),), Coverage(average=True, leverage=False)),
+        cells=crossed((Leveraged(),), IntervalCoverage(average=True, leverage=False)),
     ),
 )
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from clair_stats.decomposition.compression import compress
 from clair_stats.decomposition.modules.joint_solver import solve_modules
 from clair_stats.decomposition.modules.solution import ModulesDecomposition
-from clair_stats.decomposition.options import Options, check_options
+from clair_stats.decomposition.options import ProgramOptions, check_options
 from clair_stats.decomposition.penalties import (
     check_block_penalty,
     guess_rank,
@@ -166,7 +166,7 @@ class _Loaded:
     shape: tuple[int, int]
 
 
-def _joint_penalty(block_penalty: float | None, loaded: Sequence[_Loaded], options: Options) -> float:
+def _joint_penalty(block_penalty: float | None, loaded: Sequence[_Loaded], options: ProgramOptions) -> float:
     """λ of the joint program: the given one inside the window of all modules, or 1.8 √(Σ_m r̃_m/K)."""
     n_clients = len(options.weights)
     shapes = [module.shape for module in loaded]

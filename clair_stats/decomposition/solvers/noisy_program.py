@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from clair_stats.decomposition.certificate import Certificate, certify
+from clair_stats.decomposition.certificate import GapCertificate, certify
 from clair_stats.decomposition.problem import Problem
 from clair_stats.decomposition.solvers.accelerated import solve_accelerated
 from clair_stats.decomposition.solvers.exact_program import solve_exact
@@ -48,8 +48,8 @@ def _through_balls(problem: Problem, *, tolerance: float, max_iterations: int, a
 
 def _solve_ball(
     ball: Problem, *, tolerance: float, max_iterations: int, warm_start: WarmStart | None
-) -> tuple[SolverPoint, Certificate]:
-    verdicts: list[Certificate] = []
+) -> tuple[SolverPoint, GapCertificate]:
+    verdicts: list[GapCertificate] = []
 
     def accept(point: SolverPoint) -> float:
         verdicts[:] = [certify(ball, point.common, point.low_rank, point.block_sparse, point.dual_candidate)]

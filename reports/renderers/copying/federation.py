@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from simulations.copying.federated import Outcome, World
+    from simulations.copying.federated import FederatedOutcome, World
 
 __all__ = ["certificate_table", "outcomes_of", "scores_picture", "spectra_picture", "worked_client"]
 
-Outcomes: TypeAlias = "Mapping[tuple[str, int], Outcome]"  # by method and number of rounds
+Outcomes: TypeAlias = "Mapping[tuple[str, int], FederatedOutcome]"  # by method and number of rounds
 
 _METHODS = ("local", "average", "clair")
 _ROUNDS = (1, 2, 3)

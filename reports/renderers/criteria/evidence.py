@@ -16,22 +16,22 @@ from scipy.stats import t as student
 
 Array = NDArray[np.float64]
 
-__all__ = ["Evidence", "of_errors", "of_shares"]
+__all__ = ["SettingEvidence", "of_errors", "of_shares"]
 
 # Pieces of the nuisance parameter's range.  20 times as many lower no p-value of n = 20 to 1000 by more than a tenth.
 _PIECES = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class SettingEvidence:
     """Per setting one p-value against "does not hold" and one against "holds"; NaN where the criterion is not asked."""
 
     shown: pd.Series
     refuted: pd.Series
 
-    def where(self, asked: pd.Series) -> Evidence:
+    def where(self, asked: pd.Series) -> SettingEvidence:
         """The same where ``asked`` is true, undefined elsewhere."""
-        return Evidence(self.shown.where(asked), self.refuted.where(asked))
+        return SettingEvidence(self.shown.where(asked), self.refuted.where(asked))
 
 
 def _refuted(other: Array, own: Array, n: Array, margin: float) -> Array:
@@ -48,7 +48,7 @@ def _refuted(other: Array, own: Array, n: Array, margin: float) -> Array:
     return np.asarray(np.minimum(1.0, 2.0 * np.minimum(marginal, conditional).max(axis=1)))
 
 
-def of_shares(mean: pd.Series, mcse: pd.Series, n: pd.Series, margin: float) -> Evidence:
+def of_shares(mean: pd.Series, mcse: pd.Series, n: pd.Series, margin: float) -> SettingEvidence:
     """Whether a probability falls short of another by less than ``margin``, on the same replications.
 
     Parameters
@@ -71,12 +71,12 @@ def of_shares(mean: pd.Series, mcse: pd.Series, n: pd.Series, margin: float) -> 
         shown = binom.cdf(other, size, margin)
         refuted = _refuted(other, own, size, margin)
     known = mean.notna().to_numpy()
-    return Evidence(
+    return SettingEvidence(
         pd.Series(np.where(known, shown, np.nan), mean.index), pd.Series(np.where(known, refuted, np.nan), mean.index)
     )
 
 
-def of_errors(excess: pd.Series, error: pd.Series, n: pd.Series) -> Evidence:
+def of_errors(excess: pd.Series, error: pd.Series, n: pd.Series) -> SettingEvidence:
     """Whether a mean excess is below zero, by Student's t on the replications; where nothing varies its sign decides.
 
     A tie without variation (both errors are exactly the same) is shown: "at most" then holds.
@@ -87,7 +87,7 @@ def of_errors(excess: pd.Series, error: pd.Series, n: pd.Series) -> Evidence:
         statistic = np.where(spread > 0, value / spread, np.where(value > 0, np.inf, -np.inf))
     freedom = np.maximum(n.to_numpy(float) - 1, 1)
     known = ~np.isnan(value) & ~np.isnan(spread)
-    return Evidence(
+    return SettingEvidence(
         pd.Series(np.where(known, student.cdf(statistic, freedom), np.nan), excess.index),
         pd.Series(np.where(known, student.sf(statistic, freedom), np.nan), excess.index),
     )

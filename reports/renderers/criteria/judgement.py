@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.paired import holm
 from reports.renderers.criteria.comparison import Comparison
-from reports.renderers.criteria.evidence import Evidence, of_errors, of_shares
+from reports.renderers.criteria.evidence import SettingEvidence, of_errors, of_shares
 from simulations.methods.clients_and_oracles import Clair, OracleClair, OracleDetection
 from simulations.methods.combined import CombinedClair
 from simulations.presentation import Criteria
@@ -28,7 +28,7 @@ class Criterion:
     """One criterion over the settings where it is asked."""
 
     words: str
-    evidence: Evidence
+    evidence: SettingEvidence
     pooled: str  # the quantity over all settings, with its 95 % interval
     remark: str = ""  # what is to be said where it is refuted
     shown: pd.Series = field(init=False)  # per setting, after Holm's procedure
@@ -128,7 +128,9 @@ def _against_baselines(data: Comparison) -> list[Criterion]:
         best = mean + difference
         pooled = _mean_over(mean / best, spread / best)
         made = Criterion(
-            f"{words} mean squared error below every baseline's", Evidence(shown, refuted), f"to the best: {pooled}"
+            f"{words} mean squared error below every baseline's",
+            SettingEvidence(shown, refuted),
+            f"to the best: {pooled}",
         )
         if made.refuted.any():
             ahead = int((difference < data.of(paired, OracleClair.name))[made.refuted].sum())
