@@ -170,10 +170,7 @@ def test_normal_sums_keep_the_level_however_modules_depend(n_clients, n_modules,
 
 def test_the_level_itself_as_critical_value_would_raise_too_many_alarms(monkeypatch):
     draws = 500
-    monkeypatch.setattr(
-        "clair_stats.detection.joint.summed_law.critical_values",
-        lambda n_clients, level: [level / (n + 1) for n in range(n_clients)],
-    )
+    monkeypatch.setattr("clair_stats.detection.joint.summed_law.critical_value", lambda n_clients, level: level)
     assert alarms(draws, 8, 1, 0.0) > LEVEL + 2 * np.sqrt(LEVEL * (1 - LEVEL) / draws)
 
 

@@ -286,7 +286,7 @@ def _by_log_scores(read: Sequence[_Read], search: _Search, level: float) -> Join
     ]
     found = settle(views, ranks, np.array([module.weight for module in read]), half.members, level)
     members, p_values = found.members, found.p_values
-    alpha = found.critical
+    alpha = found.critical / (members.sum() + 1)
     if found.torn:
         return _undecided(read, search, ranks, "no more than half of the clients agree")
     # Flagged by both looks together, below the first look's bound: the bound that flagged it lies under the score.
