@@ -111,8 +111,18 @@ def _sums(views: Sequence[View], ranks: Sequence[int], masks: BoolArray) -> Floa
 def rank_by_gap(typical: Sequence[FloatArray], p: int) -> int:
     """The rank whose gap in the typical residual stands out most from the next gap and an even share of what is left.
 
-    ``typical[r]`` holds the members' mean residual energies at the ranks 0, …, r + 1, on the half found for rank r: on
-    one half the gaps are eigenvalues, in order; between halves they would be noise as well.
+    Parameters
+    ----------
+    typical : sequence of ndarray
+        Item r holds the members' mean residual energies at the ranks 0, …, r + 1, on the half found for rank r: on one
+        half the gaps are eigenvalues, in order; between halves they would be noise as well.
+    p : int
+        Rows of a block.
+
+    Returns
+    -------
+    int
+        0 where no gap is clear (docs/derivations/joint_verdict.md).
     """
     ratios = np.zeros(len(typical))
     for r in range(1, len(typical)):
