@@ -113,7 +113,7 @@ def rank_by_gap(typical: Sequence[FloatArray], p: int) -> int:
 
     Parameters
     ----------
-    typical : sequence of ndarray
+    typical : sequence of ndarray, shape (r + 2,)
         Item r holds the members' mean residual energies at the ranks 0, …, r + 1, on the half found for rank r: on one
         half the gaps are eigenvalues, in order; between halves they would be noise as well.
     p : int
