@@ -145,7 +145,7 @@ def _modules() -> list[dict[str, Any]]:
 
 
 def _verdict() -> list[dict[str, Any]]:
-    return [_joint(24, 12, 384, 8), _joint(64, 13, 4096, 16), _joint(64, 128, 4096, 16)]
+    return [_joint(24, 12, 384, 8), _joint(64, 128, 4096, 16)]
 
 
 def _joint(n_clients: int, n_modules: int, size: int, rank: int) -> dict[str, Any]:
