@@ -113,6 +113,8 @@ class Database:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StoreError(_message(self.path, error)) from error
+        except UnicodeDecodeError as error:  # a damaged schema: SQLite quotes it in its message
+            raise StoreError(f"{self.path}: damaged ({error}); {REPAIR}, or move it away and run again") from error
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,7 +182,9 @@ class Store(Database):
         Rows of the first schema have no checksum; of them only the shape is known.
         """
         replication, signature, metrics, status, error, seconds, crc = row
-        if status != ("failed" if metrics is None else "ok") or (metrics is None) != (signature is None):
+        # SQLite keeps a type beside each value, and one flipped bit there turns NULL into 0 or text into bytes.
+        shape = ("failed", NoneType, NoneType, str) if metrics is None else ("ok", int, bytes, NoneType)
+        if (status, type(signature), type(metrics), type(error)) != shape or type(seconds) is not float:
             return False
         text = None if signature is None else texts.get(signature)
         if metrics is not None and (text is None or len(metrics) != 8 * len(json.loads(text))):
@@ -286,17 +289,18 @@ class Store(Database):
         with self.reading():
             texts = self._signature_texts()
             names = _names(texts)
-            cursor = self._select(cell, _CHECKED, "AND status <> 'failed'")
+            cursor = self._select(cell, _CHECKED)
             while rows := cursor.fetchmany(size):
-                yield from decoded(self._checked(cell, rows, texts), names)
+                # Failed rows are left out after the check: a row whose status is damaged is an error, not a failure.
+                yield from decoded([row for row in self._checked(cell, rows, texts) if row[3] == "ok"], names)
 
     def _signature_texts(self) -> dict[int, str]:
         return dict(self.connection.execute("SELECT id, names FROM signatures"))
 
-    def _select(self, cell: Cell, columns: str, condition: str = "") -> sqlite3.Cursor:
+    def _select(self, cell: Cell, columns: str) -> sqlite3.Cursor:
         """Rows of one cell among the study's replications, in their order."""
         return self.connection.execute(
-            f"SELECT {columns} FROM rows WHERE cell = ? AND replication < ? {condition} ORDER BY replication",
+            f"SELECT {columns} FROM rows WHERE cell = ? AND replication < ? ORDER BY replication",
             (self._ids.get(cell.hash, -1), self.study.replications),
         )
 
