@@ -13,7 +13,10 @@ MAX_LINES = 400
 
 # What each room may import from the house, besides itself: a room is a module or folder named here, with all it holds.
 # records ← linalg, laws ← stages ← clair.py ← cli; clair_stats ← simulations ← theory_checks ← reports ← benchmarks.
-_BASE = {"clair_stats.records", "clair_stats.estimates", "clair_stats.linalg", "clair_stats.laws"}
+_BASE = {
+    *("clair_stats.records", "clair_stats.estimates", "clair_stats.linalg", "clair_stats.laws"),
+    "clair_stats.products",
+}
 _STAGES = {f"clair_stats.{stage}" for stage in ("decomposition", "detection", "refinement", "theory", "local_fits")}
 _DRAWN = {"simulations.design", "simulations.streams", "simulations.regimes"}
 LAW = {
@@ -24,6 +27,7 @@ LAW = {
     "clair_stats.estimates": {"clair_stats.records", "clair_stats.containers"},
     "clair_stats.linalg": {"clair_stats.records"},
     "clair_stats.laws": {"clair_stats.records", "clair_stats.linalg"},
+    "clair_stats.products": {"clair_stats.records"},
     "clair_stats.files": set(),
     "clair_stats.decomposition": _BASE,
     # The program proposes candidate sets, so detection may ask for its path; never the other way round.

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from clair_stats.adapters.average import capped, mean_product
+from clair_stats.products import capped, mean_product
 from clair_stats.adapters.client import ClientAdapter, checked_adapter
 from clair_stats.adapters.config import checked_config
 from clair_stats.adapters.federation import AdapterFederation, AdapterModules, agreeing, trimmed_mean
