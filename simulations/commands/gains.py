@@ -114,7 +114,10 @@ def page(rows: pd.DataFrame, *, missing: int = 0) -> str:
 def _section(name: str, metric: str, found: pd.DataFrame) -> list[str]:
     found = found.assign(worse=holm(found["p_worse"].to_numpy()), better=holm(found["p_better"].to_numpy()))
     ratio = metric == "refined_mse"
-    shown = (lambda gain: f"{np.exp(-gain):.2f}") if ratio else (lambda gain: f"{gain:+.3f}")
+
+    def shown(gain: float) -> str:
+        return f"{np.exp(-gain):.2f}" if ratio else f"{gain:+.3f}"
+
     head = "ratio to the own one (geometric mean)" if ratio else "difference to the own one"
     lines = [
         f"## {name.capitalize()}: {head}",
@@ -124,7 +127,7 @@ def _section(name: str, metric: str, found: pd.DataFrame) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (group, told), part in found.groupby(["group", "told"], sort=False):
-        least = part.loc[part["gain"].idxmin()]
+        least = part.sort_values("gain").iloc[0]
         lines.append(
             f"| {group} | {told} | {len(part)} | {int(part['worse'].sum())} | {int((part['gain'] < 0).sum())} | "
             f"{int(part['better'].sum())} | {shown(part['gain'].mean())} | {shown(least['gain'])} "
