@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,9 +20,9 @@ from clair_stats.records import FloatArray
 from clair_stats.report.printable import printable
 from clair_stats.report.reasons import explain_clients
 
-__all__ = ["ClientRow", "as_csv", "as_json", "as_table", "client_rows", "turned"]
+__all__ = ["ClientRow", "as_csv", "as_json", "as_table", "client_rows", "quarantined_rows", "turned"]
 
-ClientVerdict = Literal["benign", "flagged", "undecided"]
+ClientVerdict = Literal["benign", "flagged", "undecided", "quarantined"]
 _COLUMNS = ("name", "verdict", "score", "threshold", "p_value", "reason")
 
 
@@ -81,6 +81,20 @@ def client_rows(estimates: ClientEstimates, model: CLAIR) -> list[ClientRow]:
     return rows
 
 
+def quarantined_rows(aside: Mapping[str, str]) -> list[ClientRow]:
+    """Clients that were set aside, with the reason.
+
+    Parameters
+    ----------
+    aside : mapping client name → reason
+
+    Returns
+    -------
+    list of ClientRow
+    """
+    return [ClientRow(name, "quarantined", np.nan, np.nan, np.nan, reason) for name, reason in aside.items()]
+
+
 def _most_suspicious_first(scores: FloatArray, thresholds: FloatArray) -> Sequence[int]:
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = np.where(thresholds > 0, scores / thresholds, np.where(scores > 0, np.inf, 0.0))
@@ -99,12 +113,13 @@ def as_table(rows: Sequence[ClientRow], width: int) -> Table:
         "benign": Text("benign"),
         "flagged": Text("CONTAMINATED", style="bold red"),
         "undecided": Text("undecided", style="yellow"),
+        "quarantined": Text("quarantined", style="red"),
     }
     for row in rows:
         table.add_row(
             Text(printable(row.name)),
-            f"{row.score:.4g}",
-            f"{row.threshold:.4g}",
+            "–" if np.isnan(row.score) else f"{row.score:.4g}",
+            "–" if np.isnan(row.threshold) else f"{row.threshold:.4g}",
             _p_text(row.p_value),
             shown[row.verdict],
             Text(printable(row.reason, longest=400)),
