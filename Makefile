@@ -29,13 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 verify: $(STAMP) ## check every theorem, run the studies, write the report (resumes when interrupted)
-	$(BIN)/python -m theory_checks run --effort $(EFFORT) --jobs $(JOBS); checks=$$?; \
-	$(BIN)/python -m theory_checks maps --jobs $(JOBS) && \
-	$(BIN)/python -m simulations run linear_regression --jobs $(JOBS) && \
-	$(BIN)/python -m simulations run digits --jobs $(JOBS) && \
-	$(BIN)/python -m simulations run copying --jobs $(JOBS) && \
-	$(BIN)/python -m reports build && \
-	exit $$checks
+	@$(BIN)/python -m reports verify --effort $(EFFORT) --jobs $(JOBS)
 
 test: $(STAMP) ## the tests (slow ones left out; see test-all)
 	$(BIN)/python -m pytest -n $(JOBS)

@@ -81,11 +81,11 @@ LAW = {
     },
     "simulations.ademp": {"simulations.design", "simulations.measure", "simulations.storage"},
     "simulations.commands": {
-        *("simulations.ademp", "simulations.design", "simulations.engine", "simulations.measure"),
+        *("clair_stats.files", "simulations.ademp", "simulations.design", "simulations.engine", "simulations.measure"),
         *("simulations.measures", "simulations.registration", "simulations.storage", "simulations.studies"),
     },
     "simulations.cli": {"simulations.commands", "simulations.engine", "simulations.storage"},
-    "simulations.__main__": {"simulations.cli"},
+    "simulations.__main__": {"clair_stats.cli", "simulations.cli"},
     "theory_checks": set(),
     "theory_checks.rules": set(),
     "theory_checks.instances": {"clair_stats", *_DRAWN},
@@ -112,7 +112,7 @@ LAW = {
         "theory_checks.rules",
     },
     "theory_checks.cli": {"theory_checks.commands"},
-    "theory_checks.__main__": {"theory_checks.cli"},
+    "theory_checks.__main__": {"clair_stats.cli", "theory_checks.cli"},
     "reports": {"clair_stats", "simulations", "theory_checks"},
     "benchmarks": {"clair_stats", "simulations", "theory_checks", "reports"},
 }

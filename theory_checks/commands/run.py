@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,8 +27,9 @@ from theory_checks.commands.options import (
     console,
     usage_errors,
 )
-from theory_checks.commands.printing import print_verdicts, support_sentence
+from theory_checks.commands.printing import print_verdicts, progress_line, support_sentence
 from theory_checks.judge.merge import merged, not_run
+from theory_checks.judge.progress import Judged
 from theory_checks.judge.rows import Stores
 from theory_checks.judge.run import exit_status, run_claims
 from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
@@ -38,6 +40,7 @@ __all__ = ["run"]
 
 VERDICTS = Path("results/verdicts.json")
 _SECONDS = 300.0  # limit of one replication; the slowest takes about two
+_WORTH_TELLING = 1.0  # seconds
 
 
 def run(
@@ -106,27 +109,36 @@ class _Runner:
     def __call__(
         self, claims: Sequence[Claim], *, with_claims: bool = True, with_sabotages: bool = True
     ) -> list[Verdict]:
+        running = console.status("")
+
         def announce(name: str) -> None:
             if console.is_terminal:
-                console.print(f"[dim]{name} …[/dim]")
+                running.update(f"running {name} …")
+
+        def told(step: Judged) -> None:
+            # A study on a regime serves all of its settings: only the lines that took time are worth reading.
+            if not step.setting or step.seconds >= _WORTH_TELLING:
+                typer.echo(progress_line(step))
 
         def finished(report: RunReport) -> None:
             self.foreign += report.foreign
 
-        return run_claims(
-            claims,
-            self.effort,
-            self.stores,
-            with_claims=with_claims,
-            with_sabotages=with_sabotages,
-            root_seed=self.root_seed,
-            announce=announce,
-            finished=finished,
-            n_jobs=self.jobs,
-            backend=self.backend,
-            timeout=_SECONDS,
-            accept_mixed=self.accept_mixed,
-        )
+        with running if console.is_terminal else nullcontext():
+            return run_claims(
+                claims,
+                self.effort,
+                self.stores,
+                with_claims=with_claims,
+                with_sabotages=with_sabotages,
+                root_seed=self.root_seed,
+                announce=announce,
+                finished=finished,
+                told=told,
+                n_jobs=self.jobs,
+                backend=self.backend,
+                timeout=_SECONDS,
+                accept_mixed=self.accept_mixed,
+            )
 
 
 def _conclusion(

@@ -16,6 +16,7 @@ import pandas as pd
 from simulations.engine.executor import RunReport
 from simulations.engine.options import RunOptions
 from theory_checks.claim import Claim, Effort, Setting
+from theory_checks.judge.progress import Judged, Steps
 from theory_checks.judge.rows import Rows, Stores, assess_setting
 from theory_checks.judge.verdict import (
     FAMILY_LEVEL,
@@ -59,6 +60,7 @@ def judge_rows(
     family: int,
     with_claims: bool = True,
     with_sabotages: bool = True,
+    told: Callable[[Judged], None] | None = None,
 ) -> list[Verdict]:
     """Verdicts of one family from its rows: the claims, then their sabotages.
 
@@ -71,6 +73,8 @@ def judge_rows(
     effort : str
     family : int
         Number of claims × settings of the whole family, run or not.
+    told : callable, optional
+        Called with every claim × setting and every sabotage that has been looked at.
 
     Notes
     -----
@@ -78,9 +82,13 @@ def judge_rows(
     rejection would also have happened among the claims.
     """
     verdicts: list[Verdict] = []
+    pairs = _settings(claims) if with_claims else []
+    steps = Steps(len(pairs) + (len(claims) if with_sabotages else 0), family, told)
     if with_claims:
-        pairs = _settings(claims)
-        evidence = [assess_setting(claim, setting, rows(claim)) for claim, setting in pairs]
+        evidence = []
+        for claim, setting in pairs:
+            evidence.append(assess_setting(claim, setting, rows(claim)))
+            steps(claim.identifier, setting.label, "", evidence[-1])
         decided = decide(evidence, family=family)
         together = supported_together(evidence, family=family)
         for (claim, setting), item, (status, adjusted), shown in zip(pairs, evidence, decided, together, strict=True):
@@ -88,6 +96,7 @@ def judge_rows(
     for claim in claims if with_sabotages else ():
         setting = claim.sabotaged_setting()
         item = assess_setting(claim, setting, rows(claim, sabotaged=True), sabotaged=True)
+        steps(claim.identifier, setting.label, claim.sabotage.name, item)
         status, adjusted = decide_sabotage(item, family)
         verdicts.append(_verdict(claim, setting, effort, item, status, adjusted, family, sabotaged=True))
     return verdicts
@@ -104,6 +113,7 @@ def run_claims(
     family: int | None = None,
     announce: Callable[[str], None] | None = None,
     finished: Callable[[RunReport], None] | None = None,
+    told: Callable[[Judged], None] | None = None,
     **options: Unpack[RunOptions],
 ) -> list[Verdict]:
     """Verdicts of the claims, then of their sabotages, family by family.
@@ -119,6 +129,8 @@ def run_claims(
         Called with the name of every study before it is run.
     finished : callable, optional
         Called with the report of every study that has run.
+    told : callable, optional
+        Called with every claim × setting and every sabotage that has been looked at.
     **options
         For :func:`simulations.engine.executor.run_study`.
     """
@@ -130,7 +142,7 @@ def run_claims(
         here = sum(len(claim.judged) for claim in chosen)
         size = max(here, family_size(regime)) if family is None else family
         verdicts += judge_rows(
-            chosen, source.of, effort, family=size, with_claims=with_claims, with_sabotages=with_sabotages
+            chosen, source.of, effort, family=size, with_claims=with_claims, with_sabotages=with_sabotages, told=told
         )
     return verdicts
 
