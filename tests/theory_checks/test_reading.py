@@ -66,7 +66,7 @@ def test_a_sabotage_that_passes_is_not_called_rejected():
 
 def test_steps_tell_the_status_at_the_strictest_level_of_the_family():
     told = []
-    steps = Steps(2, 10, told.append)
+    steps = Steps(2, 10, 0.05, told.append)
     steps("a-claim", "", "", dataclasses.replace(EVIDENCE, p_value=0.004))
     steps("a-claim", "", "", dataclasses.replace(EVIDENCE, p_value=0.006))
     assert [(step.number, step.status) for step in told] == [(1, "violated"), (2, "supported")]

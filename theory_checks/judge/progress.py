@@ -34,12 +34,14 @@ class Steps:
         Claims × settings and sabotages that will be looked at.
     family : int
         Size of the family.
+    level : float
+        Probability of any false "violated" in the family.
     told : callable, optional
         Called with every :class:`Judged`.
     """
 
-    def __init__(self, total: int, family: int, told: Callable[[Judged], None] | None) -> None:
-        self.total, self.family, self.told = total, family, told
+    def __init__(self, total: int, family: int, level: float, told: Callable[[Judged], None] | None) -> None:
+        self.total, self.family, self.level, self.told = total, family, level, told
         self.number, self._since = 0, time.monotonic()
 
     def __call__(self, claim: str, setting: str, sabotage: str, evidence: Evidence) -> None:
@@ -48,5 +50,5 @@ class Steps:
         now = time.monotonic()
         seconds, self._since = now - self._since, now
         if self.told is not None:
-            status, _ = decide_sabotage(evidence, self.family)
+            status, _ = decide_sabotage(evidence, self.family, level=self.level)
             self.told(Judged(self.number, self.total, claim, setting, sabotage, status, seconds))
