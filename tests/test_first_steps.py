@@ -106,7 +106,8 @@ def test_every_extra_has_a_room_that_uses_it():
         "bench": ("benchmarks", "tensorly"),
         "dev": ("tests", "hypothesis"),
     }
-    assert set(rooms) == set(extras) - {"all"}
+    assert set(rooms) == set(extras) - {"all", "release"}
+    assert "twine check --strict" in (ROOT / "Makefile").read_text(encoding="utf-8")
     for extra, (room, word) in rooms.items():
         assert any(word in path.read_text(encoding="utf-8") for path in (ROOT / room).rglob("*.py")), extra
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 import typer
@@ -36,6 +36,9 @@ from simulations.storage.provenance import foreign_rows, origins
 from simulations.storage.shards import merge as merge_shards
 from simulations.storage.store import Store, StoreError
 from simulations.studies import studies
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ademp", "check", "export", "list_studies", "merge", "summarise"]
 
@@ -127,7 +130,7 @@ def _write_summary(
     summary: pd.DataFrame, study: Study, output: Path | None, latex: Path | None, plot: Path | None
 ) -> None:
     """The files that were asked for beside the table."""
-    contents = {}
+    contents: dict[Path, str | Figure] = {}
     if output is not None:
         contents[output] = summary.to_csv(index=False, lineterminator="\n")
     if latex is not None:
