@@ -20,7 +20,7 @@ from clair_stats.records import FloatArray
 __all__ = ["ProgramOptions", "Shared", "Solver", "check_options", "noise_penalty_problem"]
 
 # Squares of numbers between these are normal numbers, with room for sums.
-_LARGEST_ENTRY, _SMALLEST_ENTRY = 1e145, 1e-145
+_LARGEST_ENTRY, _SMALLEST_ENTRY = 1e151, 1e-151
 # ½‖R‖² is known to about (1e-16)² of ‖X‖², and must be known to 1e-6 of τ‖X‖: τ/‖X‖ ≥ 1e-26, with room for sums.
 _SMALLEST_RATIO = 1e-20
 _LARGEST_RATIO = 1e100
