@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from clair_stats.refinement.intervals import (
 )
 from clair_stats.refining import Refining, error_law
 from clair_stats.several_modules import SeveralModules
+from clair_stats.units import refinement_in_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +36,8 @@ class ConfidenceIntervals:
     refinement_: Refinement
     shared: Literal["columns", "rows"]
     modules_: SeveralModules | None
-    _told: Refining
+    _told: Refining  # estimates over the unit of the fit
+    _unit: float
 
     def conf_int(
         self,
@@ -92,12 +95,14 @@ class ConfidenceIntervals:
         functionals = None if functional is None else self._functionals(functional, parameter)
         found = _intervals(
             told,
-            self.refinement_,
+            refinement_in_unit(self.refinement_, 1.0 / self._unit),
             level=level,
             parameter=parameter,
             functionals=functionals,
             simultaneous=simultaneous,
         )
+        scaled = {name: getattr(found, name) * self._unit for name in ("estimate", "standard_error", "lower", "upper")}
+        found = replace(found, **scaled)
         turned = self.shared == "rows" and functionals is None and parameter != "coefficients"
         return swapped(found) if turned else found
 

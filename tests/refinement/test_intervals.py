@@ -1,5 +1,7 @@
 """Intervals: the covariance against simulation, coverage, orientation, selection, refusals."""
 
+import warnings
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -68,8 +70,8 @@ def _coverage(refinement, spread, draws=60, **asked):
     for _ in range(draws):
         targets, _ = _truth(rng, n=15, p=12, q=4, spread=spread * 0.2)
         blocks = targets + 0.2 * rng.standard_normal(targets.shape)
-        with np.testing.suppress_warnings() as quiet:
-            quiet.filter(UserWarning)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
             model = CLAIR(2, refinement=refinement).fit(blocks, noise_scales=np.full(15, 0.2))
         found = model.conf_int(**asked)
         truth = targets
@@ -221,6 +223,9 @@ def test_the_table_has_the_intervals_that_were_asked_for():
             np.testing.assert_array_equal(frame.iloc[:, place].to_numpy().reshape(shape), part)
     together, alone = model.summary_frame(simultaneous=True)["P>|z|"], model.summary_frame()["P>|z|"]
     np.testing.assert_allclose(together, 1 - (1 - alone) ** 450, atol=1e-12)
+    found = CLAIR(2).fit(1e6 * model.refined_, noise_scales=np.full(15, 1e5)).conf_int(0.9, simultaneous=True)
+    assert found.level == 0.9  # in every unit of the estimates
+    assert found.simultaneous is True
     # An interval leaves 0 out exactly where the p-value is below 1 − level.
     frame = model.summary_frame()
     np.testing.assert_array_equal((frame["[0.025"] > 0) | (frame["0.975]"] < 0), frame["P>|z|"] < 0.05)
