@@ -275,3 +275,20 @@ def test_sampling_error_of_halves_does_not_make_coordinates():
     left, right = HalvesEnergy(np.random.default_rng(9).standard_normal((20, 30, 5))).whitening()
     assert np.linalg.cond(left) < 1.3
     assert np.linalg.cond(right) < 1.3
+
+
+def test_a_norm_that_nobody_promised_can_lose():
+    """Statement 1 is about one norm: the client differs in one row alone, where the weight of all rows takes it away."""
+    rng = np.random.default_rng(11)
+    n, p, q = 12, 40, 5
+    target = np.zeros((n, p, q))
+    target[0, 0] = np.sqrt(p)  # norm √(pq), that of the error
+    energy = WhiteEnergy(np.ones(n), (p, q))
+    losses = []
+    for _ in range(60):
+        blocks = target + rng.standard_normal(target.shape)
+        found = shrink(blocks, np.ones(n, dtype=bool), np.ones(n), energy, basis=np.zeros((p, 0))).estimates
+        losses.append([np.sum((x[0] - target[0]) ** 2, axis=1) for x in (found, blocks)])
+    refined, own = np.mean(losses, axis=0)
+    assert refined.sum() < 0.7 * own.sum()
+    assert refined[0] > p / 8 * own[0]  # a quarter of λ_max(Q)/λ_min(Q) is reached as Q leaves the other rows out
