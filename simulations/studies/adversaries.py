@@ -14,8 +14,9 @@ from typing import Any
 
 from simulations.design import Cell, Study
 from simulations.measures.summaries import Mean, Proportion, Ratio
-from simulations.methods.clients_and_oracles import Clair, OracleClair
+from simulations.methods.clients_and_oracles import OracleClair
 from simulations.methods.several_modules import ClairModules
+from simulations.methods.verdicts import ClairVerdict
 from simulations.regimes.adversaries import PLANS, AdversaryRegime
 from simulations.regimes.module_adversaries import MODULE_PLANS, ModuleAdversaryRegime
 
@@ -35,7 +36,7 @@ def _cells() -> list[Cell]:
     for share in SHARES:
         for plan in PLANS:
             regime = AdversaryRegime(share=share, plan=plan, noise_known=plan == "tolerance", **_ONE)
-            cells += [Cell(regime, Clair()), Cell(regime, OracleClair())]
+            cells += [Cell(regime, ClairVerdict()), Cell(regime, OracleClair())]
         for module_plan in MODULE_PLANS:
             cells.append(Cell(ModuleAdversaryRegime(share=share, plan=module_plan, **_MANY), ClairModules()))
     return cells
@@ -45,7 +46,7 @@ STUDY = Study(
     name="adversaries",
     title="Attackers who know everything and speak last: share and plan",
     cells=tuple(_cells()),
-    replications=40,
+    replications=20,
     root_seed=20_261_147,
     aims="Which plan, at which share, escapes the detector, hurts honest clients or has them flagged?",
     estimands="P(exact set), P(majority), recall, P(an honest client is flagged), harm to honest clients.",
