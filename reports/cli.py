@@ -61,7 +61,7 @@ def _print_verdicts(inputs: Inputs, console: Console) -> None:
     ]
     if not doubtful:
         return
-    table = verdict_table(doubtful)
+    table = verdict_table(tuple(doubtful))
     shown = RichTable(title="Not as it should be", title_justify="left")
     for column in table.columns:
         shown.add_column(column.heading, overflow="fold")
