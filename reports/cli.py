@@ -136,14 +136,18 @@ def gallery(
 def verify(
     effort: Annotated[str, typer.Option("--effort", help="quick, standard or full")] = "quick",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="worker processes")] = 2,
+    study: Annotated[
+        list[str] | None, typer.Option("--study", help="NAME=MINUTES of its first run; repeatable")
+    ] = None,
 ) -> None:
     """Check every theorem, run the studies, write the report; what is already stored is not computed again.
 
     Exit status: 0 every claim is supported and every sabotage rejected, 1 or 3 not so, 2 a step could not run.
     """
-    from reports.verify import run_steps, verify_steps
+    from reports.verify import run_steps, study_minutes, verify_steps
 
-    raise typer.Exit(run_steps(verify_steps(effort, jobs), jobs, typer.echo))
+    steps = verify_steps(effort, jobs, [study_minutes(text) for text in study or ()])
+    raise typer.Exit(run_steps(steps, jobs, typer.echo))
 
 
 def main() -> None:
