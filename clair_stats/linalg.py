@@ -23,6 +23,7 @@ __all__ = [
     "sin_theta",
     "stack",
     "symmetric_eigen",
+    "truncated_product",
     "unstack",
 ]
 
@@ -171,6 +172,33 @@ def balanced_factors(block: FloatArray, *, relative_tolerance: float = 1e-10) ->
     kept[0] = True  # a zero block still needs one factor
     root = np.sqrt(sizes[kept])
     return left[:, kept] * root, root[:, None] * right[kept]
+
+
+def truncated_product(left: FloatArray, right: FloatArray, rank: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The nearest product of at most ``rank`` (Eckart and Young), and the singular values of the whole product.
+
+    Nothing of size p × q is formed: a product of two orthonormal and two triangular factors has the singular values of
+    the triangular ones.
+
+    Parameters
+    ----------
+    left : ndarray, shape (p, s)
+    right : ndarray, shape (s, q)
+    rank : int
+        At least 1.
+
+    Returns
+    -------
+    left : ndarray, shape (p, t)
+        t = min(rank, p, s, q); balanced, the roots of the singular values in both factors.
+    right : ndarray, shape (t, q)
+    singular_values : ndarray, shape (min(p, s, q),)
+    """
+    first, upper = np.linalg.qr(left)
+    second, lower = np.linalg.qr(right.T)
+    u, values, vt = np.linalg.svd(upper @ lower.T, full_matrices=False)
+    root = np.sqrt(values[:rank])
+    return first @ (u[:, :rank] * root), (root[:, None] * vt[:rank]) @ second.T, values
 
 
 def project_on(basis: FloatArray, blocks: FloatArray) -> FloatArray:

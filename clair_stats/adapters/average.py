@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clair_stats.linalg import truncated_product
 from clair_stats.records import FloatArray
 
 __all__ = ["capped", "mean_product"]
@@ -54,10 +55,7 @@ def capped(pair: Pair, rank: int | None = None) -> tuple[Pair, float]:
     most = min(left.shape[0], right.shape[1]) if rank is None else rank
     if left.shape[1] <= most:
         return pair, 0.0
-    first, upper = np.linalg.qr(left)
-    second, lower = np.linalg.qr(right.T)
-    u, values, vt = np.linalg.svd(upper @ lower.T)
-    root = np.sqrt(values[:most])
+    first, second, values = truncated_product(left, right, most)
     energy = float(np.sum(values**2))
     lost = float(np.sum(values[most:] ** 2)) / energy if energy > 0 else 0.0
-    return (first @ (u[:, :most] * root), (root[:, None] * vt[:most]) @ second.T), lost
+    return (first, second), lost

@@ -27,7 +27,7 @@ class Calibrated:
 
     scores: FloatArray  # (K,), ρ_k on the scale of the X_k
     statistics: FloatArray  # (K,), T_k
-    p_values: FloatArray  # (K,), NaN where no test is possible
+    p_values: FloatArray  # (K,), NaN where no test is possible; 1 where the subspace is the whole space
     thresholds: FloatArray  # (K,), on the scale of the scores; flagged when scores > thresholds
     noise: float  # φ, known or estimated, never below the rounding floor
 
@@ -132,8 +132,9 @@ def calibrate(
             critical = critical * phi**2
         else:
             p_values, critical = _deleted_fisher(fit, statistics, degrees, total, freedom, alpha)
-    # A subspace that is the whole space leaves nothing to test: nobody can be told from a benign client.
-    p_values = np.where(degrees > 0, p_values, np.nan)
+    # A subspace that is the whole space leaves a residual of 0, and χ² with no degree of freedom is 0 for sure.
+    nothing_left = 1.0 if fit.basis.shape[1] == panel.shape[1] else np.nan
+    p_values = np.where(degrees > 0, p_values, nothing_left)
     critical = np.where(degrees > 0, critical, np.inf)
     ratio = np.where(statistics > 0, raw / np.where(statistics > 0, statistics, 1.0), 1.0)
     return Calibrated(

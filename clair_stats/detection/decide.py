@@ -18,10 +18,11 @@ from typing import TypeAlias
 from clair_stats.detection.common_directions import count_above_noise
 from clair_stats.detection.generic_use import used_by_all
 from clair_stats.detection.half_sets import Half, choose_rank, least_median_halves
-from clair_stats.detection.levelling import levelled, scales_differ, with_norms_divided_out
+from clair_stats.detection.levelling import levelled, log_residuals, with_norms_divided_out
 from clair_stats.detection.log_scores import accepted_outward
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.program_source import program
+from clair_stats.detection.scales import SCALES_DIFFER, spread_ratio
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_1_everyone import everyone_agrees
 from clair_stats.detection.step_2_candidates import Candidate, Source, rank_limit, search
@@ -107,12 +108,22 @@ def _learnt(
         return under_white_errors(panel)
     divided = with_norms_divided_out(cut)
     other = _best_half(divided, rank, starts)
-    normalised = scales_differ(cut, divided, other.members, other.rank)
+    normalised = _scales_differ(cut, half, divided, other)
     if normalised:
         cut, half = divided, other
     found = accepted_outward(cut, half.members, half.rank, level)
     source = found.source if starts is None else "program"
     return replace(found, cut_to=common, normalised=normalised, source=source)
+
+
+def _scales_differ(given: Panel, half: Half, divided: Panel, other: Half) -> bool:
+    """Whether norms are to be divided out; never at rank 0, where the residual is the norm itself."""
+    if other.rank == 0:
+        return False
+    spread = spread_ratio(
+        log_residuals(given, half.members, half.rank), log_residuals(divided, other.members, other.rank)
+    )
+    return spread > SCALES_DIFFER
 
 
 def _best_half(panel: Panel, rank: int | None, starts: Starts | None) -> Half:
