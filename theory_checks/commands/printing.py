@@ -53,10 +53,10 @@ def support_sentence(verdicts: Sequence[Verdict]) -> str:
     """What "supported" may get wrong: per claim, and over the family."""
     supported = [v for v in verdicts if not v.sabotage and v.status == "supported"]
     together = sum(v.supported_together for v in supported)
+    level = min((v.level for v in supported), default=SUPPORT_LEVEL)
     return (
-        f"each of the {len(supported)} supported claims is so at error probability {SUPPORT_LEVEL:g} of its own; "
-        f"{together} of them also when the probability of any false one in the family is held at {SUPPORT_LEVEL:g} "
-        "(Holm)"
+        f"each of the {len(supported)} supported claims is so at error probability {level:g} of its own; {together} of "
+        f"them also when the probability of any false one in the family is held at {level:g} (Holm)"
     )
 
 

@@ -59,6 +59,7 @@ def judge_rows(
     family: int,
     with_claims: bool = True,
     with_sabotages: bool = True,
+    level: float = FAMILY_LEVEL,
 ) -> list[Verdict]:
     """Verdicts of one family from its rows: the claims, then their sabotages.
 
@@ -71,6 +72,8 @@ def judge_rows(
     effort : str
     family : int
         Number of claims × settings of the whole family, run or not.
+    level : float
+        At which claims are called violated (over the family) or supported (each); smaller at a registered try.
 
     Notes
     -----
@@ -81,15 +84,15 @@ def judge_rows(
     if with_claims:
         pairs = _settings(claims)
         evidence = [assess_setting(claim, setting, rows(claim)) for claim, setting in pairs]
-        decided = decide(evidence, family=family)
-        together = supported_together(evidence, family=family)
+        decided = decide(evidence, level=level, family=family)
+        together = supported_together(evidence, level=level, family=family)
         for (claim, setting), item, (status, adjusted), shown in zip(pairs, evidence, decided, together, strict=True):
-            verdicts.append(_verdict(claim, setting, effort, item, status, adjusted, family, together=shown))
+            verdicts.append(_verdict(claim, setting, effort, item, status, adjusted, family, level, together=shown))
     for claim in claims if with_sabotages else ():
         setting = claim.sabotaged_setting()
         item = assess_setting(claim, setting, rows(claim, sabotaged=True), sabotaged=True)
-        status, adjusted = decide_sabotage(item, family)
-        verdicts.append(_verdict(claim, setting, effort, item, status, adjusted, family, sabotaged=True))
+        status, adjusted = decide_sabotage(item, family, level=level)
+        verdicts.append(_verdict(claim, setting, effort, item, status, adjusted, family, level, sabotaged=True))
     return verdicts
 
 
@@ -102,6 +105,7 @@ def run_claims(
     with_sabotages: bool = True,
     root_seed: int | None = None,
     family: int | None = None,
+    level: float = FAMILY_LEVEL,
     announce: Callable[[str], None] | None = None,
     finished: Callable[[RunReport], None] | None = None,
     **options: Unpack[RunOptions],
@@ -115,6 +119,8 @@ def run_claims(
         Instead of the claims' own.
     family : int, optional
         Size of the family; None: of the registered one (:func:`theory_checks.registry.family_size`).
+    level : float
+        See :func:`judge_rows`.
     announce : callable, optional
         Called with the name of every study before it is run.
     finished : callable, optional
@@ -130,7 +136,13 @@ def run_claims(
         here = sum(len(claim.judged) for claim in chosen)
         size = max(here, family_size(regime)) if family is None else family
         verdicts += judge_rows(
-            chosen, source.of, effort, family=size, with_claims=with_claims, with_sabotages=with_sabotages
+            chosen,
+            source.of,
+            effort,
+            family=size,
+            with_claims=with_claims,
+            with_sabotages=with_sabotages,
+            level=level,
         )
     return verdicts
 
@@ -143,6 +155,7 @@ def _verdict(
     status: Status,
     adjusted: float,
     family: int,
+    level: float,
     *,
     sabotaged: bool = False,
     together: bool = False,
@@ -159,7 +172,7 @@ def _verdict(
         evidence=item,
         adjusted_p_value=adjusted,
         rule=rule.describe(n),
-        smallest_violation=rule.smallest_violation(n, FAMILY_LEVEL / family),
+        smallest_violation=rule.smallest_violation(n, level / family),
         regime=claim.regime,
         section=setting.section,
         setting=setting.label,
@@ -168,6 +181,7 @@ def _verdict(
         accepted=rule.accepted,
         family=family,
         supported_together=together,
+        level=level,
     )
 
 
