@@ -16,8 +16,8 @@ from clair_stats.records import FloatArray
 __all__ = ["SCALES_DIFFER", "majority_spread", "spread_ratio"]
 
 # How many times as much a majority scatters on the scale as given as with norms divided out when scales differ.  In
-# 1,350 development federations at most 1.4 times where scales were equal or fewer than half of the clients were
-# enlarged, and 1.6 times and more in 97 of 100 where they had a log standard deviation of .7.
+# development federations (adapters of rank 4 to 16, 12 to 48 clients) at most this in 647 of 648 where scales were
+# equal or fewer than half of the clients enlarged, more in 209 of 216 where scales had a log standard deviation of .7.
 SCALES_DIFFER = 2.0
 
 
@@ -58,4 +58,4 @@ def spread_ratio(given: FloatArray, divided: FloatArray) -> float:
     """
     # Differences of logarithms below the rounding of a residual energy are no spread.
     rounding = float(np.finfo(float).eps) ** 0.5
-    return max(majority_spread(given), rounding) / max(majority_spread(divided), rounding)
+    return float(max(majority_spread(given), rounding) / max(majority_spread(divided), rounding))

@@ -11,6 +11,7 @@ from clair_stats.detection.joint.search import joint_half, rank_by_gap, starting
 from clair_stats.detection.joint.summed_law import accept_outward
 from clair_stats.detection.joint.verdict import joint_verdict
 from clair_stats.detection.joint.view import view_of
+from clair_stats.detection.joint.walk_laws import Critical
 from clair_stats.detection.joint.white import lancaster_sums, spread_is_refuted
 from clair_stats.detection.panel import make_panel
 from clair_stats.estimates import ClientEstimates
@@ -155,8 +156,8 @@ def alarms(draws, n_clients, n_modules, correlation, *, weights=None):
         own = generator.standard_normal((n_modules, n_clients))
         scores = np.sqrt(1 - correlation) * own + np.sqrt(correlation) * generator.standard_normal(n_clients)
         sums = scores.sum(axis=0) if weights is None else weights(scores)
-        accepted, torn = accept_outward(sums, sums, LEVEL)
-        found += torn or not accepted.all()
+        walk = accept_outward(sums, sums, LEVEL)
+        found += walk.torn or not walk.accepted.all()
     return found / draws
 
 
@@ -170,7 +171,9 @@ def test_normal_sums_keep_the_level_however_modules_depend(n_clients, n_modules,
 
 def test_the_level_itself_as_critical_value_would_raise_too_many_alarms(monkeypatch):
     draws = 500
-    monkeypatch.setattr("clair_stats.detection.joint.summed_law.critical_value", lambda n_clients, level: level)
+    monkeypatch.setattr(
+        "clair_stats.detection.joint.summed_law.critical_values", lambda n_clients, level: Critical(level, 0.0)
+    )
     assert alarms(draws, 8, 1, 0.0) > LEVEL + 2 * np.sqrt(LEVEL * (1 - LEVEL) / draws)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from clair_stats import CLAIR
 
+
 def instance(rng):
     """Clean or contaminated clients of random sizes, with known or unknown noise."""
     n_clients, p, q = int(rng.integers(6, 21)), int(rng.integers(3, 9)), int(rng.integers(2, 6))

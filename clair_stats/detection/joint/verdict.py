@@ -128,7 +128,9 @@ def joint_verdict(
     white = _white(read, given, rank, level)
     if white is not None:
         return white
-    searches = [given] * (ratio <= SCALES_DIFFER) + [divided] * (ratio > _SCALES_EQUAL)
+    # With norms divided out a residual at rank 0 is an angle, which alone does not tell a client by its size.
+    only_angles = not any(divided.best.ranks)
+    searches = [given] * (ratio <= SCALES_DIFFER or only_angles) + [divided] * (ratio > _SCALES_EQUAL)
     if n_clients < _FEWEST_CLIENTS:
         reason = f"{n_clients} clients are too few to learn how benign ones scatter; {_FEWEST_CLIENTS} are needed"
         return _undecided(read, searches[0], searches[0].ranks_of_all(), reason)
