@@ -24,7 +24,7 @@ from scipy import special
 
 from clair_stats.detection.joint.levelling import as_factors, levelled
 from clair_stats.detection.joint.module import DenseModule, Module, module_of
-from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_pairs
+from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_sets
 from clair_stats.detection.joint.summed_law import settle, standardised
 from clair_stats.detection.joint.view import View, view_of
 from clair_stats.detection.joint.white import SUM_SHARE, are_white, white_rank, white_set
@@ -103,6 +103,7 @@ def joint_verdict(
     common_component: bool = True,
     shared: Literal["columns", "rows"] = "columns",
     n_jobs: int | None = 1,
+    program: bool = False,
 ) -> JointVerdict:
     """Find the collaborative set of clients from all modules together.
 
@@ -120,6 +121,8 @@ def joint_verdict(
         What they share.
     n_jobs : int, optional
         Modules at a time, see :func:`clair_stats.parallel.each`.
+    program : bool
+        Whether the sets from which the half is looked for come from the convex program in place of random pairs.
 
     Returns
     -------
@@ -127,8 +130,8 @@ def joint_verdict(
     """
     read = each(partial(_read, common_component=common_component, shared=shared), records, n_jobs=n_jobs)
     n_clients = read[0].module.shape[0]
-    given = _search(read, rank, normalised=False, n_jobs=n_jobs)
-    divided = _search(read, rank, normalised=True, n_jobs=n_jobs)
+    given = _search(read, rank, normalised=False, program=program, n_jobs=n_jobs)
+    divided = _search(read, rank, normalised=True, program=program, n_jobs=n_jobs)
     ratio = spread_ratio(given.log_residuals, divided.log_residuals)
     white = _white(read, given, rank, level)
     if white is not None:
@@ -229,13 +232,15 @@ class _Search:
         return tuple(each(own, range(len(self.read)), n_jobs=self.n_jobs, shared_memory=True))
 
 
-def _search(read: Sequence[_Read], rank: int | None, *, normalised: bool, n_jobs: int | None) -> _Search:
+def _search(
+    read: Sequence[_Read], rank: int | None, *, normalised: bool, n_jobs: int | None, program: bool = False
+) -> _Search:
     chosen = tuple(sorted({int(i) for i in np.linspace(0, len(read) - 1, min(_SEARCHED, len(read))).round()}))
     views = tuple(
         each(lambda number: _view(read[number], normalised=normalised), chosen, n_jobs=n_jobs, shared_memory=True)
     )
     limits = [_limit(read[number], rank) for number in chosen]
-    starts = starting_pairs(read[0].module.shape[0])
+    starts = starting_sets(views, program=program)
     if rank is not None:
         best = joint_half(views, limits, starts)
         return _Search(read, rank, normalised, chosen, views, (best,), best, (), n_jobs)
