@@ -76,11 +76,11 @@ def test_level_is_kept_where_the_interval_does_not_lie_above_it():
 
 def test_each_source_of_candidates_has_its_line_and_its_misses():
     consensus, program = detections(300), detections(200)
-    parts = []
-    for source, rows in (("consensus", consensus), ("program", program)):
-        for share in (0.3, 0.0):
-            parts.append(rows.assign(**{"method.detection": source, "regime.contaminated_share": share}))
-    rows = pd.concat(parts)
+    rows = pd.concat(
+        part.assign(**{"method.detection": source, "regime.contaminated_share": share})
+        for source, part in (("consensus", consensus), ("program", program))
+        for share in (0.3, 0.0)
+    )
     lines = source_table(rows).groups[0].rows
     assert [line[0] for line in lines] == ["CLAIR", "CLAIR (program)"]
     assert lines[0][1].startswith("300 of 300 ")
