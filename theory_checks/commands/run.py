@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -28,9 +29,10 @@ from theory_checks.commands.options import (
     console,
     usage_errors,
 )
-from theory_checks.commands.printing import print_verdicts, support_sentence
+from theory_checks.commands.printing import print_verdicts, progress_line, support_sentence
 from theory_checks.commands.registering import announced_try, concluded_try
 from theory_checks.judge.merge import merged, not_run
+from theory_checks.judge.progress import Judged
 from theory_checks.judge.rows import Stores
 from theory_checks.judge.run import exit_status, run_claims
 from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
@@ -41,6 +43,7 @@ __all__ = ["run"]
 
 VERDICTS = Path("results/verdicts.json")
 _SECONDS = 300.0  # limit of one replication; the slowest takes about two
+_WORTH_TELLING = 1.0  # seconds
 
 
 def run(
@@ -145,28 +148,37 @@ class _Runner:
     def __call__(
         self, claims: Sequence[Claim], *, with_claims: bool = True, with_sabotages: bool = True
     ) -> list[Verdict]:
+        running = console.status("")
+
         def announce(name: str) -> None:
             if console.is_terminal:
-                console.print(f"[dim]{name} …[/dim]")
+                running.update(f"running {name} …")
+
+        def told(step: Judged) -> None:
+            # A study on a regime serves all of its settings: only the lines that took time are worth reading.
+            if not step.setting or step.seconds >= _WORTH_TELLING:
+                typer.echo(progress_line(step))
 
         def finished(report: RunReport) -> None:
             self.foreign += report.foreign
 
-        verdicts = run_claims(
-            claims,
-            self.effort,
-            self.stores,
-            with_claims=with_claims,
-            with_sabotages=with_sabotages,
-            level=FAMILY_LEVEL if self.entry is None else self.entry.level,
-            root_seed=self.root_seed,
-            announce=announce,
-            finished=finished,
-            n_jobs=self.jobs,
-            backend=self.backend,
-            timeout=_SECONDS,
-            accept_mixed=self.accept_mixed,
-        )
+        with running if console.is_terminal else nullcontext():
+            verdicts = run_claims(
+                claims,
+                self.effort,
+                self.stores,
+                with_claims=with_claims,
+                with_sabotages=with_sabotages,
+                level=FAMILY_LEVEL if self.entry is None else self.entry.level,
+                root_seed=self.root_seed,
+                announce=announce,
+                finished=finished,
+                told=told,
+                n_jobs=self.jobs,
+                backend=self.backend,
+                timeout=_SECONDS,
+                accept_mixed=self.accept_mixed,
+            )
         label = "" if self.entry is None else self.entry.label
         return [replace(verdict, registered=label) for verdict in verdicts]
 
