@@ -17,14 +17,15 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.baselines.fit import BaselineFit, centred_subspace, checked_input, on_moderate_scale, subspace_result
+from clair_stats.baselines.fit import BaselineFit, checked_input, on_moderate_scale, subspace_result
 from clair_stats.baselines.splitting import split
 from clair_stats.estimates import ClientEstimates
-from clair_stats.linalg import orthonormal_basis, stack
+from clair_stats.linalg import entrywise_median, orthonormal_basis, project_off, stack
 from clair_stats.records import FloatArray
 
 __all__ = ["outlier_pursuit", "pursued_subspace"]
 
+_TOLERANCE = 1e-3  # relative duality gap of the pursuit; directions no longer move in the third digit
 _ABOVE_IDEAL = 1.2  # columns of the dual vary about √(r/n₀); set before any run, not tuned
 
 
@@ -49,7 +50,7 @@ def pursued_subspace(centred: FloatArray, rank: int, n_contaminated: int) -> Flo
     n_clients, _, q = centred.shape
     of_the_paper = 3.0 / (7.0 * math.sqrt(max(n_contaminated, 1) * q))
     penalty = max(of_the_paper, _ABOVE_IDEAL * math.sqrt(max(rank, 1) / ((n_clients - n_contaminated) * q)))
-    low_rank = split(columns, penalty=penalty, sparsity="columns").low_rank
+    low_rank = split(columns, penalty=penalty, sparsity="columns", tolerance=_TOLERANCE).low_rank
     # Where λ leaves fewer than r directions the rest is arbitrary; the data's own directions come next.
     floor = 1e-8 * max(float(np.abs(low_rank).max()), np.finfo(float).tiny)
     scale = max(float(np.abs(columns).max()), np.finfo(float).tiny)
@@ -83,6 +84,9 @@ def outlier_pursuit(
         Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
     """
     record = checked_input(estimates, rank, n_contaminated)
-    basis, centre = centred_subspace(record.dense(), lambda centred: pursued_subspace(centred, rank, n_contaminated))
-    without_scales = ClientEstimates(values=record.dense())
+    blocks = record.dense()
+    basis = pursued_subspace(blocks - entrywise_median(blocks), rank, n_contaminated)
+    off = project_off(basis, blocks)
+    centre = entrywise_median(off) + entrywise_median(blocks - off)
+    without_scales = ClientEstimates(values=blocks)
     return subspace_result(without_scales, basis, centre, n_contaminated=n_contaminated, level=level)

@@ -71,7 +71,7 @@ def robust_reduced_rank(
     n_contaminated : int
         f.
     level : float
-        Family-wise level of the test of clients whose noise scales are known.
+        Not used.
 
     Returns
     -------
@@ -84,5 +84,7 @@ def robust_reduced_rank(
         Rank outside 0 … p, or a number of contaminated clients outside 0 … K − 1.
     """
     record = checked_input(estimates, rank, n_contaminated)
-    basis, centre, _ = trimmed_fit(record.dense(), rank, n_contaminated)
-    return subspace_result(record, basis, centre, n_contaminated=n_contaminated, level=level)
+    blocks = record.dense()
+    basis, centre, _ = trimmed_fit(blocks, rank, n_contaminated)
+    without_scales = ClientEstimates(values=blocks)  # the clients with C_k ≠ 0 are the f that fit worst, not a test's
+    return subspace_result(without_scales, basis, centre, n_contaminated=n_contaminated, level=level)

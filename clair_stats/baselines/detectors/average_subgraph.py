@@ -160,7 +160,7 @@ def average_subgraph(
         group = max_average_subgraph(edges, n_contaminated)
         return Suspicion(_support(edges, group), group)
     group = max(
-        (max_average_subgraph(edges, size) for size in range(2, max((n_clients - 1) // 2, 2) + 1)),
+        (max_average_subgraph(edges, size, exhaustive=False) for size in range(2, max((n_clients - 1) // 2, 2) + 1)),
         key=lambda found: mean_edge(edges, found) - float(edges[np.ix_(found, ~found)].mean()),
     )
     return Suspicion(_support(edges, group), group)
