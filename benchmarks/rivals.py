@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from clair_stats.baselines.aggregation import AGGREGATIONS
 from clair_stats.linalg import balanced_factors
-from simulations.design import describe
+from simulations.design import Method, describe
 from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 from simulations.studies.rivals import METHODS, REGIMES
@@ -52,16 +53,20 @@ def costs(work: Callable[[], object]) -> tuple[float, float]:
     return min(seconds), peak / 2**20
 
 
+def _evaluated(method: Method, instance: Instance) -> object:
+    return method.evaluate(instance, np.random.default_rng(_SEED))
+
+
 def _works(instance: Instance) -> dict[str, Callable[[], object]]:
     works: dict[str, Callable[[], object]] = {}
     for method in METHODS:
         fields = describe(method)
         words = [str(fields[key]) for key in ("name", "detector", "method", "told") if key in fields]
-        works[", ".join(words)] = lambda method=method: method.evaluate(instance, np.random.default_rng(_SEED))
+        works[", ".join(words)] = partial(_evaluated, method, instance)
     pairs = [balanced_factors(block) for block in instance.estimates.dense()]
     if len({left.shape[1] for left, _ in pairs}) == 1:
         for name, aggregation in AGGREGATIONS.items():
-            works[f"aggregation, {name}"] = lambda aggregation=aggregation: aggregation(pairs)
+            works[f"aggregation, {name}"] = partial(aggregation, pairs)
     return works
 
 

@@ -8,7 +8,7 @@ seeds.  The criterion names the benign sub-graph because it was the strongest on
 
 from __future__ import annotations
 
-from simulations.design import Study, crossed
+from simulations.design import Method, Study, crossed
 from simulations.measures.criteria import NonInferior
 from simulations.measures.summaries import Mean, PairedDifference, Proportion
 from simulations.methods.clients_and_oracles import Clair
@@ -18,7 +18,7 @@ from simulations.methods.statistical_rivals import StatisticalRival
 from simulations.studies.adapters import adapter_regime
 from simulations.studies.robustness_grid import grid_regime
 
-__all__ = ["REGIMES", "STUDY"]
+__all__ = ["METHODS", "REGIMES", "STUDY"]
 
 _MARGIN = 0.05  # of P(Ĉ = C)
 
@@ -35,7 +35,7 @@ REGIMES = (
     ),
 )
 
-METHODS = (
+METHODS: tuple[Method, ...] = (
     Clair(),
     SubgraphTold(),
     *(RivalDetector(detector, "nothing") for detector in DETECTORS),
