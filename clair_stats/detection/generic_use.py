@@ -63,8 +63,10 @@ def used_by_all(
     if larger <= rank or not counts:
         return True
     q = panel.shape[2]
-    inside = fit.basis.T @ centred_blocks(panel, fit)[fit.members]
-    design, precision = panel.design[fit.members], 1.0 / panel.scales[fit.members]
+    # In an order that the data give: starts and draws are then those of the same clients however they are numbered.
+    members = panel.canonical_order[fit.members[panel.canonical_order]]
+    inside = fit.basis.T @ centred_blocks(panel, fit)[members]
+    design, precision = panel.design[members], 1.0 / panel.scales[members]
     generator = np.random.default_rng(_SEED)
     fewest = min(int(panel.common_component) + max(-(-rank // q), 1), n_members)
     starts = random_subsets(n_members, {fewest: _STARTS[0], counts[0]: _STARTS[1]}, generator)
