@@ -28,7 +28,8 @@ _FAR_OUTSIDE = 12.0
 _STARTS = (20, 4)  # smallest subsets, and as large as the sub-set
 _STEPS = 3
 _SEED = 20_261_127
-# A level below one in so many draws (of the whole level of .001) is not tested: nothing is rejected that was not seen.
+# A part of the level below one in so many draws (a whole level of .001) is taken for that: tails further out cannot be
+# drawn, and without the test a direction that one contaminated client uses alone would be everybody's.
 _MOST_DRAWS = 5_000
 
 
@@ -59,11 +60,13 @@ def used_by_all(
     """
     n_members, larger = int(fit.members.sum()), fit.basis.shape[1]
     counts = tuple(sorted({n for n in counts if n < n_members}))
-    if larger <= rank or not counts or level * _MOST_DRAWS < 1.0:
+    if larger <= rank or not counts:
         return True
     q = panel.shape[2]
-    inside = fit.basis.T @ centred_blocks(panel, fit)[fit.members]
-    design, precision = panel.design[fit.members], 1.0 / panel.scales[fit.members]
+    # In an order that the data give: starts and draws are then those of the same clients however they are numbered.
+    members = panel.canonical_order[fit.members[panel.canonical_order]]
+    inside = fit.basis.T @ centred_blocks(panel, fit)[members]
+    design, precision = panel.design[members], 1.0 / panel.scales[members]
     generator = np.random.default_rng(_SEED)
     fewest = min(int(panel.common_component) + max(-(-rank // q), 1), n_members)
     starts = random_subsets(n_members, {fewest: _STARTS[0], counts[0]: _STARTS[1]}, generator)
@@ -71,7 +74,7 @@ def used_by_all(
     values, vectors = symmetric_eigen((scatter - n_members * noise**2 * np.eye(larger)) / float(precision @ precision))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     shares = np.zeros((len(counts), 0))
-    for n_draws in (_FIRST_DRAWS, max(math.ceil(1.0 / level) - 1 - _FIRST_DRAWS, 1)):
+    for n_draws in (_FIRST_DRAWS, max(math.ceil(min(1.0 / level, _MOST_DRAWS)) - 1 - _FIRST_DRAWS, 1)):
         drawn = precision[:, None, None] * (root @ generator.standard_normal((n_draws, n_members, larger, q)))
         drawn += noise * generator.standard_normal(drawn.shape)
         if not shares.size:  # the data are the first of the samples

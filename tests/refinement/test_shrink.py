@@ -278,7 +278,7 @@ def test_sampling_error_of_halves_does_not_make_coordinates():
 
 
 def test_a_norm_that_nobody_promised_can_lose():
-    """Statement 1 is about one norm: the client differs in one row alone, where the weight of all rows takes it away."""
+    """Statement 1 is about one norm: the client differs in one row, where the weight of all rows takes that away."""
     rng = np.random.default_rng(11)
     n, p, q = 12, 40, 5
     target = np.zeros((n, p, q))
