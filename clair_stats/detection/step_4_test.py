@@ -62,6 +62,7 @@ class SetTest:
         self.panel, self.level, self.heterogeneity = panel, level, heterogeneity
         self.alpha = per_client_level(level, panel.shape[0])
         self._known: dict[tuple[bytes, int], Outcome] = {}
+        self.generic: dict[tuple[bytes, int], bool] = {}  # by set and rank: whether all members use all directions
 
     def __call__(self, members: BoolArray, rank: int) -> Outcome:
         """Fit ``rank`` on the members (K,) and test all clients."""
