@@ -12,10 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from clair_stats.linalg import orthonormal_basis, stack
+from clair_stats.linalg import orthonormal_basis, stack, symmetric_eigen
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["Others", "each_without_itself", "leading_directions"]
+
+
+# Divide and conquer gives all eigenvectors in two thirds of the time in which LAPACK's evr gives a third of them
+# (400 × 400, 128 vectors: 14 against 22 ms), and evr a few of them in less than half (9 vectors: 5 ms).
+_FEW = 0.1
+# Squares lose every direction below 1e-8 of the largest: from there on singular vectors of the stack itself.
+_SQUARED_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +74,7 @@ def each_without_itself(
         without = scatter - weights[k] * total / rest * (reduced[place] @ reduced[place].T)
         frame = np.zeros((side, 0))
         if leading:
-            frame = eigh(without, subset_by_index=(side - leading, side - 1))[1][:, ::-1]
+            frame = _leading(without, leading)[1]
         yield Others(
             client=int(k),
             mean=mean - weights[k] / rest * deviations[place],
@@ -93,9 +100,26 @@ def leading_directions(blocks: FloatArray, members: BoolArray, weights: FloatArr
     ndarray, shape (p, count)
         Orthonormal columns.
     """
+    if count == 0:
+        return np.zeros((blocks.shape[1], 0))
     own = weights[members] / weights[members].sum()
     deviations = blocks[members] - np.tensordot(own, blocks[members], axes=1)
-    return orthonormal_basis(stack(np.sqrt(own)[:, None, None] * deviations), count)
+    tall = stack(np.sqrt(own)[:, None, None] * deviations)
+    if tall.shape[0] <= tall.shape[1]:
+        values, vectors = _leading(tall @ tall.T, count)
+        if values[-1] > _SQUARED_ROUNDING * values[0]:
+            return np.ascontiguousarray(vectors)
+    return orthonormal_basis(tall, count)
+
+
+def _leading(scatter: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    """The ``count`` largest eigenvalues, descending, and their eigenvectors (p, count)."""
+    side = scatter.shape[0]
+    if count <= _FEW * side:
+        values, vectors = eigh(scatter, subset_by_index=(side - count, side - 1), check_finite=False)
+    else:
+        values, vectors = symmetric_eigen(scatter)
+    return values[::-1][:count], vectors[:, ::-1][:, :count]
 
 
 def _joint_space(deviations: FloatArray) -> FloatArray | None:

@@ -8,6 +8,7 @@ a multiple of the identity Bock, Ann. Statist. 3(1), 1975), once off the subspac
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -195,17 +196,22 @@ class _Table:
         apart = blocks.shape[2] >= _FEWEST_ENTRIES
         return cls(np.array(squared), np.array(traces), np.array(largest), np.array(whole), apart)
 
-    @property
+    @cached_property
     def sums(self) -> tuple[FloatArray, FloatArray]:
         """Energy and trace of the first 0, 1, …, m directions, two arrays (n, m + 1)."""
-        return tuple(np.pad(np.cumsum(part, axis=1), ((0, 0), (1, 0))) for part in (self.energies, self.traces))  # type: ignore[return-value]
+        return _running_sum(self.energies), _running_sum(self.traces)
+
+    @cached_property
+    def inside_risks(self) -> FloatArray:
+        """Estimated risk along the first 0, 1, …, m directions where each has a weight of its own, (n, m + 1)."""
+        return _running_sum(stein_risk(self.traces - 2.0 * self.largest, self.energies, self.traces))
 
     def off(self, rank: int, banded: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Constant, energy and trace of every band off the first ``rank`` directions, (n, bands); unbanded one."""
         edges = _bands(rank, self.energies.shape[1], banded)
         rest, left = (
-            np.maximum(np.diff(np.column_stack([sums[:, edges], whole]), axis=1), 0.0)
-            for sums, whole in zip(self.sums, (self.whole[:, 0], self.whole[:, 1]), strict=True)
+            np.maximum(np.concatenate([sums[:, edges[1:]], whole], axis=1) - sums[:, edges], 0.0)
+            for sums, whole in zip(self.sums, (self.whole[:, :1], self.whole[:, 1:2]), strict=True)
         )
         return left - 2.0 * np.minimum(self.whole[:, 2:], left), rest, left
 
@@ -219,8 +225,8 @@ class _Table:
 
     def risks(self, rank: int, banded: bool) -> FloatArray:
         """Estimated risk of every member, (n,)."""
-        parts = (self.inside(rank), self.off(rank, banded))
-        return np.asarray(sum(stein_risk(*part).sum(axis=1) for part in parts))
+        inside = self.inside_risks[:, rank] if self.apart else stein_risk(*self.inside(rank)).sum(axis=1)
+        return np.asarray(inside + stein_risk(*self.off(rank, banded)).sum(axis=1))
 
     def best(self, own_risk: FloatArray) -> tuple[int, bool]:
         """Number of directions, and whether to band the rest, of the smallest sum of estimated relative risks."""
@@ -236,6 +242,13 @@ class _Table:
         inside = stein_weight(*self.inside(rank)[:2])
         inside = inside if self.apart else np.repeat(inside, rank, axis=1)
         return inside, stein_weight(*self.off(rank, banded)[:2])
+
+
+def _running_sum(parts: FloatArray) -> FloatArray:
+    """Sums of the first 0, 1, …, m columns, (n, m + 1)."""
+    sums = np.zeros((parts.shape[0], parts.shape[1] + 1))
+    np.cumsum(parts, axis=1, out=sums[:, 1:])
+    return sums
 
 
 def _bands(rank: int, count: int, banded: bool) -> list[int]:
