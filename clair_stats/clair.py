@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -112,7 +112,8 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         σ_k, given or estimated; 0 for estimates that agree exactly.
     decomposition_ : Decomposition
         The convex solution that proposed the accepted set, with its certificate; program (N) where all clients agreed
-        or the search proposed it.  In the orientation of ``shared="columns"``; for factored input in the coordinates of
+        or the search proposed it.  Solved when it is first asked for, by ``summary()`` too, unless a penalty was
+        chosen.  In the orientation of ``shared="columns"``; for factored input in the coordinates of
         the joint column and row spaces, where the program is the same (theory.md section 2).
     detection_, refinement_ : Detection, Refinement
     consensus_ : Consensus
@@ -151,7 +152,6 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
     basis_: FloatArray
     rank_: int
     noise_scales_: FloatArray
-    decomposition_: Decomposition
     detection_: Detection
     refinement_: Refinement
     combination_: Combination | None
@@ -160,6 +160,7 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
     modules_: SeveralModules | None = None
     module_scores_: Mapping[str, FloatArray] | None = None
     _frame: Compression | None
+    _solve: Callable[[], Decomposition]
 
     def fit(
         self,
@@ -219,7 +220,7 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         )
         fit, calibrated = on_scale_of_estimates(panel, blocks, consensus.fit, consensus.calibrated)
         consensus = replace(consensus, fit=fit, calibrated=calibrated)
-        self.decomposition_ = self._decompose(blocks, panel, consensus)
+        self._set_program(blocks, panel, consensus)
         self._conclude(checked, blocks, panel, consensus)
         return self
 
@@ -241,12 +242,21 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         fit = fit_shared(panel, members if majority else np.ones_like(members), rank)
         fit, calibrated = on_scale_of_estimates(panel, blocks, fit, calibrate(panel, fit, level=self.level))
         consensus = Consensus(fit, calibrated, members, (), accepted=majority, law="all modules")
-        self.decomposition_ = self._decompose(blocks, panel, consensus)
+        self._set_program(blocks, panel, consensus)
         self._conclude(checked, blocks, panel, consensus)
 
-    def _decompose(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> Decomposition:
+    def _set_program(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> None:
+        """Say what ``decomposition_`` solves; chosen penalties are tried at once, since they may be refused."""
         penalties = {"block_penalty": self.block_penalty, "noise_penalty": self.noise_penalty}
-        return convex_solution(blocks, panel, consensus, **penalties)
+        self.__dict__.pop("decomposition_", None)
+        self._solve = partial(convex_solution, blocks, panel, consensus, **penalties)
+        if self.block_penalty is not None or self.noise_penalty is not None:
+            self.decomposition_  # noqa: B018 - evaluated for its errors, and kept
+
+    @cached_property
+    def decomposition_(self) -> Decomposition:
+        """The convex solution that belongs to the verdict, with its certificate."""
+        return self._solve()
 
     def _conclude(self, checked: ClientEstimates, blocks: FloatArray, panel: Panel, consensus: Consensus) -> None:
         fit, calibrated = consensus.fit, consensus.calibrated
