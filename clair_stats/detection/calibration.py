@@ -172,7 +172,7 @@ def calibrate_along(
     law = panel.covariances
     assert law is not None
     between, precision = law.along(residual, directions)
-    statistics, columns = law.standardised(between, precision, hat_blocks(panel, fit), fit.members)
+    statistics, columns, _ = law.standardised(between, precision, hat_blocks(panel, fit), fit.members)
     shift = (heterogeneity / panel.scales) ** 2
     p_values, critical = law.test(statistics, directions.shape[1], columns, shift, alpha)
     return p_values, statistics / critical

@@ -122,6 +122,11 @@ class Panel:
         scatters = self.centred @ self.centred.transpose(0, 2, 1)
         return self.centred.reshape(n_clients, -1), scatters.reshape(n_clients, -1)
 
+    @cached_property
+    def spectra(self) -> dict[bytes, tuple[FloatArray, FloatArray, FloatArray]]:
+        """What ``fit_shared`` remembers of the last sets, by mask: M (p, q), eigenvalues (p,) and vectors (p, p)."""
+        return {}
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(K, p, q)."""

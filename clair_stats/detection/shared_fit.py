@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 
+_SPECTRA_KEPT = 4  # sets; a p × p and a p × q array each
+
+
 @dataclass(frozen=True, eq=False)
 class SharedFit:
     """A subspace, a common component and the clients they were fitted on."""
@@ -66,9 +69,7 @@ def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
     -------
     SharedFit
     """
-    common, scatter = centre_and_scatter(panel, members)
-    values, vectors = symmetric_eigen(scatter)
-    values, vectors = values[::-1], vectors[:, ::-1]
+    common, values, vectors = _spectrum(panel, members)
     # Singular vectors of the stack, not eigenvectors of its square, when noise is near rounding: squaring would lose
     # every direction below 1e-8 of the largest.  The Gram route is ten times faster and exact enough otherwise.
     if rank and rank < values.size and values[rank] < 1e-12 * values[0]:
@@ -79,6 +80,21 @@ def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
     return SharedFit(
         np.ascontiguousarray(vectors[:, :rank]), common, members.copy(), np.asarray(np.maximum(values, 0.0)), vectors
     )
+
+
+def _spectrum(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Common component, eigenvalues (descending) and eigenvectors of the members' scatter, whatever the rank.
+
+    The panel keeps those of the last few sets: step 1 asks for one set at every rank.
+    """
+    key = members.tobytes()
+    if key not in panel.spectra:
+        common, scatter = centre_and_scatter(panel, members)
+        values, vectors = symmetric_eigen(scatter)
+        while len(panel.spectra) >= _SPECTRA_KEPT:
+            del panel.spectra[next(iter(panel.spectra))]
+        panel.spectra[key] = common, values[::-1], vectors[:, ::-1]
+    return panel.spectra[key]
 
 
 def centre_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
@@ -180,10 +196,9 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     raw = np.einsum("kij,kij->k", residual, residual)
     if panel.covariances is not None:
         between, precision = panel.covariances.off_subspace(residual, fit.basis)
-        hat = hat_blocks(panel, fit)
-        statistics, columns = panel.covariances.standardised(between, precision, hat, fit.members)
-        top = np.where(fit.members, np.linalg.eigvalsh(hat)[:, -1], 0.0)
-        return Residuals(residual, raw, statistics, (p - rank) * columns, top)
+        hat = hat_blocks(panel, fit, inside)
+        statistics, columns, leverage = panel.covariances.standardised(between, precision, hat, fit.members)
+        return Residuals(residual, raw, statistics, (p - rank) * columns, np.where(fit.members, leverage, 0.0))
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
@@ -213,19 +228,22 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
 
 def _leverage_rows(inside: FloatArray, members: BoolArray) -> FloatArray:
     """B_kᵀ = (ΣÃᵀÃ)^{-1/2} Ã_kᵀ of every client from the parts inside the subspace (K, r, q), shape (K, r', q)."""
-    values, vectors = symmetric_eigen(np.einsum("kiq,kjq->ij", inside[members], inside[members]))
+    own = inside[members].transpose(1, 0, 2).reshape(inside.shape[1], -1)
+    values, vectors = symmetric_eigen(own @ own.T)
     keep = values > 1e-12 * values[-1]
     root = vectors[:, keep] / np.sqrt(values[keep])  # (r, r')
-    return np.asarray(np.einsum("ij,kiq->kjq", root, inside))
+    return np.asarray(root.T @ inside)
 
 
-def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
+def hat_blocks(panel: Panel, fit: SharedFit, inside: FloatArray | None = None) -> FloatArray:
     """H_kk = c_k²/Σc² I + B_kB_kᵀ of every client in the linearised fit, shape (K, q, q); 0 for a given fit.
 
     Parameters
     ----------
     panel : Panel
     fit : SharedFit
+    inside : ndarray, shape (K, r, q), optional
+        Uᵀ(Y_k − c_kM), for a caller that has it.
 
     Returns
     -------
@@ -238,7 +256,8 @@ def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
         share = panel.design**2 / float(np.sum(panel.design[members] ** 2))
         hat += share[:, None, None] * np.eye(q)
     if members.any() and fit.basis.shape[1]:
-        inside = fit.basis.T @ centred_blocks(panel, fit)
+        if inside is None:
+            inside = fit.basis.T @ centred_blocks(panel, fit)
         rows = _leverage_rows(inside, members)
         hat += rows.transpose(0, 2, 1) @ rows
     return hat

@@ -52,10 +52,9 @@ def sphericity(residuals: FloatArray, rank: int) -> FloatArray:
     rows, columns = residuals.shape[1] - rank, residuals.shape[2]
     if rows < 2 or columns < 2:
         return np.full(len(residuals), np.nan)
-    # Either Gram matrix has the same traces.
-    gram = residuals @ residuals.transpose(0, 2, 1)
-    if columns < residuals.shape[1]:
-        gram = residuals.transpose(0, 2, 1) @ residuals
+    # Either Gram matrix has the same traces; the smaller one is formed.
+    turned = residuals.transpose(0, 2, 1)
+    gram = turned @ residuals if columns < residuals.shape[1] else residuals @ turned
     total = np.trace(gram, axis1=1, axis2=2)
     squares = np.einsum("kij,kij->k", gram, gram)
     with np.errstate(divide="ignore", invalid="ignore"):
