@@ -14,7 +14,13 @@ import numpy as np
 from scipy import special
 
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import Residuals, SharedFit, hat_blocks, standardised_residuals
+from clair_stats.detection.shared_fit import (
+    Residuals,
+    SharedFit,
+    hat_blocks,
+    residuals_along,
+    standardised_residuals,
+)
 from clair_stats.laws import chi_square, per_client_level
 from clair_stats.records import FloatArray
 
@@ -146,7 +152,7 @@ def calibrate(
 
 
 def calibrate_along(
-    panel: Panel, fit: SharedFit, residual: FloatArray, directions: FloatArray, *, alpha: float, heterogeneity: float
+    panel: Panel, fit: SharedFit, directions: FloatArray, *, alpha: float, heterogeneity: float
 ) -> tuple[FloatArray, FloatArray]:
     """p-values (K,) of R_k along orthonormal directions (p, s), and statistics over critical values at ``alpha``.
 
@@ -156,8 +162,6 @@ def calibrate_along(
     ----------
     panel : Panel
     fit : SharedFit
-    residual : ndarray, shape (K, p, q)
-        R_k on the scale of the Y_k.
     directions : ndarray, shape (p, s)
         Orthonormal columns.
     alpha : float
@@ -171,7 +175,7 @@ def calibrate_along(
     """
     law = panel.covariances
     assert law is not None
-    between, precision = law.along(residual, directions)
+    between, precision = law.along(residuals_along(panel, fit, directions), directions)
     statistics, columns, _ = law.standardised(between, precision, hat_blocks(panel, fit), fit.members)
     shift = (heterogeneity / panel.scales) ** 2
     p_values, critical = law.test(statistics, directions.shape[1], columns, shift, alpha)

@@ -81,13 +81,13 @@ class ErrorCovariances:
             total = total - np.einsum("kij,kij->k", inner, half.transpose(0, 2, 1) @ half)
         return between, self._unbiased(np.maximum(total, 0.0) / max(p - rank, 1), p - rank)
 
-    def along(self, residual: FloatArray, directions: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along(self, inside: FloatArray, directions: FloatArray) -> tuple[FloatArray, FloatArray]:
         """RᵀD(DᵀG_kD)⁻¹DᵀR (K, q, q) for orthonormal directions D (p, s), and tr((DᵀG_kD)⁻¹)/s (K,).
 
         Parameters
         ----------
-        residual : ndarray, shape (K, p, q)
-            R_k on the scale of the Y_k.
+        inside : ndarray, shape (K, s, q)
+            DᵀR_k on the scale of the Y_k.
         directions : ndarray, shape (p, s)
             Orthonormal columns.
 
@@ -96,7 +96,6 @@ class ErrorCovariances:
         tuple of ndarray, shapes (K, q, q) and (K,)
         """
         inner = np.linalg.inv(directions.T @ self.rows @ directions)
-        inside = directions.T @ residual
         size = directions.shape[1]
         precision = np.trace(inner, axis1=1, axis2=2) / size
         return np.asarray(inside.transpose(0, 2, 1) @ inner @ inside), self._unbiased(precision, size)

@@ -22,8 +22,9 @@ from clair_stats.detection.calibration import Calibrated, calibrate, residual_va
 from clair_stats.detection.covariance import covariance_edge
 from clair_stats.detection.directions import flagged_directions, second_look
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import Residuals, SharedFit, fit_shared, standardised_residuals
+from clair_stats.detection.shared_fit import Residuals, SharedFit, centred_blocks, fit_shared, standardised_residuals
 from clair_stats.laws import TRACY_WIDOM, homogeneity_quantile, noise_edge, per_client_level
+from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["SHARES", "Outcome", "SetTest", "spike_ratio"]
@@ -120,7 +121,7 @@ class SetTest:
         calibrated = self._exact_refits(fit, residuals, calibrated)
         passed = self._passed(fit, calibrated)
         if passed.sum() >= panel.half:
-            calibrated, passed = self._shared_directions(fit, residuals, calibrated, passed)
+            calibrated, passed = self._shared_directions(fit, calibrated, passed)
         return Outcome(fit, calibrated, passed, ratio, self._homogeneous(fit, residuals, calibrated.noise))
 
     def _split(self, calibrated: Calibrated) -> Calibrated:
@@ -153,7 +154,7 @@ class SetTest:
         return replace(calibrated, p_values=p_values, thresholds=thresholds)
 
     def _shared_directions(
-        self, fit: SharedFit, residuals: Residuals, calibrated: Calibrated, passed: BoolArray
+        self, fit: SharedFit, calibrated: Calibrated, passed: BoolArray
     ) -> tuple[Calibrated, BoolArray]:
         """The look along the directions that flagged clients share.
 
@@ -162,13 +163,13 @@ class SetTest:
         """
         if passed.all():
             return calibrated, passed
-        directions = flagged_directions(residuals.blocks[~passed], fit.basis.shape[1], self.panel.floor)
+        left_over = project_off(fit.basis, centred_blocks(self.panel, fit, ~passed))
+        directions = flagged_directions(left_over, fit.basis.shape[1], self.panel.floor)
         if directions.shape[1] == 0:
             return calibrated, passed
         p_values, excess = second_look(
             self.panel,
             fit,
-            residuals.blocks,
             directions,
             calibrated.noise,
             level=self.level * SHARES["shared directions"],

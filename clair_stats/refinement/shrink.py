@@ -7,6 +7,7 @@ a multiple of the identity Bock, Ann. Statist. 3(1), 1975), once off the subspac
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,6 +27,8 @@ _LARGEST_RANK = 32
 _MOST_DIRECTIONS = 128
 # Bands off the subspace begin at this width: each costs two error variances.
 _NARROWEST_BAND = 4
+# Numbers (1 GiB) up to which every member's frame is kept for the second pass; beyond, it is computed again.
+_MOST_KEPT = 1 << 27
 # Divisor in the place of 0, where errors are.
 _TINY = float(np.finfo(float).tiny)
 # Relative risks closer than this are equal but for rounding (all directions apart, or none); the smaller rank stands.
@@ -151,9 +154,10 @@ def _shrink_white(
         )
     # No more directions than the others' scatter has; beyond, eigenvectors would be arbitrary.
     count = max(min(p, (n_members - 2) * q, _MOST_DIRECTIONS), 0)
-    everyone = list(each_without_itself(blocks, members, weights, count=count, basis=basis))
-    if targets is not None:
-        everyone = [replace(others, mean=targets[others.client]) for others in everyone]
+    side = count if basis is None else basis.shape[1]
+    kept_all = n_members * p * (side + q) <= _MOST_KEPT
+    everyone: Iterable[Others] = _everyone(blocks, members, weights, count, basis, targets)
+    everyone = list(everyone) if kept_all else everyone
     table = _Table.of(blocks, energy, everyone)
     rank, banded = (table.energies.shape[1], False) if basis is not None else table.best(own_risk[members])
     estimates, kept, risk = blocks.copy(), np.ones(n_clients), own_risk.copy()
@@ -161,6 +165,8 @@ def _shrink_white(
     inside, off = table.weights(rank, banded)
     edges = _bands(rank, table.energies.shape[1], banded)
     rest = table.off(rank, banded)[1]
+    if not kept_all:  # only the leading directions are needed now, and cheap
+        everyone = _everyone(blocks, members, weights, edges[-1], basis, targets)
     for place, others in enumerate(everyone):
         k, frame = others.client, others.frame[:, : edges[-1]]
         along = np.r_[inside[place], np.repeat(off[place, :-1], np.diff(edges))]
@@ -171,6 +177,19 @@ def _shrink_white(
         kept[k] = 1.0 - (float(off[place] @ rest[place]) / total if total > 0 else float(last))
     shared = leading_directions(blocks, members, weights, rank) if basis is None else basis
     return Shrunk(estimates, shared, kept, risk, own_risk)
+
+
+def _everyone(
+    blocks: FloatArray,
+    members: BoolArray,
+    weights: FloatArray,
+    count: int,
+    basis: FloatArray | None,
+    targets: FloatArray | None,
+) -> Iterator[Others]:
+    """What the others say to every member, with its own target where there is one."""
+    for others in each_without_itself(blocks, members, weights, count=count, basis=basis):
+        yield others if targets is None else replace(others, mean=targets[others.client])
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +203,7 @@ class _Table:
     apart: bool  # whether every direction has a weight of its own
 
     @classmethod
-    def of(cls, blocks: FloatArray, energy: ErrorEnergy, everyone: list[Others]) -> _Table:
+    def of(cls, blocks: FloatArray, energy: ErrorEnergy, everyone: Iterable[Others]) -> _Table:
         squared, traces, largest, whole = [], [], [], []
         for others in everyone:
             distance = blocks[others.client] - others.mean
