@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.conventions import EstimatorConventions, NotFittedError
-from clair_stats.convex_solution import convex_solution
+from clair_stats.convex_solution import SolvedOnDemand
 from clair_stats.decomposition.compression import Compression
 from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.decide import decide
@@ -27,7 +27,7 @@ from clair_stats.inference import ConfidenceIntervals
 from clair_stats.linalg import balanced_factors, project_off
 from clair_stats.majority import NoMajorityWarning
 from clair_stats.orientation import check_options, oriented
-from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
+from clair_stats.records import BoolArray, Combination, Detection, FloatArray, Refinement
 from clair_stats.refining import Refining, refine_by_verdict
 from clair_stats.report.modules_summary import summarise_modules
 from clair_stats.report.reasons import explain_clients, margins
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["CLAIR", "NoMajorityWarning", "NotFittedError"]
 
 
-class CLAIR(EstimatorConventions, ConfidenceIntervals):
+class CLAIR(EstimatorConventions, ConfidenceIntervals, SolvedOnDemand):
     """Estimate the shared subspace, flag contaminated clients, refine the estimates of the others.
 
     Parameters
@@ -111,10 +111,9 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
     noise_scales_ : array, shape (K,)
         σ_k, given or estimated; 0 for estimates that agree exactly.
     decomposition_ : Decomposition
-        The convex solution that proposed the accepted set, with its certificate; program (N) where all clients agreed
-        or the search proposed it.  Solved when it is first asked for, by ``summary()`` too, unless a penalty was
-        chosen.  In the orientation of ``shared="columns"``; for factored input in the coordinates of
-        the joint column and row spaces, where the program is the same (theory.md section 2).
+        The convex solution that proposed the accepted set, with its certificate, solved when first asked for; program
+        (N) where all clients agreed or the search proposed it.  In the orientation of ``shared="columns"``; for
+        factored input in the coordinates of the joint column and row spaces (theory.md section 2).
     detection_, refinement_ : Detection, Refinement
     consensus_ : Consensus
         The verdict: the law that decided and why, what proposed the set, the evidence at every rank that was looked at.
@@ -160,7 +159,6 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
     modules_: SeveralModules | None = None
     module_scores_: Mapping[str, FloatArray] | None = None
     _frame: Compression | None
-    _solve: Callable[[], Decomposition]
 
     def fit(
         self,
@@ -244,19 +242,6 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         consensus = Consensus(fit, calibrated, members, (), accepted=majority, law="all modules")
         self._set_program(blocks, panel, consensus)
         self._conclude(checked, blocks, panel, consensus)
-
-    def _set_program(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> None:
-        """Say what ``decomposition_`` solves; chosen penalties are tried at once, since they may be refused."""
-        penalties = {"block_penalty": self.block_penalty, "noise_penalty": self.noise_penalty}
-        self.__dict__.pop("decomposition_", None)
-        self._solve = partial(convex_solution, blocks, panel, consensus, **penalties)
-        if self.block_penalty is not None or self.noise_penalty is not None:
-            self.decomposition_  # noqa: B018 - evaluated for its errors, and kept
-
-    @cached_property
-    def decomposition_(self) -> Decomposition:
-        """The convex solution that belongs to the verdict, with its certificate."""
-        return self._solve()
 
     def _conclude(self, checked: ClientEstimates, blocks: FloatArray, panel: Panel, consensus: Consensus) -> None:
         fit, calibrated = consensus.fit, consensus.calibrated

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property, partial
+
 import numpy as np
 
 from clair_stats.decomposition.decompose import decompose
@@ -11,7 +14,28 @@ from clair_stats.detection.program_source import proposer_of
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.records import Decomposition, FloatArray
 
-__all__ = ["convex_solution"]
+__all__ = ["SolvedOnDemand", "convex_solution"]
+
+
+class SolvedOnDemand:
+    """Mixed into :class:`clair_stats.CLAIR`: ``decomposition_``, solved when it is first asked for."""
+
+    block_penalty: float | None
+    noise_penalty: float | None
+    _solve: Callable[[], Decomposition]
+
+    def _set_program(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> None:
+        """Say what ``decomposition_`` solves; chosen penalties are tried at once, since they may be refused."""
+        penalties = {"block_penalty": self.block_penalty, "noise_penalty": self.noise_penalty}
+        self.__dict__.pop("decomposition_", None)
+        self._solve = partial(convex_solution, blocks, panel, consensus, **penalties)
+        if any(penalty is not None for penalty in penalties.values()):
+            self.decomposition_ = self._solve()
+
+    @cached_property
+    def decomposition_(self) -> Decomposition:
+        """The convex solution that belongs to the verdict, with its certificate."""
+        return self._solve()
 
 
 def convex_solution(

@@ -8,15 +8,19 @@ there).  A tolerance for benign heterogeneity makes these laws non-central.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import (
+    ROUNDING,
     Residuals,
     SharedFit,
+    centred_blocks,
     hat_blocks,
     residuals_along,
     standardised_residuals,
@@ -24,7 +28,7 @@ from clair_stats.detection.shared_fit import (
 from clair_stats.laws import chi_square, per_client_level
 from clair_stats.records import FloatArray
 
-__all__ = ["Calibrated", "calibrate", "calibrate_along", "residual_variance"]
+__all__ = ["Alone", "Calibrated", "calibrate", "calibrate_alone", "calibrate_along", "residual_variance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,14 @@ class Calibrated:
             p_values=np.fmin(self.p_values, p_values),
             thresholds=np.where(late, lowered, self.thresholds),
         )
+
+
+class Alone(NamedTuple):
+    """The test of one client; score and threshold on the scale of the X_k."""
+
+    p_value: float
+    score: float
+    threshold: float
 
 
 def residual_variance(panel: Panel, fit: SharedFit, raw: FloatArray) -> tuple[float, float]:
@@ -149,6 +161,51 @@ def calibrate(
         thresholds=np.sqrt(critical * ratio) * panel.scales * panel.units,
         noise=float(phi),
     )
+
+
+def calibrate_alone(panel: Panel, fit: SharedFit, client: int, *, level: float, heterogeneity: float) -> Alone:
+    """The numbers of :func:`calibrate` for one client that is not in the fit, from its own matrices alone.
+
+    For a panel with covariances of the errors.  ΣÃᵀÃ of the members is diagonal in the basis of their own fit, with
+    their leading eigenvalues.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    client : int
+        k, no member.
+    level : float
+        Family-wise level over all clients.
+    heterogeneity : float
+        Tolerated ‖H_k‖_F on the scale of the Y_k.
+
+    Returns
+    -------
+    Alone
+    """
+    assert panel.covariances is not None
+    k, (n_clients, p, q) = slice(client, client + 1), panel.shape
+    law, rank = panel.covariances.of(k), fit.basis.shape[1]
+    centred = centred_blocks(panel, fit, k)
+    inside = fit.basis.T @ centred
+    residual = centred - fit.basis @ inside
+    sizes = fit.eigenvalues[:rank]
+    kept = sizes > ROUNDING * sizes[:1]
+    rows = inside[0, kept] / np.sqrt(sizes[kept])[:, None]
+    hat = rows.T @ rows
+    if panel.common_component:
+        hat += float(panel.design[client] ** 2 / np.sum(panel.design[fit.members] ** 2)) * np.eye(q)
+    between, precision = law.off_subspace(residual, fit.basis)
+    statistics, columns, _ = law.standardised(between, precision, hat[None], np.zeros(1, dtype=np.bool_))
+    alpha, shift = per_client_level(level, n_clients), (heterogeneity / panel.scales[k]) ** 2
+    p_values, critical = law.test(statistics, p - rank, columns, shift, alpha)
+    statistic, raw = float(statistics[0]), float(np.sum(residual**2))
+    unit = float(panel.scales[client] * panel.units[client])
+    if p == rank or columns[0] == 0:
+        return Alone(math.nan, math.sqrt(raw) * unit, math.inf)
+    ratio = raw / statistic if statistic > 0 else 1.0
+    return Alone(float(p_values[0]), math.sqrt(raw) * unit, math.sqrt(float(critical[0]) * ratio) * unit)
 
 
 def calibrate_along(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -52,6 +52,21 @@ class ErrorCovariances:
     def precision_traces(self) -> FloatArray:
         """tr G_k⁻¹, shape (K,)."""
         return np.asarray(np.trace(self.row_precisions, axis1=1, axis2=2))
+
+    def of(self, clients: slice) -> ErrorCovariances:
+        """The law of these clients alone.
+
+        Parameters
+        ----------
+        clients : slice
+
+        Returns
+        -------
+        ErrorCovariances
+        """
+        names = ("rows", "row_precisions", "columns", "row_squares", "column_squares", "stiffness")
+        own = {name: getattr(self, name)[clients] for name in names}
+        return replace(self, degrees=None if self.degrees is None else self.degrees[clients], **own)
 
     def off_subspace(self, residual: FloatArray, basis: FloatArray) -> tuple[FloatArray, FloatArray]:
         """RᵀV(VᵀG_kV)⁻¹VᵀR (K, q, q) with V spanning the complement of ``basis``, and tr((VᵀG_kV)⁻¹)/(p − r) (K,).

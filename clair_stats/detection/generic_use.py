@@ -16,7 +16,7 @@ import numpy as np
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import SharedFit, inside_subspace
 from clair_stats.detection.step_2_candidates import random_subsets
-from clair_stats.linalg import symmetric_eigen
+from clair_stats.linalg import symmetric_eigen, trailing_projectors
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["used_by_all"]
@@ -58,7 +58,7 @@ def used_by_all(
     """
     n_members, larger = int(fit.members.sum()), fit.basis.shape[1]
     counts = tuple(sorted({n for n in counts if n < n_members}))
-    if larger <= rank or not counts:
+    if larger <= rank or larger == 0 or not counts:
         return True
     q = panel.shape[2]
     inside = inside_subspace(panel, fit)[fit.members]
@@ -107,8 +107,7 @@ def _log_shares(
         blocks_of_centre = centre.reshape(*centre.shape[:2], size, q)
         about = (blocks_of_centre @ blocks_of_centre.transpose(0, 1, 3, 2)).reshape(*centre.shape[:2], -1)
         within = (weights @ scatter - mass[..., None] * about).reshape(*centre.shape[:2], size, size)
-        left = symmetric_eigen(within)[1][..., : size - rank]
-        projectors = left @ left.transpose(0, 1, 3, 2)
+        projectors = trailing_projectors(within, size - rank)
         shadow = (projectors @ blocks_of_centre).reshape(centre.shape)
         residuals = projectors.reshape(*centre.shape[:2], -1) @ scatter.transpose(0, 2, 1)
         residuals -= 2.0 * design * (shadow @ flat.transpose(0, 2, 1))

@@ -18,6 +18,7 @@ from clair_stats.linalg import project_off, symmetric_eigen
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = [
+    "ROUNDING",
     "Residuals",
     "SharedFit",
     "centre_and_scatter",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+ROUNDING = 1e-12  # of the largest eigenvalue of a scatter: coefficients below are rounding
 _SPECTRA_KEPT = 4  # sets; a p × p and a p × q array each
 
 
@@ -299,7 +301,7 @@ def _leverage_rows(inside: FloatArray, members: BoolArray) -> FloatArray:
     """B_kᵀ = (ΣÃᵀÃ)^{-1/2} Ã_kᵀ of every client from the parts inside the subspace (K, r, q), shape (K, r', q)."""
     own = inside[members].transpose(1, 0, 2).reshape(inside.shape[1], -1)
     values, vectors = symmetric_eigen(own @ own.T)
-    keep = values > 1e-12 * values[-1]
+    keep = values > ROUNDING * values[-1]
     root = vectors[:, keep] / np.sqrt(values[keep])  # (r, r')
     return np.asarray(root.T @ inside)
 
