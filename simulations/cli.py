@@ -1,7 +1,8 @@
 """``python -m simulations list | plan | run | sequential | check | replay | summarise | export | merge | repair``.
 
 ``python -m simulations ademp`` writes a study's page.
-``python -m simulations register`` enters a confirmatory study into the registry before it runs.
+``python -m simulations register`` enters a confirmatory study into the registry before it runs, ``decide`` tests its
+criteria at the level of the try, ``registry`` lists every try.
 ``python -m simulations pooled heldout_designs`` pools a metric over settings, method against method.
 ``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation.
 
@@ -18,7 +19,7 @@ import typer
 from simulations.commands.ablation import ablation
 from simulations.commands.pooled import pooled
 from simulations.commands.reading import ademp, check, export, list_studies, merge, summarise
-from simulations.commands.registering import register
+from simulations.commands.registering import decide, register, registry
 from simulations.commands.repairing import repair
 from simulations.commands.running import plan, replay, run, sequential
 from simulations.commands.shared import console
@@ -31,7 +32,21 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 app.command("list")(list_studies)
-for command in (plan, run, sequential, check, replay, summarise, export, merge, repair, ademp, register):
+for command in (
+    plan,
+    run,
+    sequential,
+    check,
+    replay,
+    summarise,
+    export,
+    merge,
+    repair,
+    ademp,
+    register,
+    decide,
+    registry,
+):
     app.command()(command)
 app.command()(ablation)
 app.command()(pooled)

@@ -34,6 +34,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from simulations.criterion import RegisteredCriterion
 from simulations.measure import Measure
 from simulations.presentation import PLAIN, Presentation
 from simulations.streams import Streams
@@ -173,6 +174,11 @@ def levels(*values: Any) -> Levels:
     """Mark a field of :func:`grid` as a factor: every value is crossed with the levels of the other factors.
 
     Nested factors (levels that belong together) are given to :func:`grid` as ``nested=[{...}, {...}]``.
+
+    Raises
+    ------
+    ValueError
+        No value.
     """
     if not values:
         raise ValueError("levels(): give at least one value")
@@ -195,6 +201,11 @@ def grid(part: type[T], *, nested: Sequence[Mapping[str, Any]] = ({},), **factor
     -------
     tuple of part
         In the order nested × first factor × second factor …, the last one running fastest.
+
+    Raises
+    ------
+    ValueError
+        A field that is set both in ``nested`` and as a factor.
     """
     made: list[T] = []
     for setting in nested:
@@ -238,6 +249,8 @@ class Study:
         How the report shows the study (:mod:`simulations.presentation`); outside the configuration hash.
     confirmatory : str
         Name in the registry (:mod:`simulations.registration`) of a study that decides something; empty: exploratory.
+    criteria : sequence of RegisteredCriterion
+        What a confirmatory study has to show (:mod:`simulations.measures.criteria`), at the level of its try.
 
     Raises
     ------
@@ -256,12 +269,19 @@ class Study:
     notes: str = ""
     presentation: Presentation = PLAIN
     confirmatory: str = ""
+    criteria: tuple[RegisteredCriterion, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"study name {self.name!r}: use letters, digits, '_', '-' and '.', starting with a letter")
         object.__setattr__(self, "cells", tuple(self.cells))
         object.__setattr__(self, "measures", tuple(self.measures))
+        object.__setattr__(self, "criteria", tuple(self.criteria))
+        if bool(self.confirmatory) != bool(self.criteria):
+            raise ValueError(
+                f"study {self.name}: a confirmatory study has criteria, and criteria belong to a confirmatory study; "
+                "give both or neither"
+            )
         if not isinstance(self.presentation, Presentation):
             raise TypeError(
                 f"study {self.name}: presentation is a {type(self.presentation).__name__}; give one of "

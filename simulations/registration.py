@@ -1,56 +1,91 @@
-"""Confirmatory studies: registered before they run, with a seed that nobody could choose, every try on record.
+"""The registry: what confirms is entered before it runs, with a seed that nobody could choose, every try on record.
 
-The registry is an append-only file of JSON lines in the repository.  An entry holds the hash of the design, of the
-decision rules and of the sources that the rows depend on, the time, and the hash of the line before it, so a line that
-is changed or taken out later is found.  The root seed is derived from the entry itself: it is at least 2⁶⁴, and seeds
-of development are below, so the two never meet.
+An append-only file of JSON lines in the repository.  A *plan* is what is registered, a study or a family of claims: its
+name and the hashes of its design, of its decision rules and of the sources that rows and decisions depend on.  An entry
+holds a plan, the time, and the hash of the line before it, so a line that is changed or taken out later is found.  The
+root seed is derived from the entry itself: it is at least 2⁶⁴, and seeds of development are below, so the two never
+meet.
 
-A try whose design, rules or sources have changed needs an entry of its own.  Deciding at level α/2ᵏ at try k keeps the
-error over all tries below α.
+A plan that has changed needs an entry of its own.  Try k decides at level α/2ᵏ (:attr:`Entry.level`), which keeps the
+error over all tries below α.  Runs from before the registry are entered as *earlier* tries: they count.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, TypeAlias
 
-from simulations.design import Study, canonical_json, content_hash
-from simulations.storage.sources import source_digest
+from simulations.design import canonical_json
+from simulations.streams import CONFIRMATORY
 
 __all__ = [
-    "CONFIRMATORY",
+    "LEVEL",
     "REGISTRY",
     "Entry",
+    "Plan",
     "conclude",
-    "design_hash",
+    "enter_earlier",
     "level_at",
+    "outcome_of",
     "read_registry",
-    "refuse_unregistered",
     "register",
-    "tries",
+    "registered",
+    "told",
+    "tries_of",
 ]
 
 REGISTRY = Path(__file__).resolve().parents[1] / "registry.jsonl"
-CONFIRMATORY = 2**64  # root seeds from here on come from the registry
+LEVEL = 0.05  # error probability over all tries of one plan
 _FIRST = "0" * 64  # stands for the line before the first one
+_GIT_SECONDS = 30  # limit of one call of git
+
+Kind: TypeAlias = Literal["try", "earlier", "outcome"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to confirm: a study or a family of claims, by name and hashes.
+
+    Parameters
+    ----------
+    name : str
+        Of all tries.
+    design, rules, sources : str
+        Hashes: of cells and replications, of the decision rules, and of the code that rows and decisions depend on.
+    command : str
+        How it is registered, for the message that refuses it.
+    """
+
+    name: str
+    design: str
+    rules: str
+    sources: str
+    command: str
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the registry: a try of a study before it runs, or the outcome of an earlier try."""
+    """One line of the registry.
 
-    study: str
+    ``kind`` is "try" (entered before it ran), "earlier" (it ran before the registry and counts as a try), or "outcome"
+    (what came out of the latest try, in words).
+    """
+
+    name: str
     attempt: int  # 1 for the first try
+    kind: Kind
     design: str
     rules: str
     sources: str
     time: str  # ISO 8601, UTC
     previous: str  # SHA-256 of the line before
-    outcome: str = ""  # empty: a registration
+    outcome: str = ""
 
     @property
     def line(self) -> str:
@@ -59,20 +94,21 @@ class Entry:
 
     @property
     def root_seed(self) -> int:
-        """Root seed of the try."""
+        """Root seed of the try, at least 2⁶⁴."""
         return CONFIRMATORY + int(hashlib.sha256(self.line.encode()).hexdigest()[:16], 16)
 
+    @property
+    def level(self) -> float:
+        """Level at which the try decides."""
+        return level_at(self.attempt)
 
-def design_hash(study: Study) -> str:
-    """Hash of cells and replications; the seed is no part of it, since it comes from the registry."""
-    return content_hash({"replications": study.replications, "cells": [cell.hash for cell in study.cells]})
+    @property
+    def label(self) -> str:
+        """Name and number of the try."""
+        return f"{self.name}, try {self.attempt}"
 
 
-def _sources(study: Study) -> str:
-    return content_hash(sorted({source_digest(cell.regime, cell.method) for cell in study.cells}))
-
-
-def level_at(attempt: int, level: float = 0.05) -> float:
+def level_at(attempt: int, level: float = LEVEL) -> float:
     """Level at which try ``attempt`` decides, so that all tries together err with probability ``level`` at most."""
     return float(level / 2**attempt)
 
@@ -112,77 +148,110 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _registrations(study: Study, entries: Sequence[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.study == study.confirmatory and not entry.outcome]
+def tries_of(name: str, entries: Sequence[Entry]) -> list[Entry]:
+    """The tries of a plan, earlier ones included, oldest first."""
+    return [entry for entry in entries if entry.name == name and entry.kind != "outcome"]
 
 
-def register(study: Study, *, rules: str = "", path: Path = REGISTRY) -> Entry:
-    """Enter the next try of a study, to be committed before it runs; ``rules`` are the decision rules in words.
-
-    Raises
-    ------
-    ValueError
-        The study does not say that it is confirmatory.
-    """
-    if not study.confirmatory:
-        raise ValueError(f"study {study.name} is exploratory; give it confirmatory={study.name!r} in its file first")
-    attempt = len(_registrations(study, read_registry(path))) + 1
-    digest = content_hash(rules)
-    return _append(Entry(study.confirmatory, attempt, design_hash(study), digest, _sources(study), _now(), ""), path)
+def outcome_of(entry: Entry, entries: Sequence[Entry]) -> str:
+    """What came out of a try; empty where that is not on record."""
+    found = [e.outcome for e in entries if (e.name, e.attempt) == (entry.name, entry.attempt) and e.outcome]
+    return found[-1] if found else ""
 
 
-def conclude(study: Study, outcome: str, *, path: Path = REGISTRY) -> Entry:
-    """Enter what came out of the latest try.
-
-    Raises
-    ------
-    ValueError
-        The study has no try, or no outcome is given.
-    """
-    known = _registrations(study, read_registry(path))
-    if not known or not outcome.strip():
-        raise ValueError(f"study {study.name}: register it and run it first, then give its outcome in words")
-    return _append(replace(known[-1], time=_now(), outcome=outcome.strip()), path)
+def told(name: str, entries: Sequence[Entry]) -> list[str]:
+    """One line on every try of a plan, oldest first."""
+    lines = []
+    for entry in tries_of(name, entries):
+        came = outcome_of(entry, entries) or "no outcome yet"
+        how = "before the registry" if entry.kind == "earlier" else f"decides at level {entry.level:g}"
+        lines.append(f"try {entry.attempt}, {entry.time}, {how}: {came}")
+    return lines
 
 
-def tries(study: Study, *, path: Path = REGISTRY) -> list[Study]:
-    """The study with the seed of every try that had this design; from the second on the name says which it is."""
-    own = design_hash(study)
-    return [
-        replace(study, root_seed=entry.root_seed, name=_name(study.confirmatory, entry.attempt))
-        for entry in _registrations(study, read_registry(path))
-        if entry.design == own
-    ]
-
-
-def _name(name: str, attempt: int) -> str:
-    return name if attempt == 1 else f"{name}-try{attempt}"
-
-
-def refuse_unregistered(study: Study, *, path: Path = REGISTRY) -> list[str]:
-    """Lines on all tries of a confirmatory study, oldest first; nothing for other studies.
+def register(plan: Plan, *, path: Path = REGISTRY) -> Entry:
+    """Enter the next try of a plan, to be committed before it runs.
 
     Raises
     ------
     ValueError
-        It is not registered with this design and these sources; the message says how to register and lists the tries.
+        The latest try has the same plan and no outcome: it is still to be run.
     """
-    if not study.confirmatory:
-        return []
     entries = read_registry(path)
-    name = study.confirmatory
-    known = [entry for entry in entries if entry.study == name]
-    told = [
-        f"try {entry.attempt}, {entry.time}: "
-        + (entry.outcome or f"registered, decides at level {level_at(entry.attempt):g}")
-        for entry in known
-    ]
-    own = [e for e in known if not e.outcome and e.root_seed == study.root_seed and e.design == design_hash(study)]
-    if not own or own[-1].sources != _sources(study):
-        why = "its sources have changed since it was registered" if own else "it is not registered with this design"
-        listed = "; ".join(told) or "none"
-        raise ValueError(
-            f"study {name} is confirmatory and {why}: run `python -m simulations register {name} --rules '…'`, commit "
-            f"registry.jsonl, then run it (earlier tries: {listed})"
+    known = tries_of(plan.name, entries)
+    if known and _same(known[-1], plan) and not outcome_of(known[-1], entries):
+        raise ValueError(f"{known[-1].label} is registered as it is and has no outcome yet; run it")
+    attempt = len(known) + 1
+    return _append(Entry(plan.name, attempt, "try", plan.design, plan.rules, plan.sources, _now(), ""), path)
+
+
+def enter_earlier(plan: Plan, outcome: str, *, path: Path = REGISTRY) -> Entry:
+    """Enter a run from before the registry with what came out, so that it is listed and counts as a try.
+
+    Raises
+    ------
+    ValueError
+        No outcome is given, or the plan has a registered try already.
+    """
+    known = tries_of(plan.name, read_registry(path))
+    if not outcome.strip() or any(entry.kind == "try" for entry in known):
+        raise ValueError(f"{plan.name}: earlier runs are entered before the first try, each with its outcome in words")
+    return _append(Entry(plan.name, len(known) + 1, "earlier", "", "", "", _now(), "", outcome.strip()), path)
+
+
+def conclude(entry: Entry, outcome: str, *, path: Path = REGISTRY) -> Entry:
+    """Enter what came out of a try; one outcome belongs to one try.
+
+    Raises
+    ------
+    ValueError
+        No outcome is given, or another one is on record.
+    """
+    before = outcome_of(entry, read_registry(path))
+    if not outcome.strip() or before:
+        raise ValueError(f"{entry.label}: give its outcome in words, once" + (f"; on record: {before}" * bool(before)))
+    return _append(replace(entry, kind="outcome", time=_now(), outcome=outcome.strip()), path)
+
+
+def _same(entry: Entry, plan: Plan) -> bool:
+    return (entry.design, entry.rules, entry.sources) == (plan.design, plan.rules, plan.sources)
+
+
+def _is_committed(entry: Entry, path: Path) -> bool:
+    """Whether the entry is part of the last commit; True outside a git checkout, where nobody can say."""
+    git = ("git", "-C", str(path.parent))
+    try:
+        inside = subprocess.run(
+            [*git, "rev-parse", "--git-dir"], capture_output=True, timeout=_GIT_SECONDS, check=False
         )
-    return told
+        shown = subprocess.run(
+            [*git, "show", f"HEAD:./{path.name}"], capture_output=True, timeout=_GIT_SECONDS, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return True
+    return inside.returncode != 0 or entry.line in shown.stdout.decode("utf-8", "replace").splitlines()
+
+
+def registered(plan: Plan, *, path: Path = REGISTRY) -> Entry:
+    """The latest try of a plan, where it was registered exactly so and committed.
+
+    Raises
+    ------
+    ValueError
+        It is not registered, has changed since, or its entry is not committed; the message says what to do and lists
+        the earlier tries.
+    """
+    entries = read_registry(path)
+    known = tries_of(plan.name, entries)
+    last = known[-1] if known and known[-1].kind == "try" else None
+    if last is not None and _same(last, plan):
+        if _is_committed(last, path):
+            return last
+        raise ValueError(f"{last.label}: commit {path.name} before it runs, so that the entry cannot be taken back")
+    changed = [word for word in ("design", "rules", "sources") if last and getattr(last, word) != getattr(plan, word)]
+    why = f"changed since it was registered ({', '.join(changed)})" if changed else "not registered"
+    listed = "; ".join(told(plan.name, entries)) or "none"
+    raise ValueError(
+        f"{plan.name} is confirmatory and {why}: run `{plan.command}`, commit {path.name}, then run it (earlier tries: "
+        f"{listed})"
+    )

@@ -14,7 +14,9 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["Streams", "effort_seed"]
+__all__ = ["CONFIRMATORY", "Streams", "effort_seed"]
+
+CONFIRMATORY = 2**64  # root seeds from here on come from the registry (simulations.registration)
 
 _MAX_REPLICATION = 2**32
 
@@ -37,11 +39,13 @@ def effort_seed(root_seed: int, effort: str, *, named: str = "quick") -> int:
 
     Rows of a small run are thus no part of a larger one.  Were they, a claim looked at again with more replications
     would be judged on the rows that it had been judged on before, and its error rates would be those of several looks.
+    A seed of the registry leads to such a seed, and one of development to one of development.
     """
     if effort == named:
         return root_seed
     sequence = np.random.SeedSequence(root_seed, spawn_key=_role_words(f"effort:{effort}"))
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+    derived = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return derived + (CONFIRMATORY if root_seed >= CONFIRMATORY else 0)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,10 @@ MAX_LINES = 400
 
 # What each room may import from the house, besides itself: a room is a module or folder named here, with all it holds.
 # records ← linalg, laws ← stages ← clair.py ← cli; clair_stats ← simulations ← theory_checks ← reports ← benchmarks.
-_BASE = {"clair_stats.records", "clair_stats.estimates", "clair_stats.linalg", "clair_stats.laws"}
+_BASE = {
+    *("clair_stats.records", "clair_stats.estimates", "clair_stats.linalg", "clair_stats.laws"),
+    "clair_stats.products",
+}
 _STAGES = {f"clair_stats.{stage}" for stage in ("decomposition", "detection", "refinement", "theory", "local_fits")}
 _DRAWN = {"simulations.design", "simulations.streams", "simulations.regimes"}
 LAW = {
@@ -24,6 +27,7 @@ LAW = {
     "clair_stats.estimates": {"clair_stats.records", "clair_stats.containers"},
     "clair_stats.linalg": {"clair_stats.records"},
     "clair_stats.laws": {"clair_stats.records", "clair_stats.linalg"},
+    "clair_stats.products": {"clair_stats.records"},
     "clair_stats.files": set(),
     "clair_stats.decomposition": _BASE,
     # The program proposes candidate sets, so detection may ask for its path; never the other way round.
@@ -60,32 +64,43 @@ LAW = {
     "simulations.streams": set(),
     "simulations.measure": set(),
     "simulations.presentation": set(),
-    "simulations.design": {"simulations.measure", "simulations.presentation", "simulations.streams"},
+    "simulations.criterion": set(),
+    "simulations.design": {
+        *("simulations.criterion", "simulations.measure", "simulations.presentation", "simulations.streams"),
+    },
     "simulations.regimes": {"clair_stats", "simulations.design", "simulations.streams"},
     "simulations.storage": {"clair_stats.files", "simulations.design"},
-    "simulations.measures": {"clair_stats", *_DRAWN, "simulations.measure", "simulations.storage"},
+    "simulations.measures": {
+        *("clair_stats", *_DRAWN),
+        *("simulations.criterion", "simulations.measure", "simulations.storage"),
+    },
     "simulations.methods": {"clair_stats", *_DRAWN, "simulations.measures"},
     "simulations.copying": {"clair_stats", *_DRAWN, "simulations.measures", "simulations.methods"},
     "simulations.engine": {
         *("simulations.design", "simulations.streams"),
         *("simulations.measure", "simulations.measures", "simulations.storage"),
     },
-    "simulations.registration": {"simulations.design", "simulations.storage"},
+    "simulations.registration": {"simulations.design", "simulations.streams"},
+    "simulations.confirmation": {
+        *("simulations.criterion", "simulations.design", "simulations.registration", "simulations.storage"),
+        "simulations.streams",
+    },
     "simulations.toml_design": {
         *("simulations.design", "simulations.measure", "simulations.measures", "simulations.presentation"),
     },
     "simulations.studies": {
         *_DRAWN,
         *("simulations.copying", "simulations.measures", "simulations.methods"),
-        *("simulations.presentation", "simulations.registration", "simulations.toml_design"),
+        *("simulations.confirmation", "simulations.presentation", "simulations.toml_design"),
     },
     "simulations.ademp": {"simulations.design", "simulations.measure", "simulations.storage"},
     "simulations.commands": {
-        *("simulations.ademp", "simulations.design", "simulations.engine", "simulations.measure"),
+        *("clair_stats.files", "simulations.ademp", "simulations.confirmation", "simulations.design"),
+        *("simulations.engine", "simulations.measure"),
         *("simulations.measures", "simulations.registration", "simulations.storage", "simulations.studies"),
     },
     "simulations.cli": {"simulations.commands", "simulations.engine", "simulations.storage"},
-    "simulations.__main__": {"simulations.cli"},
+    "simulations.__main__": {"clair_stats.cli", "simulations.cli"},
     "theory_checks": set(),
     "theory_checks.rules": set(),
     "theory_checks.instances": {"clair_stats", *_DRAWN},
@@ -99,20 +114,20 @@ LAW = {
     "theory_checks.regimes": {"simulations.studies", "theory_checks.rules"},
     "theory_checks.registry": {"theory_checks.claim", "theory_checks.claims"},
     "theory_checks.judge": {
-        *("clair_stats.files", "simulations.design", "simulations.engine", "simulations.storage"),
-        *("theory_checks.claim", "theory_checks.registry", "theory_checks.rules"),
+        *("clair_stats.files", "simulations.design", "simulations.engine", "simulations.registration"),
+        *("simulations.storage", "theory_checks.claim", "theory_checks.registry", "theory_checks.rules"),
     },
     "theory_checks.maps": {
         *("clair_stats", "simulations", "theory_checks.claim", "theory_checks.instances", "theory_checks.methods"),
         *("theory_checks.judge", "theory_checks.rules"),
     },
     "theory_checks.commands": {
-        *("simulations.engine", "simulations.storage"),
+        *("simulations.engine", "simulations.registration", "simulations.storage", "simulations.streams"),
         *("theory_checks.claim", "theory_checks.judge", "theory_checks.maps", "theory_checks.registry"),
         "theory_checks.rules",
     },
     "theory_checks.cli": {"theory_checks.commands"},
-    "theory_checks.__main__": {"theory_checks.cli"},
+    "theory_checks.__main__": {"clair_stats.cli", "theory_checks.cli"},
     "reports": {"clair_stats", "simulations", "theory_checks"},
     "benchmarks": {"clair_stats", "simulations", "theory_checks", "reports"},
 }

@@ -1,4 +1,4 @@
-"""The command that registers confirmatory studies and records what came out."""
+"""Commands of the registry: register a confirmatory study, decide it when its rows are there, list every try."""
 
 from __future__ import annotations
 
@@ -6,28 +6,48 @@ from typing import Annotated
 
 import typer
 
-from simulations.commands.shared import StudyName, asked_study, console
-from simulations.registration import REGISTRY, conclude, level_at
+from simulations.commands.shared import StorePath, StudyName, asked_study, console, store_path
+from simulations.confirmation import decide as decide_study
+from simulations.confirmation import plan_of
+from simulations.registration import REGISTRY, enter_earlier, read_registry, told
 from simulations.registration import register as enter
 
-__all__ = ["register"]
+__all__ = ["decide", "register", "registry"]
 
 
 def register(
     name: StudyName,
-    rules: Annotated[str, typer.Option("--rules", help="The decision rules in words.")] = "",
-    outcome: Annotated[str | None, typer.Option("--outcome", help="What came out of the latest try.")] = None,
+    earlier: Annotated[
+        str | None, typer.Option("--earlier", help="What came out of a run from before the registry; counts as a try.")
+    ] = None,
 ) -> None:
-    """Enter the next try of a confirmatory study, or the outcome of its latest one; commit registry.jsonl then."""
+    """Enter the next try of a confirmatory study; commit registry.jsonl then, and run it."""
     study = asked_study(name)
-    if outcome is not None:
-        entry = conclude(study, outcome)
-        console().print(f"try {entry.attempt} of {entry.study}: {entry.outcome}")
+    if earlier is not None:
+        entry = enter_earlier(plan_of(study), earlier)
+        console().print(f"{entry.label}: {entry.outcome}")
         return
-    if not rules.strip():
-        raise ValueError("--rules: say how the study decides, before it runs")
-    entry = enter(study, rules=rules)
-    console().print(
-        f"try {entry.attempt} of {entry.study}, root seed {entry.root_seed}, decides at level "
-        f"{level_at(entry.attempt):g}; commit {REGISTRY.name} before it runs"
+    entry = enter(plan_of(study))
+    out = console()
+    for criterion in study.criteria:
+        out.print(f"to be shown: {criterion.statement}")
+    out.print(
+        f"{entry.label}, root seed {entry.root_seed}, decides at level {entry.level:g}; commit {REGISTRY.name} before "
+        "it runs"
     )
+
+
+def decide(name: StudyName, store: StorePath = None) -> None:
+    """Test the criteria of a registered study at the level of its try, and enter the outcome."""
+    study = asked_study(name)
+    for line in decide_study(study, store_path(study, store)):
+        console().print(line)
+
+
+def registry() -> None:
+    """Every try of everything that was registered, with its level and outcome."""
+    entries = read_registry()
+    for name in dict.fromkeys(entry.name for entry in entries):
+        console().print(name)
+        for line in told(name, entries):
+            console().print(f"  {line}")

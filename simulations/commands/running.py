@@ -21,6 +21,7 @@ from simulations.commands.shared import (
     to_digits,
     varied_factors,
 )
+from simulations.confirmation import refuse_unregistered
 from simulations.design import Study
 from simulations.engine.executor import run_study
 from simulations.engine.planning import find_regime
@@ -29,7 +30,6 @@ from simulations.engine.planning import replay as replay_cells
 from simulations.engine.progress import reporter, time_left
 from simulations.engine.sequential import PrecisionRule, run_until
 from simulations.measure import Measure
-from simulations.registration import refuse_unregistered
 from simulations.studies import find_study, studies
 
 __all__ = ["plan", "replay", "run", "sequential"]
@@ -89,6 +89,10 @@ def run(
     study = asked_study(name, replications, method)
     for told in refuse_unregistered(study):
         console().print(told)
+    if study.confirmatory and accept_mixed:
+        raise ValueError(
+            f"study {study.name} is confirmatory: rows of other sources than the registered ones cannot decide"
+        )
     part = _shard(shard)
     path = store_path(study, store, f".shard{part[0]}of{part[1]}" if part else "")
     with reporter(study.name) as progress:
@@ -120,6 +124,8 @@ def run(
         )
     if report.failed:
         console(errors=True).print(f"see the tracebacks: python -m simulations check {name} --failures")
+    if study.confirmatory and not report.missing and part is None:
+        console().print(f"every row is there; decide it: python -m simulations decide {name}")
     raise typer.Exit(report.exit_status)
 
 
@@ -137,8 +143,9 @@ def sequential(
 ) -> None:
     """Add replications until the monitored measures are precise enough, or the budget ends (status 3)."""
     study = asked_study(name, methods=method)
-    for told in refuse_unregistered(study):
-        console().print(told)
+    if study.confirmatory:
+        raise ValueError(f"study {study.name} is confirmatory: its number of replications is registered; use `run`")
+    refuse_unregistered(study)
     rule = PrecisionRule(_targets(study, until), budget, first)
     out, varied = console(), varied_factors(study)
     out.print(rule.statement())

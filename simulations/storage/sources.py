@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["modules_behind", "source_digest"]
+__all__ = ["module_digest", "modules_behind", "source_digest"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 # What makes a row of what regime and method compute.
@@ -142,3 +142,8 @@ def source_digest(*parts: object) -> str:
         A regime and a method; dataclasses among their fields count as well.
     """
     return _digest(_module_names(parts))
+
+
+def module_digest(*names: str) -> str:
+    """Digest of modules of the project and of all that they import, 64 hexadecimal digits."""
+    return _digest(frozenset(names))

@@ -12,8 +12,8 @@ import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from simulations.confirmation import tries
 from simulations.design import Study
-from simulations.registration import tries
 from simulations.studies._regime_design import RegimeDesign
 
 __all__ = ["find_study", "regime_designs", "studies"]

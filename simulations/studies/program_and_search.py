@@ -1,6 +1,8 @@
 """The convex program and the random search as sources of candidates, on the kinds of the robustness grid.
 
-The seed was written down before the first run; building used other seeds of the same settings.
+The seed was written down before the first run; building used other seeds of the same settings.  The study ran before
+the registry existed and is exploratory; ``heldout_confirmation`` asks the question again on settings that nobody has
+seen.
 """
 
 from __future__ import annotations

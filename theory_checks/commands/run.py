@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from simulations.engine.executor import RunReport
+from simulations.registration import Entry
+from simulations.streams import CONFIRMATORY
 from theory_checks.claim import Claim, Effort
 from theory_checks.commands.options import (
     STORES,
@@ -26,8 +29,10 @@ from theory_checks.commands.options import (
     console,
     usage_errors,
 )
-from theory_checks.commands.printing import print_verdicts, support_sentence
+from theory_checks.commands.printing import print_verdicts, progress_line, support_sentence
+from theory_checks.commands.registering import announced_try, concluded_try
 from theory_checks.judge.merge import merged, not_run
+from theory_checks.judge.progress import Judged
 from theory_checks.judge.rows import Stores
 from theory_checks.judge.run import exit_status, run_claims
 from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
@@ -38,6 +43,7 @@ __all__ = ["run"]
 
 VERDICTS = Path("results/verdicts.json")
 _SECONDS = 300.0  # limit of one replication; the slowest takes about two
+_WORTH_TELLING = 1.0  # seconds
 
 
 def run(
@@ -55,19 +61,34 @@ def run(
     stores: StoresOption = STORES,
     studies: StudiesOption = STUDIES,
     accept_mixed: AcceptMixedOption = False,
+    confirmatory: Annotated[
+        bool, typer.Option("--confirmatory", help="the registered try of the whole family, at its seed and level")
+    ] = False,
 ) -> None:
     """Run what is missing, print the verdicts and put them into the verdict file.
 
     Exit status: 0 every claim supported (and every sabotage rejected), 1 a claim violated (or a sabotage not rejected),
     3 something inconclusive, 2 usage.  Settings of a regime that bend its assumptions are findings and do not count.
     With --sabotage CLAIM the sabotaged claim is judged like a claim: it should exit 1.  With --root-seed the stores and
-    the verdict file get the seed into their names.
+    the verdict file get the seed into their names.  With --confirmatory they belong to the registered try, which is
+    refused unless it was registered exactly so; its outcome goes into the registry.
     """
     chosen = chosen_effort(effort)
+    entry = None
+    if confirmatory:
+        if claims or sabotage or root_seed is not None or accept_mixed or not with_sabotages:
+            raise typer.BadParameter(
+                "a registered family runs as a whole, at its own seed", param_hint="--confirmatory"
+            )
+        with usage_errors():
+            entry = announced_try(regime, chosen)
+        root_seed = entry.root_seed
+    elif root_seed is not None and root_seed >= CONFIRMATORY:
+        raise typer.BadParameter("seeds from 2**64 on belong to the registry", param_hint="--root-seed")
     if root_seed is not None:
         stores, studies = stores / f"seed-{root_seed}", studies / f"seed-{root_seed}"
         output = output.with_name(f"{output.stem}-{root_seed}{output.suffix}")
-    run_it = _Runner(chosen, Stores(stores, studies), root_seed, jobs, backend, accept_mixed)
+    run_it = _Runner(chosen, Stores(stores, studies), root_seed, jobs, backend, accept_mixed, entry)
     if sabotage:
         with usage_errors():
             verdicts = run_it(chosen_claims(sabotage, regime), with_claims=False)
@@ -86,9 +107,29 @@ def run(
             f"{run_it.foreign} rows were made by other sources, packages or another machine than those at hand; "
             "remove the stores, or give another --stores, to compute them again"
         )
+    if entry is not None:
+        with usage_errors():
+            concluded_try(entry, kept, run_it.foreign)
     raise typer.Exit(
         _conclusion([v for v in kept if v.identity in again], kept, regime, output, with_sabotages=with_sabotages)
     )
+
+
+def _asked_try(regime: str, effort: Effort, root_seed: int | None, *, parts: bool) -> Entry:
+    """The registered try of the whole family, or a usage error."""
+    if parts or root_seed is not None:
+        raise typer.BadParameter("a registered family runs as a whole, at its own seed", param_hint="--confirmatory")
+    with usage_errors():
+        return announced_try(regime, effort)
+
+
+def _seed(asked: int | None, entry: Entry | None) -> int | None:
+    """Root seed of the run; None: the claims' own."""
+    if entry is not None:
+        return entry.root_seed
+    if asked is not None and asked >= CONFIRMATORY:
+        raise typer.BadParameter("seeds from 2**64 on belong to the registry", param_hint="--root-seed")
+    return asked
 
 
 @dataclass
@@ -101,32 +142,45 @@ class _Runner:
     jobs: int
     backend: str
     accept_mixed: bool
+    entry: Entry | None = None  # the registered try that this is
     foreign: int = 0  # rows that were there and that other sources made
 
     def __call__(
         self, claims: Sequence[Claim], *, with_claims: bool = True, with_sabotages: bool = True
     ) -> list[Verdict]:
+        running = console.status("")
+
         def announce(name: str) -> None:
             if console.is_terminal:
-                console.print(f"[dim]{name} …[/dim]")
+                running.update(f"running {name} …")
+
+        def told(step: Judged) -> None:
+            # A study on a regime serves all of its settings: only the lines that took time are worth reading.
+            if not step.setting or step.seconds >= _WORTH_TELLING:
+                typer.echo(progress_line(step))
 
         def finished(report: RunReport) -> None:
             self.foreign += report.foreign
 
-        return run_claims(
-            claims,
-            self.effort,
-            self.stores,
-            with_claims=with_claims,
-            with_sabotages=with_sabotages,
-            root_seed=self.root_seed,
-            announce=announce,
-            finished=finished,
-            n_jobs=self.jobs,
-            backend=self.backend,
-            timeout=_SECONDS,
-            accept_mixed=self.accept_mixed,
-        )
+        with running if console.is_terminal else nullcontext():
+            verdicts = run_claims(
+                claims,
+                self.effort,
+                self.stores,
+                with_claims=with_claims,
+                with_sabotages=with_sabotages,
+                level=FAMILY_LEVEL if self.entry is None else self.entry.level,
+                root_seed=self.root_seed,
+                announce=announce,
+                finished=finished,
+                told=told,
+                n_jobs=self.jobs,
+                backend=self.backend,
+                timeout=_SECONDS,
+                accept_mixed=self.accept_mixed,
+            )
+        label = "" if self.entry is None else self.entry.label
+        return [replace(verdict, registered=label) for verdict in verdicts]
 
 
 def _conclusion(
@@ -140,7 +194,8 @@ def _conclusion(
         1: "a claim is violated or a sabotage is not rejected",
         3: "some claim is inconclusive: more replications (--effort) may decide it",
     }
-    typer.echo(f"{meaning[status]}; family-wise level {FAMILY_LEVEL:g}, verdicts in {output}")
+    level = min((verdict.level for verdict in verdicts), default=FAMILY_LEVEL)
+    typer.echo(f"{meaning[status]}; family-wise level {level:g}, verdicts in {output}")
     typer.echo(support_sentence(verdicts))
     missing = not_run(kept, regime)
     if missing:

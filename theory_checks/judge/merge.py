@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from theory_checks.claim import Claim
-from theory_checks.judge.verdict import Verdict, decide, decide_sabotage, supported_together
+from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict, decide, decide_sabotage, supported_together
 from theory_checks.registry import families, family_size
 
 __all__ = ["merged", "not_run"]
@@ -46,7 +46,10 @@ def _in_order(verdicts: Sequence[Verdict], claims: Sequence[Claim]) -> list[Verd
 
 def _decided(verdicts: Sequence[Verdict], family: int) -> list[Verdict]:
     evidence = [verdict.evidence for verdict in verdicts]
-    decided, together = decide(evidence, family=family), supported_together(evidence, family=family)
+    # Verdicts of one file were decided at one level: that of exploration, or that of one registered try.
+    level = min((verdict.level for verdict in verdicts), default=FAMILY_LEVEL)
+    decided = decide(evidence, level=level, family=family)
+    together = supported_together(evidence, level=level, family=family)
     return [
         dataclasses.replace(v, status=status, adjusted_p_value=adjusted, family=family, supported_together=shown)
         for v, (status, adjusted), shown in zip(verdicts, decided, together, strict=True)
@@ -54,7 +57,7 @@ def _decided(verdicts: Sequence[Verdict], family: int) -> list[Verdict]:
 
 
 def _sabotage_decided(verdict: Verdict, family: int) -> Verdict:
-    status, adjusted = decide_sabotage(verdict.evidence, family)
+    status, adjusted = decide_sabotage(verdict.evidence, family, level=verdict.level)
     return dataclasses.replace(verdict, status=status, adjusted_p_value=adjusted, family=family)
 
 

@@ -54,6 +54,8 @@ class Verdict:
     accepted: str = ""  # what supports the claim: the target with its margin, or the bound that has to be shown
     family: int = 0  # size of the family that Holm's procedure corrected for
     supported_together: bool = False  # supported also when any false "supported" in the family has probability 0.05
+    level: float = FAMILY_LEVEL  # at which it was decided, for and against; smaller at a registered try
+    registered: str = ""  # the try of the registry that this belongs to; "" for exploration
 
     @property
     def identity(self) -> Identity:
@@ -84,7 +86,8 @@ def decide(
     evidence : sequence of Evidence
         The members that were run.
     level : float
-        Family-wise probability of calling some true claim violated.
+        Family-wise probability of calling some true claim violated, and probability of calling one claim supported
+        whose statistic lies outside what its rule accepts.
     family : int, optional
         Size of the whole family; members that were not run count as p = 1, so that running some of them makes the
         correction no weaker.  None: all are here.
@@ -98,29 +101,38 @@ def decide(
     rejected, adjusted, _, _ = multipletests(_padded([e.p_value for e in evidence], family), alpha=level, method="holm")
     decided: list[tuple[Status, float]] = []
     for item, reject, p_value in zip(evidence, rejected, adjusted, strict=False):
-        decided.append(("violated" if reject else _unless_violated(item), float(p_value)))
+        decided.append(("violated" if reject else _unless_violated(item, level), float(p_value)))
     return decided
 
 
-def _unless_violated(item: Evidence) -> Status:
-    """A claim with failed, unsolved or undefined replications is not supported."""
+def _unless_violated(item: Evidence, level: float = SUPPORT_LEVEL) -> Status:
+    """A claim with failed, unsolved or undefined replications is not supported.
+
+    Rules decide ``within`` at :data:`SUPPORT_LEVEL`; a stricter level asks their p-value as well.
+    """
     clean = item.failed == 0 and item.unsolved == 0 and item.undefined == 0
-    return "supported" if item.within and clean else "inconclusive"
+    strict = level >= SUPPORT_LEVEL or item.support_p_value <= level
+    return "supported" if item.within and clean and strict else "inconclusive"
 
 
 def decide_sabotage(item: Evidence, family: int, *, level: float = FAMILY_LEVEL) -> tuple[Status, float]:
     """Status and p-value at the strictest level its claim can be left with in a family of this size."""
     adjusted = min(1.0, item.p_value * family)
-    return ("violated" if adjusted <= level else _unless_violated(item)), adjusted
+    return ("violated" if adjusted <= level else _unless_violated(item, level)), adjusted
 
 
-def supported_together(evidence: Sequence[Evidence], *, family: int | None = None) -> list[bool]:
-    """Which members meet their acceptance criterion when any false "supported" in the family has probability 0.05.
+def supported_together(
+    evidence: Sequence[Evidence], *, level: float = SUPPORT_LEVEL, family: int | None = None
+) -> list[bool]:
+    """Which members meet their acceptance criterion when any false "supported" in the family has this probability.
 
     Holm's procedure over the p-values of the hypotheses "the statistic lies outside what the rule accepts".
     """
     if not evidence:
         return []
     p_values = [item.support_p_value for item in evidence]
-    shown = multipletests(_padded(p_values, family), alpha=SUPPORT_LEVEL, method="holm")[0]
-    return [bool(found) and _unless_violated(item) == "supported" for item, found in zip(evidence, shown, strict=False)]
+    shown = multipletests(_padded(p_values, family), alpha=level, method="holm")[0]
+    return [
+        bool(found) and _unless_violated(item, level) == "supported"
+        for item, found in zip(evidence, shown, strict=False)
+    ]
