@@ -275,6 +275,7 @@ def trailing_projectors(matrices: FloatArray, count: int) -> FloatArray:
     matrices : ndarray, shape (…, n, n)
         Symmetric, positive semi-definite up to rounding.
     count : int
+        At least 1.
 
     Returns
     -------

@@ -93,10 +93,26 @@ class OracleWithCovariance:
 
 
 def hotelling_lawley_p_value(residual: FloatArray, rows: FloatArray, columns: FloatArray, freedom: float) -> float:
-    """Upper tail of tr(Rᵀ G⁻¹ R Σ̂⁻¹) for R (m, q) with Cov = G ⊗ Σ, G (m, m) known, Σ̂ (q, q) on ν = ``freedom``.
+    """Upper tail of tr(Rᵀ G⁻¹ R Σ̂⁻¹), R with covariance G ⊗ Σ, Σ̂ estimated on ν degrees of freedom.
 
     McKeon's F needs ν > q + 3; with fewer degrees statsmodels' older approximation is taken.  That table holds four
     statistics in a data frame and costs fifty times as much, half the time of the study ``linear_regression``.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (m, q)
+        R.
+    rows : ndarray, shape (m, m)
+        G, known.
+    columns : ndarray, shape (q, q)
+        Σ̂.
+    freedom : float
+        ν.
+
+    Returns
+    -------
+    float
+        The p-value (McKeon, Biometrika 61, 1974).
     """
     between = residual.T @ scipy.linalg.solve(rows, residual, assume_a="pos")
     if freedom > columns.shape[0] + 3:
