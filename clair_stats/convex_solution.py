@@ -8,11 +8,13 @@ from functools import cached_property, partial
 import numpy as np
 
 from clair_stats.decomposition.decompose import decompose
+from clair_stats.decomposition.options import noise_penalty_problem
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.program_source import proposer_of
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.records import Decomposition, FloatArray
+from clair_stats.units import decomposition_in_unit
 
 __all__ = ["SolvedOnDemand", "convex_solution"]
 
@@ -24,18 +26,25 @@ class SolvedOnDemand:
     noise_penalty: float | None
     _solve: Callable[[], Decomposition]
 
-    def _set_program(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> None:
+    def _set_program(self, blocks: FloatArray, panel: Panel, consensus: Consensus, unit: float) -> None:
         """Say what ``decomposition_`` solves; chosen penalties are tried at once, since they may be refused."""
-        penalties = {"block_penalty": self.block_penalty, "noise_penalty": self.noise_penalty}
+        chosen, tau = self.block_penalty, self.noise_penalty
+        penalties = {"block_penalty": chosen, "noise_penalty": None if tau is None else tau / unit}
         self.__dict__.pop("decomposition_", None)
-        self._solve = partial(convex_solution, blocks, panel, consensus, **penalties)
-        if any(penalty is not None for penalty in penalties.values()):
+        self._solve = partial(_in_unit, unit, blocks, panel, consensus, penalties)
+        if chosen is not None or tau is not None:
             self.decomposition_ = self._solve()
 
     @cached_property
     def decomposition_(self) -> Decomposition:
         """The convex solution that belongs to the verdict, with its certificate."""
         return self._solve()
+
+
+def _in_unit(
+    unit: float, blocks: FloatArray, panel: Panel, consensus: Consensus, penalties: dict[str, float | None]
+) -> Decomposition:
+    return decomposition_in_unit(convex_solution(blocks, panel, consensus, **penalties), unit)
 
 
 def convex_solution(
@@ -80,7 +89,9 @@ def convex_solution(
         phi = consensus.calibrated.noise
         sigma = phi * float(np.median(panel.entry_scales))
         tau = sigma * max(np.sqrt(p) + np.sqrt(q * n_clients), np.sqrt(p * q) / penalty)
-        tau = 0.0 if phi <= panel.floor else float(tau)
+        # Beside one client of absurd size τ is lost in rounding; (E) then says the same.
+        lost = noise_penalty_problem(float(tau), float(np.abs(blocks).max())) is not None
+        tau = 0.0 if phi <= panel.floor or lost else float(tau)
     return decompose(
         blocks,
         block_penalty=penalty,

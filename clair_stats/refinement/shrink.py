@@ -247,13 +247,24 @@ class _Table:
         inside = self.inside_risks[:, rank] if self.apart else stein_risk(*self.inside(rank)).sum(axis=1)
         return np.asarray(inside + stein_risk(*self.off(rank, banded)).sum(axis=1))
 
+    def unbanded_risks(self, count: int) -> FloatArray:
+        """Estimated risk without bands at the first ``count`` ranks from 0 on, (n, count), all at once."""
+        energies, traces = (sums[:, :count] for sums in self.sums)
+        largest = self.whole[:, 2:]
+        inside = self.inside_risks[:, :count]
+        if not self.apart:
+            inside = stein_risk(traces - 2.0 * np.minimum(largest, traces), energies, traces)
+        left = np.maximum(self.whole[:, 1:2] - traces, 0.0)
+        rest = np.maximum(self.whole[:, :1] - energies, 0.0)
+        return np.asarray(inside + stein_risk(left - 2.0 * np.minimum(largest, left), rest, left))
+
     def best(self, own_risk: FloatArray) -> tuple[int, bool]:
         """Number of directions, and whether to band the rest, of the smallest sum of estimated relative risks."""
-        ways = [
-            (rank, banded) for banded in (False, True) for rank in range(min(self.energies.shape[1], _LARGEST_RANK) + 1)
-        ]
+        ranks = range(min(self.energies.shape[1], _LARGEST_RANK) + 1)
+        ways = [(rank, banded) for banded in (False, True) for rank in ranks]
         size = np.maximum(own_risk, _TINY)
-        relative = np.array([float(np.sum(self.risks(*way) / size)) for way in ways])
+        together = np.sum(self.unbanded_risks(len(ranks)) / size[:, None], axis=0)
+        relative = np.concatenate([together, [float(np.sum(self.risks(rank, True) / size)) for rank in ranks]])
         return ways[int(np.argmax(relative <= relative.min() + _TIE * own_risk.size))]
 
     def weights(self, rank: int, banded: bool) -> tuple[FloatArray, FloatArray]:
