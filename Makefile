@@ -1,8 +1,11 @@
 # Everything lives in .venv at the root.  `make verify` is the main job; `make test` the tests.
-# Variables: PYTHON (interpreter for the environment), JOBS (workers), EFFORT (quick | standard | full).
+# Variables: PYTHON (interpreter for the environment), JOBS (workers), EFFORT (quick | standard | full), FUZZ (120: about an hour).
 PYTHON ?= python3
 JOBS ?= 2
 EFFORT ?= quick
+# Studies of `make verify`, with the processor minutes of a first run (the last line of `make verify` tells the time).
+STUDIES ?= linear_regression=1.5 digits=4 copying=4
+FUZZ ?= 120
 BIN := .venv/bin
 STAMP := .venv/.installed
 SOURCES := clair_stats simulations theory_checks reports benchmarks tests docs
@@ -13,7 +16,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export MPLBACKEND := Agg
 
-.PHONY: help setup verify test test-all lint format types bench docs dist clean
+.PHONY: help setup verify test test-all nightly lint format types bench docs dist clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,13 +32,17 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 verify: $(STAMP) ## check every theorem, run the studies, write the report (resumes when interrupted)
-	@$(BIN)/python -m reports verify --effort $(EFFORT) --jobs $(JOBS)
+	@$(BIN)/python -m reports verify --effort $(EFFORT) --jobs $(JOBS) $(STUDIES:%=--study %)
 
 test: $(STAMP) ## the tests (slow ones left out; see test-all)
 	$(BIN)/python -m pytest -n $(JOBS)
 
 test-all: $(STAMP) ## every test, the slow ones too
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow"
+
+nightly: $(STAMP) ## every test, and fresh draws for the fuzzers, FUZZ times as many as in continuous integration
+	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" --ignore tests/fuzz
+	HYPOTHESIS_PROFILE=explore FUZZ=$(FUZZ) $(BIN)/python -m pytest -n $(JOBS) tests/fuzz
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)

@@ -144,13 +144,13 @@ def calibrate(
         statistics, critical = statistics * unit, critical * unit
     elif known is not None:
         phi = max(known, panel.floor)
-        p_values, critical = chi_square(statistics / phi**2, degrees, shift / phi**2, alpha)
+        p_values, critical = chi_square(_over(statistics, phi), degrees, _over(shift, phi), alpha)
         critical = critical * phi**2
     else:
         total, freedom = residual_variance(panel, fit, raw)
         phi = max(np.sqrt(total / freedom) if freedom > 0 else 0.0, panel.floor)
         if heterogeneity > 0 or phi <= panel.floor:
-            p_values, critical = chi_square(statistics / phi**2, degrees, shift / phi**2, alpha)
+            p_values, critical = chi_square(_over(statistics, phi), degrees, _over(shift, phi), alpha)
             critical = critical * phi**2
         else:
             p_values, critical = _deleted_fisher(fit, statistics, degrees, total, freedom, alpha)
@@ -212,6 +212,12 @@ def calibrate_alone(panel: Panel, fit: SharedFit, client: int, *, level: float, 
         return Alone(math.nan, math.sqrt(raw) * unit, math.inf)
     ratio = raw / statistic if statistic > 0 else 1.0
     return Alone(float(p_values[0]), math.sqrt(raw) * unit, math.sqrt(float(critical[0]) * ratio) * unit)
+
+
+def _over(energies: FloatArray, phi: float) -> FloatArray:
+    """Energies in units of φ²; infinite beside the rounding floor of estimates that are zero."""
+    with np.errstate(over="ignore"):
+        return np.asarray(energies / phi**2)
 
 
 def calibrate_along(

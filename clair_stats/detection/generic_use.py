@@ -29,7 +29,8 @@ _BATCH = 1 << 24  # numbers (128 MiB) that the coordinates, or the residuals, of
 _STARTS = (20, 4)  # smallest subsets, and as large as the sub-set
 _STEPS = 3
 _SEED = 20_261_127
-# A level below one in so many draws (of the whole level of .001) is not tested: nothing is rejected that was not seen.
+# A part of the level below one in so many draws (a whole level of .001) is taken for that: tails further out cannot be
+# drawn, and without the test a direction that one contaminated client uses alone would be everybody's.
 _MOST_DRAWS = 5_000
 
 
@@ -60,7 +61,7 @@ def used_by_all(
     """
     n_members, larger = int(fit.members.sum()), fit.basis.shape[1]
     counts = tuple(sorted({n for n in counts if n < n_members}))
-    if larger <= rank or larger == 0 or not counts or level * _MOST_DRAWS < 1.0:
+    if larger <= rank or larger == 0 or not counts:
         return True
     q = panel.shape[2]
     inside = inside_subspace(panel, fit)[fit.members]
@@ -74,7 +75,7 @@ def used_by_all(
     # Many clients are drawn in batches; of few all at once, so that their draws are one stream.
     batch = max(_BATCH // (n_members * max(larger * q, len(starts))), 1)
     shares = _log_shares(inside[None], design, rank, counts, starts)  # the data are the first of the samples
-    for n_draws in (_FIRST_DRAWS, max(math.ceil(1.0 / level) - 1 - _FIRST_DRAWS, 1)):
+    for n_draws in (_FIRST_DRAWS, max(math.ceil(min(1.0 / level, _MOST_DRAWS)) - 1 - _FIRST_DRAWS, 1)):
         for first in range(0, n_draws, batch):
             size = (min(batch, n_draws - first), n_members, larger, q)
             drawn = precision[:, None, None] * (root @ generator.standard_normal(size))
