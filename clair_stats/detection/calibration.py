@@ -209,7 +209,7 @@ def calibrate_alone(panel: Panel, fit: SharedFit, client: int, *, level: float, 
     statistic, raw = float(statistics[0]), float(np.sum(residual**2))
     unit = float(panel.scales[client] * panel.units[client])
     if p == rank or columns[0] == 0:
-        return Alone(math.nan, math.sqrt(raw) * unit, math.inf)
+        return Alone(1.0 if p == rank else math.nan, math.sqrt(raw) * unit, math.inf)
     ratio = raw / statistic if statistic > 0 else 1.0
     return Alone(float(p_values[0]), math.sqrt(raw) * unit, math.sqrt(float(critical[0]) * ratio) * unit)
 
