@@ -78,7 +78,8 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
         towards the members' mean, see :func:`clair_stats.combine` for what is proved.
     detection : {"consensus", "program"}
         What proposes the sets that are tested.  "program": the path of program (E) over λ alone.  "consensus": random
-        subsets are searched as well where nothing that the program proposes is accepted.
+        subsets are searched as well where nothing that the program proposes is accepted.  With several modules
+        "program" takes halves from the joint program, "consensus" random pairs.
     missing : {"raise", "drop"}
         "raise": a client whose estimate is NaN, infinite, no matrix or of another shape is an error.  "drop": it is
         named in ``quarantined_`` with the reason, and all other attributes are those of a fit without it.

@@ -267,11 +267,6 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
     """
     if not len(source):
         raise ValueError("estimates: the mapping holds no module; give at least one, by name")
-    if model.detection != "consensus":
-        raise ValueError(
-            f"detection: {model.detection!r}; the path of the program is that of one module, so give one module or "
-            "leave it at 'consensus'"
-        )
     if model.heterogeneity > 0:
         raise ValueError(
             "heterogeneity: a tolerated norm is that of one module; with several modules the scatter of benign clients "
@@ -283,6 +278,7 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
         rank=model.rank,
         level=model.level,
         common_component=model.common_component,
+        program=model.detection == "program",
         shared=model.shared,
         n_jobs=model.n_jobs,
     )

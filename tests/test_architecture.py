@@ -27,7 +27,7 @@ LAW = {
     "clair_stats.estimates": {"clair_stats.records", "clair_stats.containers"},
     "clair_stats.linalg": {"clair_stats.records"},
     "clair_stats.laws": {"clair_stats.records", "clair_stats.linalg"},
-    "clair_stats.products": {"clair_stats.records"},
+    "clair_stats.products": {"clair_stats.records", "clair_stats.linalg"},
     "clair_stats.files": set(),
     "clair_stats.parallel": set(),
     "clair_stats.decomposition": _BASE,

@@ -37,7 +37,7 @@ class Calibrated:
 
     scores: FloatArray  # (K,), ρ_k on the scale of the X_k
     statistics: FloatArray  # (K,), T_k
-    p_values: FloatArray  # (K,), NaN where no test is possible
+    p_values: FloatArray  # (K,), NaN where no test is possible; 1 where the subspace is the whole space
     thresholds: FloatArray  # (K,), on the scale of the scores; flagged when scores > thresholds
     noise: float  # φ, known or estimated, never below the rounding floor
 

@@ -64,8 +64,10 @@ def used_by_all(
     if larger <= rank or larger == 0 or not counts:
         return True
     q = panel.shape[2]
-    inside = inside_subspace(panel, fit)[fit.members]
-    design, precision = panel.design[fit.members], 1.0 / panel.scales[fit.members]
+    # In an order that the data give: starts and draws are then those of the same clients however they are numbered.
+    members = panel.canonical_order[fit.members[panel.canonical_order]]
+    inside = inside_subspace(panel, fit)[members]
+    design, precision = panel.design[members], 1.0 / panel.scales[members]
     generator = np.random.default_rng(_SEED)
     fewest = min(int(panel.common_component) + max(-(-rank // q), 1), n_members)
     starts = random_subsets(n_members, {fewest: _STARTS[0], counts[0]: _STARTS[1]}, generator)

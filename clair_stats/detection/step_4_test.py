@@ -150,9 +150,8 @@ class SetTest:
         return replace(calibrated, p_values=np.minimum(calibrated.p_values * (self.alpha / own), 1.0))
 
     def _passed(self, fit: SharedFit, calibrated: Calibrated) -> BoolArray:
-        """Without a p-value nobody is benign, unless the whole space is shared and every client is by definition."""
-        untestable = np.isnan(calibrated.p_values) & (fit.basis.shape[1] == self.panel.shape[1])
-        return np.asarray((calibrated.p_values >= self.alpha) | untestable)
+        """Without a p-value nobody is benign."""
+        return np.asarray(calibrated.p_values >= self.alpha)
 
     def _exact_refits(self, fit: SharedFit, residuals: Residuals, calibrated: Calibrated) -> Calibrated:
         """Members that hold more than half of a direction are tested against the fit without them as well."""

@@ -32,7 +32,7 @@ PIECES: Mapping[str, tuple[Any, str, Any] | None] = MappingProxyType(
         "excess of given noise": (decide_module, "noise_in_excess", lambda *_: 1.0),
         "law of log scores": (decide_module, "white_off_common_directions", lambda _: True),
         "common rank of adapters": (decide_module, "levelled", lambda panel: (panel, None)),
-        "norms divided out": (decide_module, "scales_differ", lambda *_: False),
+        "norms divided out": (decide_module, "_scales_differ", lambda *_: False),
         "share left over in log scores": (log_scores, "combined", lambda first, second: np.minimum(first / 0.2, 1.0)),
         "second and third candidate": (step_2_candidates, "_PROPOSED", 1),
         "growth of halves": (step_2_candidates, "_GROWTH_STEPS", 0),

@@ -375,6 +375,11 @@ def test_nothing_is_tested_where_the_whole_space_is_shared():
     found = detect(record, basis=np.linalg.qr(basis, mode="complete")[0])
     assert (found.p_values == 1.0).all()
     assert found.collaborative_set.all()
+    plain = np.random.default_rng(12).standard_normal((6, 4, 3))
+    for scales in (None, np.ones(6)):
+        found = detect(plain, basis=np.eye(4), noise_scales=scales)
+        assert (found.p_values == 1.0).all()
+        assert found.collaborative_set.all()
 
 
 @pytest.mark.parametrize("known", [True, False])

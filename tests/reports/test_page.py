@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -119,6 +120,11 @@ def test_headline_says_what_is_not_supported_and_what_has_no_power(results):  # 
     assert head.good
     assert head.findings == ()
     assert head.code == "CLAIR-stats 9.8.7, commit 0123456789ab with local changes."
+    log = subprocess.run(["git", "log", "-1", "--format=%H %cs"], capture_output=True, text=True, check=False)
+    known = log.stdout.split()
+    if known:  # not in an unpacked archive
+        dated = headline(inputs, (), (f"commit {known[0][:12]}, Python 3.11, clair-stats 9.8.7, BLAS x",))
+        assert dated.code == f"CLAIR-stats 9.8.7, commit {known[0][:12]} of {known[1]}."
     bad = dataclasses.replace(
         item, verdict=verdict("inconclusive"), sabotage=dataclasses.replace(item.sabotage, status="supported")
     )

@@ -8,7 +8,7 @@ first seen and may be loaded lazily, so what is held is one compressed stack per
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -100,6 +100,8 @@ def decompose_modules(
     >>> solution.module(1).block_shape
     (8, 5)
     """
+    if isinstance(modules, Mapping):
+        raise TypeError("modules: a mapping; give a sequence, for instance list(modules.values())")
     if not len(modules):
         raise ValueError("modules: none given; give one stack or set of factors per module")
     if scale_modules not in ("median", "none"):
