@@ -44,7 +44,7 @@ LAW = {
     "clair_stats.quarantine": {*_BASE, "clair_stats.containers", "clair_stats.several_modules"},
     "clair_stats.fitted_parts": {*_BASE, *_STAGES, "clair_stats.several_modules"},
     "clair_stats.refining": {*_BASE, *_STAGES},
-    "clair_stats.convex_solution": {*_BASE, *_STAGES},
+    "clair_stats.convex_solution": {*_BASE, *_STAGES, "clair_stats.units"},
     "clair_stats.inference": {
         *(
             *_BASE,

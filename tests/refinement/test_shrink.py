@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from clair_stats.refinement.error_energy import HalvesEnergy, KroneckerEnergy, WhiteEnergy
-from clair_stats.refinement.others import each_without_itself
+from clair_stats.refinement.others import each_without_itself, leading_directions
 from clair_stats.refinement.shrink import shrink, stein_risk, stein_weight
 
 
@@ -175,6 +175,19 @@ def test_the_others_are_those_of_a_fresh_fit(p):
         left = np.linalg.svd(tall)[0][:, :4]
         np.testing.assert_allclose(np.abs(np.sum(left * others.frame, axis=0)), 1.0, atol=1e-9)
         assert others.share == pytest.approx(weights[others.client] / weights[rest].sum())
+
+
+@pytest.mark.parametrize(("count", "noise"), [(2, 0.1), (20, 0.1), (2, 0.0), (0, 0.1)])
+def test_leading_directions_are_singular_vectors_of_the_stack(count, noise):
+    """Few by evr, many by divide and conquer, those of estimates without noise by the stack itself."""
+    rng = np.random.default_rng(8)
+    blocks = np.eye(40)[:, :2] @ rng.standard_normal((12, 2, 10)) + noise * rng.standard_normal((12, 40, 10))
+    members, weights = np.arange(12) > 1, rng.uniform(0.5, 2, 12)
+    mean = np.average(blocks[members], axis=0, weights=weights[members])
+    tall = np.concatenate([np.sqrt(weights[k]) * (blocks[k] - mean) for k in np.flatnonzero(members)], axis=1)
+    expected = np.linalg.svd(tall)[0][:, :count]
+    found = leading_directions(blocks, members, weights, count)
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-9)
 
 
 def test_what_a_client_is_drawn_towards_does_not_know_the_client():
