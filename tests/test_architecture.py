@@ -244,7 +244,6 @@ def test_no_file_outgrows_its_room():
 # Longer than a function should be, each because of one sequence of steps that shares its names.
 LONG_FUNCTIONS = {
     ("clair_stats.decomposition.modules.decompose_modules", "decompose_modules"),
-    ("theory_checks.claims.stability_probability", "evaluate"),
 }
 
 

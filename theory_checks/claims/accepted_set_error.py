@@ -29,11 +29,12 @@ class AcceptedErrorMethod:
     version: ClassVar[int] = 2
 
     all_benign: bool = False  # sabotage: no client is said to be contaminated
+    scale_factor: float = 1.0  # sabotage: the noise scales that are told, over the true ones
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``failed``: the angle or a hidden contamination exceeds its bound."""
         bad = ~instance.collaborative_set
-        scales = np.asarray(instance.extras["noise_scales"])
+        scales = self.scale_factor * np.asarray(instance.extras["noise_scales"])
         found = accepted_set_error(
             instance.estimates,
             accepted_set=np.ones(bad.size, dtype=bool),
@@ -88,5 +89,10 @@ CLAIM = Claim(
         name="said-to-be-benign",
         description="the set is said to hold no contaminated client, although some of it are contaminated",
         cells=crossed(_REGIMES, AcceptedErrorMethod(all_benign=True)),
+    ),
+    fine=Sabotage(
+        name="noise-scale-understated",
+        description="the noise scales that the bounds are told are half of the true ones",
+        cells=crossed(_REGIMES, AcceptedErrorMethod(scale_factor=0.5)),
     ),
 )

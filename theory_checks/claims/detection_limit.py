@@ -32,6 +32,7 @@ class OneContaminatedRegime:
     n_clients: int = 20
     n_rows: int = 12
     n_columns: int = 5
+    size: float = 1.0  # sabotage: the contamination over the limit
 
     def generate(self, streams: Streams) -> Instance:
         """Direction and place from the stream "contamination", errors from "noise"."""
@@ -43,7 +44,7 @@ class OneContaminatedRegime:
         limit = detection_limit(self.n_clients, shape=shape[1:], rank=1, level=_LEVEL, power=_POWER)
         targets = np.zeros(shape)
         place = int(chosen.integers(self.n_clients))
-        targets[place] = limit * direction
+        targets[place] = self.size * limit * direction
         return Instance(
             targets=targets,
             basis=np.eye(self.n_rows)[:, :1],
@@ -103,5 +104,12 @@ CLAIM = Claim(
         name="direction-known",
         description="the test knows the direction of the contamination, so that one number per client is left",
         cells=crossed(_REGIMES, OracleTest(direction_known=True)),
+    ),
+    fine=Sabotage(
+        name="limit-overstated",
+        description="the contamination is 1.8 times the limit",
+        cells=crossed(
+            grid(OneContaminatedRegime, n_clients=levels(10, 100), n_columns=levels(1, 10), size=1.8), OracleTest()
+        ),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -37,15 +37,17 @@ class RefinementAtTruth:
     name: ClassVar[str] = "oracle-refinement"
 
     everybody: bool = False  # sabotage: refinement without detection
+    unweighted: bool = False  # sabotage: the promise is computed as if all weights were equal
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``deviation`` relative to the estimates; ``off_subspace`` is the squared off-subspace error per client."""
         mask = instance.collaborative_set
         members = np.ones_like(mask) if self.everybody else mask
         refined = refine(instance.estimates, basis=instance.basis, collaborative_set=members)
+        weights = np.ones(int(mask.sum())) if self.unweighted else _weights(instance)[mask]
         errors = (refined.estimates - instance.targets)[mask]
         promised = refinement_error(
-            instance.targets[mask], instance.errors[mask], basis=instance.basis, weights=_weights(instance)[mask]
+            instance.targets[mask], instance.errors[mask], basis=instance.basis, weights=weights
         )
         size = float(np.abs(instance.estimates.dense()).max())
         deviation = float(np.abs(errors - promised).max()) / size
@@ -148,6 +150,11 @@ _IDENTITY = Claim(
         description="everybody is averaged, the contaminated clients too",
         cells=crossed(_WEIGHTED, RefinementAtTruth(everybody=True)),
     ),
+    fine=Sabotage(
+        name="weights-ignored",
+        description="the identity is written with equal weights: wrong in the half of the settings where they differ",
+        cells=crossed(_WEIGHTED, RefinementAtTruth(unweighted=True)),
+    ),
 )
 
 _COUNTS = (8, 16, 32, 64)
@@ -166,6 +173,17 @@ def _rate_regimes(contamination: str) -> tuple[GaussianRegime, ...]:
     )
 
 
+_RISK_SLOPE = SlopeRule(
+    abscissa="n_benign",
+    ordinate="off_subspace",
+    target=-1.0,
+    margin=0.1,
+    residual=0.34,
+    spread=0.775,
+    points=4,
+    batches=8,
+)
+
 _RATE = Claim(
     identifier="off-subspace-rate",
     theorem=5,
@@ -174,16 +192,7 @@ _RATE = Claim(
     source="theory.md section 5",
     assumptions=(),
     statistic="slope of the log mean squared off-subspace error on log |C|",
-    rule=SlopeRule(
-        abscissa="n_benign",
-        ordinate="off_subspace",
-        target=-1.0,
-        margin=0.1,
-        residual=0.34,
-        spread=0.775,
-        points=4,
-        batches=8,
-    ),
+    rule=_RISK_SLOPE,
     cells=crossed(_rate_regimes("coordinated"), RefinementAtTruth()),
     replications={"quick": 300, "standard": 2000, "full": 20_000},
     sabotage=Sabotage(
@@ -193,6 +202,11 @@ _RATE = Claim(
             "(coordinated contamination with independent coefficients would average out at the same rate)"
         ),
         cells=crossed(_rate_regimes("identical"), RefinementAtTruth(everybody=True)),
+    ),
+    fine=Sabotage(
+        name="rate-a-little-slower",
+        description="the rate is said to be −0.73 in place of −1",
+        rule=replace(_RISK_SLOPE, target=-0.73),
     ),
 )
 
@@ -227,6 +241,11 @@ _SIGN = Claim(
         name="heterogeneity-quartered",
         description="the rule counts a quarter of the heterogeneity of the benign clients",
         cells=crossed(_SIGN_REGIMES, SignRule(counted=0.25)),
+    ),
+    fine=Sabotage(
+        name="heterogeneity-undercounted",
+        description="the rule counts 0.7 of the heterogeneity of the benign clients",
+        cells=crossed(_SIGN_REGIMES, SignRule(counted=0.7)),
     ),
 )
 

@@ -76,6 +76,14 @@ class EveryMeanRule:
         """See :class:`theory_checks.rules.rule.Rule`."""
         return found or per_cell * self.n_strata
 
+    def violation_of(self, estimate: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return self.within.violation_of(estimate)
+
+    def detectable(self, n: int, level: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return self.within.detectable(max(n // self.n_strata, 2), level / self.n_strata)
+
     def smallest_violation(self, n: int, level: float) -> str:
         """See :class:`theory_checks.rules.rule.Rule`."""
         per_stratum = max(n // self.n_strata, 2)
