@@ -10,7 +10,7 @@ from pathlib import Path
 
 from statsmodels.stats.multitest import multipletests
 
-from simulations.criterion import Criterion, CriterionResult
+from simulations.criterion import CriterionResult, RegisteredCriterion
 from simulations.design import Study, content_hash, describe
 from simulations.registration import (
     REGISTRY,
@@ -97,7 +97,7 @@ def refuse_unregistered(study: Study, *, path: Path = REGISTRY) -> list[str]:
 class Decided:
     """One criterion with its test and its decision."""
 
-    criterion: Criterion
+    criterion: RegisteredCriterion
     result: CriterionResult
     adjusted_p_value: float
     shown: bool

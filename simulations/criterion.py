@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Criterion", "CriterionResult"]
+__all__ = ["CriterionResult", "RegisteredCriterion"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CriterionResult:
     p_value: float  # of the hypothesis that the criterion does not hold
 
 
-class Criterion(Protocol):
+class RegisteredCriterion(Protocol):
     """A frozen dataclass with JSON-serialisable fields, so that its hash is that of what it says."""
 
     @property

@@ -34,7 +34,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from simulations.criterion import Criterion
+from simulations.criterion import RegisteredCriterion
 from simulations.measure import Measure
 from simulations.presentation import PLAIN, Presentation
 from simulations.streams import Streams
@@ -239,7 +239,7 @@ class Study:
         How the report shows the study (:mod:`simulations.presentation`); outside the configuration hash.
     confirmatory : str
         Name in the registry (:mod:`simulations.registration`) of a study that decides something; empty: exploratory.
-    criteria : sequence of Criterion
+    criteria : sequence of RegisteredCriterion
         What a confirmatory study has to show (:mod:`simulations.measures.criteria`), at the level of its try.
 
     Raises
@@ -259,7 +259,7 @@ class Study:
     notes: str = ""
     presentation: Presentation = PLAIN
     confirmatory: str = ""
-    criteria: tuple[Criterion, ...] = ()
+    criteria: tuple[RegisteredCriterion, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import binomtest, t
 
-from simulations.criterion import Criterion, CriterionResult
+from simulations.criterion import CriterionResult, RegisteredCriterion
 
 __all__ = ["NonInferior", "ShareAtLeast"]
 
@@ -39,11 +39,11 @@ class NonInferior:
 
     @property
     def statement(self) -> str:
-        """See :class:`simulations.criterion.Criterion`."""
+        """See :class:`simulations.criterion.RegisteredCriterion`."""
         return f"{self.metric} of {self.method} is less than {self.margin:g} below that of {self.against}"
 
     def test(self, rows: pd.DataFrame) -> CriterionResult:
-        """See :class:`simulations.criterion.Criterion`."""
+        """See :class:`simulations.criterion.RegisteredCriterion`."""
         own, lost = _values(rows, self.metric, self.method, 0.0)
         other, other_lost = _values(rows, self.metric, self.against, 1.0)
         differences = (own - other).groupby(level="design").mean()
@@ -66,11 +66,11 @@ class ShareAtLeast:
 
     @property
     def statement(self) -> str:
-        """See :class:`simulations.criterion.Criterion`."""
+        """See :class:`simulations.criterion.RegisteredCriterion`."""
         return f"{self.metric} of {self.method} has probability above {self.limit:g}"
 
     def test(self, rows: pd.DataFrame) -> CriterionResult:
-        """See :class:`simulations.criterion.Criterion`."""
+        """See :class:`simulations.criterion.RegisteredCriterion`."""
         values, lost = _values(rows, self.metric, self.method, 0.0)
         n, count = len(values), int((values != 0).sum())
         share = count / n
@@ -78,4 +78,4 @@ class ShareAtLeast:
         return CriterionResult(share, math.sqrt(share * (1 - share) / n), n, lost, p_value)
 
 
-_: tuple[type[Criterion], ...] = (NonInferior, ShareAtLeast)  # checked by mypy: both are criteria
+_: tuple[type[RegisteredCriterion], ...] = (NonInferior, ShareAtLeast)  # checked by mypy: both are criteria
