@@ -13,7 +13,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export MPLBACKEND := Agg
 
-.PHONY: help setup verify test test-all lint format types bench docs clean
+.PHONY: help setup verify nightly test test-all lint format types bench docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,9 @@ test: $(STAMP) ## the tests (slow ones left out; see test-all)
 
 test-all: $(STAMP) ## every test, the slow ones too
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow"
+
+nightly: $(STAMP) ## slow tests, fuzzing, standard effort, fresh seeds, long studies; several hours, each step says how long
+	JOBS=$(JOBS) bash .ci/nightly
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)

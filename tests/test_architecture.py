@@ -92,6 +92,7 @@ LAW = {
     "simulations.ademp": {"simulations.design", "simulations.measure", "simulations.storage"},
     "simulations.commands": {
         *("simulations.ademp", "simulations.confirmation", "simulations.design", "simulations.engine"),
+        "simulations.presentation",
         "simulations.measure",
         *("simulations.measures", "simulations.registration", "simulations.storage", "simulations.studies"),
     },
@@ -118,6 +119,7 @@ LAW = {
         *("theory_checks.judge", "theory_checks.rules"),
     },
     "theory_checks.commands": {
+        "clair_stats.files",
         *("simulations.engine", "simulations.registration", "simulations.storage", "simulations.streams"),
         *("theory_checks.claim", "theory_checks.judge", "theory_checks.maps", "theory_checks.registry"),
         "theory_checks.rules",

@@ -29,18 +29,18 @@ class AcceptedErrorMethod:
     version: ClassVar[int] = 2
 
     all_benign: bool = False  # sabotage: no client is said to be contaminated
-    scale_factor: float = 1.0  # sabotage: the noise scales that are told, over the true ones
+    uncounted: int = 0  # sabotage: so many contaminated clients are not told of
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``failed``: the angle or a hidden contamination exceeds its bound."""
         bad = ~instance.collaborative_set
-        scales = self.scale_factor * np.asarray(instance.extras["noise_scales"])
+        scales = np.asarray(instance.extras["noise_scales"])
         found = accepted_set_error(
             instance.estimates,
             accepted_set=np.ones(bad.size, dtype=bool),
             rank=instance.rank,
             noise_scales=scales,
-            n_contaminated=0 if self.all_benign else int(np.count_nonzero(bad)),
+            n_contaminated=0 if self.all_benign else int(np.count_nonzero(bad)) - self.uncounted,
             level=_LEVEL,
             heterogeneity=float(np.linalg.norm(instance.heterogeneity, axis=(1, 2)).max()),
         )
@@ -91,8 +91,8 @@ CLAIM = Claim(
         cells=crossed(_REGIMES, AcceptedErrorMethod(all_benign=True)),
     ),
     fine=Sabotage(
-        name="noise-scale-understated",
-        description="the noise scales that the bounds are told are half of the true ones",
-        cells=crossed(_REGIMES, AcceptedErrorMethod(scale_factor=0.5)),
+        name="one-uncounted",
+        description="one contaminated client less than there are is told of, the smallest change of that number",
+        cells=crossed(_REGIMES, AcceptedErrorMethod(uncounted=1)),
     ),
 )

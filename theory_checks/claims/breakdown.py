@@ -119,7 +119,7 @@ class BreakdownMethod:
 
 
 # What the fine sabotage says of the limit; instances between it and 0.9 contradict it.
-_NEAR = {"identical": 0.87, "coordinated": 0.85}
+_NEAR = {"identical": 0.84, "coordinated": 0.82}
 
 
 def _claim(kind: str) -> Claim:

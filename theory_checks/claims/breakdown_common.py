@@ -141,8 +141,8 @@ CLAIM = Claim(
         cells=crossed(PairedRegime(), CommonBreakdownMethod(mean_is_free=False)),
     ),
     fine=Sabotage(
-        name="limit-a-little-higher",
-        description="the limit is said to be 1.05 times the true one",
-        cells=crossed(PairedRegime(), CommonBreakdownMethod(limit_factor=1.05)),
+        name="limit-a-little-lower",
+        description="the limit is said to be 0.8 times the true one",
+        cells=crossed(PairedRegime(), CommonBreakdownMethod(limit_factor=0.8)),
     ),
 )

@@ -36,8 +36,8 @@ CLAIM = Claim(
     ),
     fine=Sabotage(
         name="solved-at-a-near-penalty",
-        description="the certificate is computed at λ, but (E) is solved at 1.02 λ",
-        cells=crossed(_REGIMES, RecoveryMethod(penalty_factor=1.02, second_tol=None, max_iterations=3000)),
+        description="the certificate is computed at λ, but (E) is solved at 1.007 λ",
+        cells=crossed(_REGIMES, RecoveryMethod(penalty_factor=1.007, second_tol=None, max_iterations=3000)),
     ),
     largest_gap=1e-6,
 )

@@ -104,8 +104,8 @@ _ORACLE = Claim(
     ),
     fine=Sabotage(
         name="noise-scale-a-little-understated",
-        description="the noise scales handed to the test are 4 % too small",
-        cells=crossed(_REGIMES, LevelAtTruth(scale_factor=0.96)),
+        description="the noise scales handed to the test are 3 % too small",
+        cells=crossed(_REGIMES, LevelAtTruth(scale_factor=0.97)),
     ),
 )
 

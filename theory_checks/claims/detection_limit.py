@@ -107,9 +107,9 @@ CLAIM = Claim(
     ),
     fine=Sabotage(
         name="limit-overstated",
-        description="the contamination is 1.8 times the limit",
+        description="the contamination is 1.65 times the limit",
         cells=crossed(
-            grid(OneContaminatedRegime, n_clients=levels(10, 100), n_columns=levels(1, 10), size=1.8), OracleTest()
+            grid(OneContaminatedRegime, n_clients=levels(10, 100), n_columns=levels(1, 10), size=1.65), OracleTest()
         ),
     ),
 )

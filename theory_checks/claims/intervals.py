@@ -124,8 +124,8 @@ _AVERAGED = Claim(
     ),
     fine=Sabotage(
         name="leverage-undercounted",
-        description="0.4 of the error of the fitted subspace are counted",
-        cells=crossed((Leveraged(),), IntervalCoverage(average=True, leverage=0.4)),
+        description="0.55 of the error of the fitted subspace are counted",
+        cells=crossed((Leveraged(),), IntervalCoverage(average=True, leverage=0.55)),
     ),
 )
 

@@ -112,9 +112,12 @@ CLAIM = Claim(
         cells=crossed(StackRegime(), [WindowMethod(end="lower", factor=1.5), WindowMethod(end="upper", factor=0.7)]),
     ),
     fine=Sabotage(
-        name="window-ends-moved-a-little",
-        description="the lower end is said to be 1.01/√K and the upper end 0.99 √min(p, q)",
-        cells=crossed(StackRegime(), [WindowMethod(end="lower", factor=1.01), WindowMethod(end="upper", factor=0.99)]),
+        name="upper-end-moved-a-little",
+        description=(
+            "the upper end is said to be 0.999 √min(p, q); the stacks for which it is sharp are drawn on purpose, "
+            "and on them every move is found"
+        ),
+        cells=crossed(StackRegime(), WindowMethod(end="upper", factor=0.999)),
     ),
     largest_gap=1e-6,
 )

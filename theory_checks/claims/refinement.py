@@ -37,17 +37,19 @@ class RefinementAtTruth:
     name: ClassVar[str] = "oracle-refinement"
 
     everybody: bool = False  # sabotage: refinement without detection
-    unweighted: bool = False  # sabotage: the promise is computed as if all weights were equal
+    tilt: float = 0.0  # sabotage: the promise is computed at a subspace turned by about this angle
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``deviation`` relative to the estimates; ``off_subspace`` is the squared off-subspace error per client."""
         mask = instance.collaborative_set
         members = np.ones_like(mask) if self.everybody else mask
         refined = refine(instance.estimates, basis=instance.basis, collaborative_set=members)
-        weights = np.ones(int(mask.sum())) if self.unweighted else _weights(instance)[mask]
+        basis = instance.basis
+        if self.tilt:
+            basis = orthonormal_basis(basis + self.tilt * generator.standard_normal(basis.shape), instance.rank)
         errors = (refined.estimates - instance.targets)[mask]
         promised = refinement_error(
-            instance.targets[mask], instance.errors[mask], basis=instance.basis, weights=weights
+            instance.targets[mask], instance.errors[mask], basis=basis, weights=_weights(instance)[mask]
         )
         size = float(np.abs(instance.estimates.dense()).max())
         deviation = float(np.abs(errors - promised).max()) / size
@@ -151,9 +153,9 @@ _IDENTITY = Claim(
         cells=crossed(_WEIGHTED, RefinementAtTruth(everybody=True)),
     ),
     fine=Sabotage(
-        name="weights-ignored",
-        description="the identity is written with equal weights: wrong in the half of the settings where they differ",
-        cells=crossed(_WEIGHTED, RefinementAtTruth(unweighted=True)),
+        name="subspace-turned",
+        description="the identity is written at a subspace turned by an angle of 4e-13",
+        cells=crossed(_WEIGHTED, RefinementAtTruth(tilt=4e-13)),
     ),
 )
 
@@ -205,8 +207,8 @@ _RATE = Claim(
     ),
     fine=Sabotage(
         name="rate-a-little-slower",
-        description="the rate is said to be −0.73 in place of −1",
-        rule=replace(_RISK_SLOPE, target=-0.73),
+        description="the rate is said to be −0.765 in place of −1",
+        rule=replace(_RISK_SLOPE, target=-0.765),
     ),
 )
 

@@ -97,8 +97,8 @@ CLAIM = Claim(
         cells=crossed(dataclasses.replace(_REGIME, tail_freedom=3), GuaranteeMethod()),
     ),
     fine=Sabotage(
-        name="student-errors-of-ten-degrees",
-        description="the errors have Student's law with 10 degrees of freedom and the variance that is said",
-        cells=crossed(dataclasses.replace(_REGIME, tail_freedom=10), GuaranteeMethod()),
+        name="student-errors-of-eight-degrees",
+        description="the errors have Student's law with 8 degrees of freedom and the variance that is said",
+        cells=crossed(dataclasses.replace(_REGIME, tail_freedom=8), GuaranteeMethod()),
     ),
 )

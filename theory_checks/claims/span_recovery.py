@@ -133,8 +133,8 @@ CLAIM = Claim(
     ),
     fine=Sabotage(
         name="penalty-a-little-larger",
-        description="(E) is solved at 1.2 λ, above the window in some instances",
-        cells=crossed(HeavyRegime(), SpanMethod(penalty_factor=1.2)),
+        description="(E) is solved at 1.28 λ, above the window in some instances",
+        cells=crossed(HeavyRegime(), SpanMethod(penalty_factor=1.28)),
     ),
     largest_gap=1e-6,
 )

@@ -179,8 +179,8 @@ CLAIM = Claim(
     ),
     fine=Sabotage(
         name="errors-a-little-larger",
-        description="the errors are 1.1 times what is told",
-        cells=crossed(_REGIMES, HighProbabilityMethod(noise_factor=1.1)),
+        description="the errors are 1.13 times what is told",
+        cells=crossed(_REGIMES, HighProbabilityMethod(noise_factor=1.13)),
     ),
     largest_gap=1e-2,
 )

@@ -106,7 +106,7 @@ CLAIM = Claim(
     ),
     fine=Sabotage(
         name="subspace-term-reduced",
-        description="5 % of the term ŝ b_k are left out",
-        cells=crossed(_REGIMES, WindowScores(subspace_term=0.95)),
+        description="2.5 % of the term ŝ b_k are left out",
+        cells=crossed(_REGIMES, WindowScores(subspace_term=0.975)),
     ),
 )

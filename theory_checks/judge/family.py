@@ -65,7 +65,7 @@ class FamilyError:
             f"family level {FAMILY_LEVEL:g} up to {self.allowed} false alarms are expected with probability 0.95",
             f"rate of false alarms: 95 % interval {0.0 if self.false_alarms == 0 else low:.4f} to {high:.4f}, "
             f"one-sided upper bound {upper:.4f}",
-            f"all supported: {self.all_supported / self.repetitions:.3f} of the repetitions, one-sided 95 % lower bound "
+            f"all supported: {self.all_supported / self.repetitions:.3f} of the repetitions, one-sided lower bound "
             f"{least if self.all_supported else 0.0:.3f}; {self.seconds:.0f} s a repetition at the median",
         ]
         text += [

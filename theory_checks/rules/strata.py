@@ -49,7 +49,7 @@ class EveryMeanRule:
         strata = sorted(good[self.stratum].unique()) if len(good) else []
         found = {value: self.within.assess(good[good[self.stratum] == value]) for value in strata}
         if not found:
-            return self.within.assess(rows.iloc[:0])
+            return replace(self.within.assess(rows.iloc[:0]), undefined=lost)
         # Where no stratum speaks against the claim, the one nearest to the end of the band is shown.
         sign = 1.0 if self.within.high is None else -1.0
         worst = min(found, key=lambda value: (found[value].p_value, sign * found[value].estimate))
