@@ -13,7 +13,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export MPLBACKEND := Agg
 
-.PHONY: help setup verify nightly test test-all lint format types bench docs clean
+.PHONY: help setup verify nightly test test-all lint format types bench docs dist clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,13 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 verify: $(STAMP) ## check every theorem, run the studies, write the report (resumes when interrupted)
-	$(BIN)/python -m theory_checks run --effort $(EFFORT) --jobs $(JOBS); checks=$$?; \
-	$(BIN)/python -m theory_checks maps --jobs $(JOBS) && \
-	$(BIN)/python -m simulations run linear_regression --jobs $(JOBS) && \
-	$(BIN)/python -m simulations run digits --jobs $(JOBS) && \
-	$(BIN)/python -m simulations run copying --jobs $(JOBS) && \
-	$(BIN)/python -m reports build && \
-	exit $$checks
+	@$(BIN)/python -m reports verify --effort $(EFFORT) --jobs $(JOBS)
 
 test: $(STAMP) ## the tests (slow ones left out; see test-all)
 	$(BIN)/python -m pytest -n $(JOBS)
@@ -64,5 +58,12 @@ docs: $(STAMP) ## the documentation site, examples run, warnings are errors; doc
 	rm -rf docs/api/generated
 	cd docs && PYTHONPATH=.. ../$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html . _build/html
 
+dist: ## wheel and source archive in dist/, checked as an index would
+	rm -rf dist
+	$(PYTHON) -m venv .dist
+	.dist/bin/python -m pip install --quiet --constraint constraints.txt build twine
+	.dist/bin/python -m build --outdir dist .
+	.dist/bin/python -m twine check --strict dist/*
+
 clean: ## remove results, reports, caches and the environment
-	rm -rf .venv results reports/generated docs/_build docs/auto_examples docs/api/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .dist results reports/generated docs/_build docs/auto_examples docs/api/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -40,6 +40,7 @@ def plain_blocks(values: object) -> tuple[AnyArray | list[AnyArray], tuple[str, 
     """
     if isinstance(values, np.ndarray) and not np.ma.isMaskedArray(values):
         return values, None
+    _refuse_sparse(values, "values")
     if isinstance(values, Mapping):
         if not all(isinstance(name, str) for name in values):
             raise TypeError("client estimates: the keys of a mapping are the clients' names; give str")
@@ -74,7 +75,14 @@ def _is_frame(matrix: object) -> bool:
     return hasattr(matrix, "to_numpy") and hasattr(matrix, "index")
 
 
+def _refuse_sparse(matrix: object, name: str) -> None:
+    """numpy would wrap a sparse matrix into an array with one Python object in it."""
+    if hasattr(matrix, "toarray") and hasattr(matrix, "nnz"):
+        raise TypeError(f"{name}: sparse input is not supported; give a dense array (toarray())")
+
+
 def _plain(matrix: Any, name: str) -> AnyArray:  # noqa: ANN401 - whatever numpy reads
+    _refuse_sparse(matrix, name)
     if _is_tensor(matrix):
         return np.asarray(matrix.detach().cpu().double().numpy())
     if np.ma.isMaskedArray(matrix):

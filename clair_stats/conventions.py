@@ -17,6 +17,7 @@ from clair_stats.report.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sklearn.utils import Tags
 
 __all__ = ["EstimatorConventions", "NotFittedError"]
 
@@ -48,6 +49,7 @@ class EstimatorConventions:
     scores_: FloatArray
     p_values_: FloatArray
     thresholds_: FloatArray
+    modules_: object
 
     if not TYPE_CHECKING:
 
@@ -55,6 +57,17 @@ class EstimatorConventions:
             if name.endswith("_") and not name.startswith("_") and "client_names_" not in self.__dict__:
                 raise NotFittedError(f"{type(self).__name__}: {name} is there after fit(estimates); call fit first")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn asks an estimator about: blocks (K, p, q) go in, and no target is needed."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        inputs = InputTags(one_d_array=False, two_d_array=False, three_d_array=True)
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=inputs)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether ``fit`` has been called, for ``sklearn.utils.validation.check_is_fitted``."""
+        return "client_names_" in self.__dict__
 
     @classmethod
     def _parameters(cls) -> tuple[str, ...]:
@@ -115,6 +128,14 @@ class EstimatorConventions:
         """
         self.fit(estimates, **options)  # type: ignore[attr-defined]
         return self.collaborative_set_
+
+    @property
+    def sample_sizes_(self) -> FloatArray | None:
+        """n_k, shape (K,), where they alone say how the scales of the errors compare; else None."""
+        record = getattr(self, "_estimates", None)
+        if record is None or self.modules_ is not None or record.noise_scales is not None:
+            return None
+        return None if record.row_covariances is not None else record.sample_sizes
 
     def to_frame(self) -> pd.DataFrame:
         """One row per client, by name, in the order given: verdict, score, threshold, p-value, reason.

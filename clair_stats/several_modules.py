@@ -216,6 +216,8 @@ def holds_modules(estimates: Mapping[str, Any]) -> bool:
     -------
     bool
     """
+    if hasattr(estimates, "toarray"):  # a sparse matrix by keys, which the record refuses
+        return False
     first = next(iter(estimates.values()), None)
     return first is None or isinstance(first, ClientEstimates) or np.ndim(first) != 2
 

@@ -1,6 +1,9 @@
 """``python -m reports``."""
 
-from reports.cli import main
+from clair_stats.cli.interruption import without_traceback
 
 if __name__ == "__main__":
-    main()
+    with without_traceback("python -m reports", "files that were finished are whole"):
+        from reports.cli import main
+
+        main()

@@ -114,7 +114,7 @@ def rows_by_setting(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def method_names(summary: pd.DataFrame) -> pd.Series:
-    """Per line the method's name, for a robust baseline the name of the rule that it runs."""
+    """Per row the method's name, for a robust baseline the name of the rule that it runs."""
     baseline = summary["method"] == RobustBaseline.name
     if not baseline.any():
         return summary["method"].astype(str)

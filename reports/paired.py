@@ -20,7 +20,7 @@ _SEED = 20261126  # of the resampling; fixed, so that the same rows give the sam
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm-adjusted p-values; undefined ones stay undefined and count in no family.
+    """Holm-adjusted p-values of shape (n,); undefined ones stay undefined and count in no family.
 
     As in statsmodels' ``multipletests``, which takes a sixth of a second a call and is asked for once per method.
     """
@@ -60,13 +60,13 @@ class RankedPanel:
         return found
 
     def means(self) -> NDArray[np.float64]:
-        """Mean per setting and method over replications, NaN where no replication is defined."""
+        """Means over replications, shape (settings, methods), NaN where no replication is defined."""
         n = np.sum(~np.isnan(self.values), axis=2)
         with np.errstate(invalid="ignore"):
             return np.where(n > 0, np.nansum(self.values, axis=2) / np.maximum(n, 1), np.nan)
 
     def mean_ranks(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Rank of every method's mean, averaged over settings, and its error by the bootstrap over replications."""
+        """Rank of every method's mean, averaged over settings, and its bootstrap error; shape (methods,)."""
         generator = np.random.default_rng(_SEED)
         n = self.values.shape[2]
         drawn = []

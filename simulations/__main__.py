@@ -1,6 +1,9 @@
 """``python -m simulations``, run from the repository root; see :mod:`simulations.cli`."""
 
-from simulations.cli import main
+from clair_stats.cli.interruption import without_traceback
 
 if __name__ == "__main__":
-    main()
+    with without_traceback("python -m simulations", "finished batches are stored, the same command goes on from here"):
+        from simulations.cli import main
+
+        main()

@@ -174,6 +174,11 @@ def levels(*values: Any) -> Levels:
     """Mark a field of :func:`grid` as a factor: every value is crossed with the levels of the other factors.
 
     Nested factors (levels that belong together) are given to :func:`grid` as ``nested=[{...}, {...}]``.
+
+    Raises
+    ------
+    ValueError
+        No value.
     """
     if not values:
         raise ValueError("levels(): give at least one value")
@@ -196,6 +201,11 @@ def grid(part: type[T], *, nested: Sequence[Mapping[str, Any]] = ({},), **factor
     -------
     tuple of part
         In the order nested × first factor × second factor …, the last one running fastest.
+
+    Raises
+    ------
+    ValueError
+        A field that is set both in ``nested`` and as a factor.
     """
     made: list[T] = []
     for setting in nested:

@@ -9,10 +9,10 @@
 
     [[grid]]                                   # one crossed design; several add up to a nested one
     [[grid.regimes]]
-    type = "simulations.regimes.gaussian:Gaussian"
+    type = "simulations.regimes.gaussian:GaussianRegime"
     fixed = { rank = 2 }                       # one value
     crossed = { share = [0.1, 0.2] }           # a factor: every value with every level of the others
-    nested = [ { p = 10, q = 5 }, { p = 20, q = 10 } ]   # settings that go together
+    nested = [ { n_rows = 10, n_columns = 5 }, { n_rows = 20, n_columns = 10 } ]   # settings that go together
 
     [[grid.methods]]
     type = "simulations.methods.clients_and_oracles:Clair"

@@ -13,7 +13,10 @@ MAX_LINES = 400
 
 # What each room may import from the house, besides itself: a room is a module or folder named here, with all it holds.
 # records ← linalg, laws ← stages ← clair.py ← cli; clair_stats ← simulations ← theory_checks ← reports ← benchmarks.
-_BASE = {"clair_stats.records", "clair_stats.estimates", "clair_stats.linalg", "clair_stats.laws"}
+_BASE = {
+    *("clair_stats.records", "clair_stats.estimates", "clair_stats.linalg", "clair_stats.laws"),
+    "clair_stats.products",
+}
 _STAGES = {f"clair_stats.{stage}" for stage in ("decomposition", "detection", "refinement", "theory", "local_fits")}
 _DRAWN = {"simulations.design", "simulations.streams", "simulations.regimes"}
 LAW = {
@@ -24,6 +27,7 @@ LAW = {
     "clair_stats.estimates": {"clair_stats.records", "clair_stats.containers"},
     "clair_stats.linalg": {"clair_stats.records"},
     "clair_stats.laws": {"clair_stats.records", "clair_stats.linalg"},
+    "clair_stats.products": {"clair_stats.records"},
     "clair_stats.files": set(),
     "clair_stats.decomposition": _BASE,
     # The program proposes candidate sets, so detection may ask for its path; never the other way round.
@@ -91,13 +95,12 @@ LAW = {
     },
     "simulations.ademp": {"simulations.design", "simulations.measure", "simulations.storage"},
     "simulations.commands": {
-        *("simulations.ademp", "simulations.confirmation", "simulations.design", "simulations.engine"),
-        "simulations.presentation",
-        "simulations.measure",
+        *("clair_stats.files", "simulations.ademp", "simulations.confirmation", "simulations.design"),
+        *("simulations.engine", "simulations.measure", "simulations.presentation"),
         *("simulations.measures", "simulations.registration", "simulations.storage", "simulations.studies"),
     },
     "simulations.cli": {"simulations.commands", "simulations.engine", "simulations.storage"},
-    "simulations.__main__": {"simulations.cli"},
+    "simulations.__main__": {"clair_stats.cli", "simulations.cli"},
     "theory_checks": set(),
     "theory_checks.rules": set(),
     "theory_checks.instances": {"clair_stats", *_DRAWN},
@@ -125,7 +128,7 @@ LAW = {
         "theory_checks.rules",
     },
     "theory_checks.cli": {"theory_checks.commands"},
-    "theory_checks.__main__": {"theory_checks.cli"},
+    "theory_checks.__main__": {"clair_stats.cli", "theory_checks.cli"},
     "reports": {"clair_stats", "simulations", "theory_checks"},
     "benchmarks": {"clair_stats", "simulations", "theory_checks", "reports"},
 }

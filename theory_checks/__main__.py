@@ -1,6 +1,11 @@
 """``python -m theory_checks``: list, explain and run the claims."""
 
-from theory_checks.cli import main
+from clair_stats.cli.interruption import without_traceback
+
+KEPT = "finished batches are stored, the same command goes on from here"
 
 if __name__ == "__main__":
-    main()
+    with without_traceback("python -m theory_checks", KEPT):
+        from theory_checks.cli import main
+
+        main()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from clair_stats.report.margins import finite
 from clair_stats.report.printable import printable
 
 __all__ = ["AdapterReport", "AdapterRow", "write_report"]
@@ -56,12 +57,12 @@ class AdapterReport:
             {
                 "name": row.name,
                 "verdict": row.verdict,
-                "score": _finite(row.score),
-                "p_value": _finite(row.p_value),
+                "score": finite(row.score),
+                "p_value": finite(row.p_value),
                 "reason": row.reason,
                 "worst_module": row.worst_module or None,
                 "energy_lost": row.energy_lost,
-                "modules": {module: _finite(score) for module, score in row.modules.items()},
+                "modules": {module: finite(score) for module, score in row.modules.items()},
             }
             for row in self.rows
         ]
@@ -76,10 +77,6 @@ class AdapterReport:
             "clients": clients,
         }
         return json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def write_report(report: AdapterReport, folder: Path) -> None:

@@ -9,11 +9,11 @@ from typing import cast
 
 import numpy as np
 
-from clair_stats.adapters.average import capped, mean_product
 from clair_stats.adapters.client import ClientAdapter
 from clair_stats.adapters.federation import AdapterModules, trimmed_mean
 from clair_stats.adapters.output import write_adapter
 from clair_stats.clair import CLAIR
+from clair_stats.products import capped, mean_product
 from clair_stats.records import FloatArray
 
 __all__ = ["write_aggregate", "write_refined"]

@@ -62,26 +62,19 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 
 def _print(report: AdapterReport, output: Path) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
+    from clair_stats.cli.client_table import client_table, p_text
     from clair_stats.report.printable import printable
 
     console = plain_console()
     console.print(printable(report.explanation, longest=2000), soft_wrap=True)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("client", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    for heading in ("score", "p-value"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
     styles = {"flagged": "bold red", "quarantined": "red", "undecided": "yellow", "benign": ""}
+    rows = []
     for row in report.rows:
-        numbers = ("–" if value != value else f"{value:.3g}" for value in (row.score, row.p_value))
-        verdict = Text(row.verdict, style=styles[row.verdict])
-        table.add_row(Text(printable(row.name)), verdict, *numbers, Text(printable(row.reason, longest=600)))
-    console.print(table)
+        score = "–" if row.score != row.score else f"{row.score:.3g}"
+        rows.append((row.name, (score, p_text(row.p_value)), Text(row.verdict, style=styles[row.verdict]), row.reason))
+    console.print(client_table(("score", "p-value"), rows, console.width))
     if report.aggregate_energy_lost:
         console.print(f"the aggregate loses {100 * report.aggregate_energy_lost:.2g} % of its squared norm to the rank")
     console.print(f"written: {output}", soft_wrap=True)

@@ -42,7 +42,8 @@ PICTURES = (".png", ".pdf", ".svg")
 app = typer.Typer(
     name="clair",
     help="Who among the clients is contaminated, why, and what the others gain from each other.",
-    epilog="Exit status: 0 nobody flagged; 2 bad input; 3 somebody flagged; 4 no collaborative majority.",
+    epilog="Exit status: 0 nobody flagged; 2 bad input; 3 somebody flagged (certify: not certified); "
+    "4 no collaborative majority.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -134,6 +135,7 @@ def inspect(
     """Report who is contaminated: score, p-value and why.  Exits 3 when somebody is flagged."""
     with clear_errors():
         from clair_stats.cli import clients
+        from clair_stats.cli.alternatives import tried
         from clair_stats.files import check_output
 
         if as_json and as_csv:
@@ -148,6 +150,8 @@ def inspect(
         else:
             console = plain_console()
             console.print(model.summary(), soft_wrap=True)
+            for line in [] if model.majority_ else tried(estimates, model):
+                console.print(line, soft_wrap=True)
             console.print(clients.as_table(rows, console.width))
         if plot is not None:
             model.plot(plot)

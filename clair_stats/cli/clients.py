@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from clair_stats.clair import CLAIR
+from clair_stats.cli.client_table import client_table, p_text
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
-from clair_stats.report.printable import printable
+from clair_stats.report.margins import finite, most_suspicious_first
 from clair_stats.report.reasons import explain_clients
 
 __all__ = ["ClientRow", "as_csv", "as_json", "as_table", "client_rows", "turned"]
@@ -66,7 +66,7 @@ def client_rows(estimates: ClientEstimates, model: CLAIR) -> list[ClientRow]:
         names=estimates.names,
     )
     rows = []
-    for k in _most_suspicious_first(detection.scores, detection.threshold):
+    for k in most_suspicious_first(detection.scores, detection.threshold):
         verdict: ClientVerdict = "benign" if detection.collaborative_set[k] else "flagged"
         rows.append(
             ClientRow(
@@ -81,42 +81,29 @@ def client_rows(estimates: ClientEstimates, model: CLAIR) -> list[ClientRow]:
     return rows
 
 
-def _most_suspicious_first(scores: FloatArray, thresholds: FloatArray) -> Sequence[int]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        excess = np.where(thresholds > 0, scores / thresholds, np.where(scores > 0, np.inf, 0.0))
-    return [int(k) for k in np.argsort(-excess, kind="stable")]
-
-
 def as_table(rows: Sequence[ClientRow], width: int) -> Table:
-    """A table for ``width`` columns; names stay whole, and the reason goes when there is no room for it."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("client", overflow="fold", min_width=min(max(len(printable(r.name)) for r in rows), width // 2))
-    for heading in ("score", "threshold", "p-value"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("why", overflow="fold")
+    """A table for ``width`` columns; names stay whole, and the reason goes when there is no room for it.
+
+    Parameters
+    ----------
+    rows : sequence of ClientRow
+    width : int
+        Characters.
+
+    Returns
+    -------
+    rich.table.Table
+    """
     shown = {
         "benign": Text("benign"),
         "flagged": Text("CONTAMINATED", style="bold red"),
         "undecided": Text("undecided", style="yellow"),
     }
+    lines = []
     for row in rows:
-        table.add_row(
-            Text(printable(row.name)),
-            f"{row.score:.4g}",
-            f"{row.threshold:.4g}",
-            _p_text(row.p_value),
-            shown[row.verdict],
-            Text(printable(row.reason, longest=400)),
-        )
-    return table
-
-
-def _p_text(p_value: float) -> str:
-    """A p-value that underflowed is small, not zero."""
-    if np.isnan(p_value):
-        return "–"
-    return f"{p_value:.2g}" if p_value > 0 else "<1e-300"
+        numbers = (f"{row.score:.4g}", f"{row.threshold:.4g}", p_text(row.p_value))
+        lines.append((row.name, numbers, shown[row.verdict], row.reason))
+    return client_table(("score", "threshold", "p-value"), lines, width)
 
 
 def as_json(rows: Sequence[ClientRow], model: CLAIR) -> str:
@@ -130,16 +117,16 @@ def as_json(rows: Sequence[ClientRow], model: CLAIR) -> str:
         "level": model.level,
         "rank": model.rank_,
         "clients": [
-            {column: _finite(getattr(row, column)) for column in _COLUMNS if column != "threshold"}
-            | {"threshold": _finite(row.threshold), "modules": {}}
+            {column: _plain(getattr(row, column)) for column in _COLUMNS if column != "threshold"}
+            | {"threshold": finite(row.threshold), "modules": {}}
             for row in rows
         ],
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def _finite(value: float | str) -> float | str | None:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+def _plain(value: float | str) -> float | str | None:
+    return value if isinstance(value, str) else finite(value)
 
 
 def as_csv(rows: Sequence[ClientRow]) -> str:

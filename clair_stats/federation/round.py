@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from clair_stats.adapters.average import capped, mean_product
 from clair_stats.adapters.client import ClientAdapter, checked_adapter
 from clair_stats.adapters.config import checked_config
 from clair_stats.adapters.federation import AdapterFederation, AdapterModules, agreeing, trimmed_mean
@@ -26,6 +25,7 @@ from clair_stats.clair import CLAIR
 from clair_stats.estimates import ClientEstimates
 from clair_stats.federation.evidence import ClientEvidence
 from clair_stats.federation.weights import CAP, capped_weights
+from clair_stats.products import capped, mean_product
 from clair_stats.records import FloatArray
 
 __all__ = ["Adapter", "Reply", "RoundResult", "aggregate_round"]

@@ -100,6 +100,11 @@ class FittedModel(Protocol):
         ...
 
     @property
+    def sample_sizes_(self) -> FloatArray | None:
+        """n_k, shape (K,), where only they say how the scales of the errors compare."""
+        ...
+
+    @property
     def scores_(self) -> FloatArray:
         """ρ_k, shape (K,)."""
         ...

@@ -13,6 +13,7 @@ from clair_stats.files import written_whole
 from clair_stats.laws import noise_edge
 from clair_stats.records import FloatArray
 from clair_stats.report.fitted import FittedModel
+from clair_stats.report.margins import most_suspicious_first
 
 __all__ = ["draw_modules", "draw_plane", "draw_scores", "draw_spectrum", "new_axes", "plot_model", "save_figure"]
 
@@ -55,9 +56,7 @@ def draw_scores(model: FittedModel, axes: Axes) -> None:
     """
     detection = model.detection_
     scores, thresholds = detection.scores, detection.threshold
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(thresholds > 0, scores / thresholds, np.where(scores > 0, np.inf, 0.0))
-    order = np.argsort(-ratio, kind="stable")
+    order = most_suspicious_first(scores, thresholds)
     positions = np.arange(order.size)
     flagged = ~detection.collaborative_set[order]
     for mask, colour, label in ((flagged, _FLAGGED, "flagged"), (~flagged, _BENIGN, "benign")):

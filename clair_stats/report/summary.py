@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from clair_stats.laws import per_client_level
 from clair_stats.report.fitted import FittedModel
@@ -10,6 +11,10 @@ from clair_stats.report.refinement_line import refinement_line
 from clair_stats.theory import recovery_condition
 
 __all__ = ["summarise"]
+
+# A remark, no decision: one in a thousand fits to right sample sizes is told, and of few clients nothing is said.
+_DOUBT = 1e-3
+_FEWEST = 10
 
 
 def summarise(model: FittedModel) -> str:
@@ -46,6 +51,8 @@ def summarise(model: FittedModel) -> str:
         lines.append(_ranks(model))
     if model.majority_ and 0 < n_benign < n_clients and model.rank_ > 0:
         lines.append(_condition(model))
+    if (doubt := _sample_sizes(model)) is not None:
+        lines.append(doubt)
     lines.append(refinement_line(model))
     sigma = model.noise_scales_
     lines.append(f"noise scale per entry: median {np.median(sigma):.4g} (from {sigma.min():.4g} to {sigma.max():.4g})")
@@ -54,6 +61,21 @@ def summarise(model: FittedModel) -> str:
         f"{solution.duality_gap / max(abs(solution.objective), np.finfo(float).tiny):.1e}"
     )
     return "\n".join(lines)
+
+
+def _sample_sizes(model: FittedModel) -> str | None:
+    """Whether the benign clients scatter as their sample sizes say: then p-values do not depend on n_k."""
+    sizes = model.sample_sizes_
+    benign = model.collaborative_set_
+    if sizes is None or benign.sum() < _FEWEST or np.ptp(sizes[benign]) == 0:
+        return None
+    found = spearmanr(sizes[benign], model.p_values_[benign])
+    if not found.pvalue < _DOUBT:
+        return None
+    return (
+        f"sample sizes: the benign clients do not scatter like 1/√n_k (rank correlation {found.statistic:.2f} of n_k "
+        f"and p-value, p = {found.pvalue:.1g}); are these the sizes of these estimates?"
+    )
 
 
 def _ranks(model: FittedModel) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from simulations.ademp import ademp_page
+from simulations.commands.fragments import latex_fragment, summary_figure, write_fragment
 from simulations.commands.shared import (
     AcceptMixed,
     Methods,
@@ -25,6 +27,7 @@ from simulations.commands.shared import (
     to_digits,
     varied_factors,
 )
+from simulations.design import Study
 from simulations.engine.audit import audited
 from simulations.measures.summarise import summarise as summary_table
 from simulations.presentation import RegimeSweeps
@@ -34,6 +37,9 @@ from simulations.storage.provenance import foreign_rows, origins
 from simulations.storage.shards import merge as merge_shards
 from simulations.storage.store import Store, StoreError
 from simulations.studies import studies
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ademp", "check", "export", "list_studies", "merge", "names", "summarise"]
 
@@ -106,11 +112,18 @@ def summarise(
     replications: Replications = None,
     method: Methods = None,
     output: Annotated[Path | None, typer.Option("--output", help="Also write all columns to this .csv file.")] = None,
+    latex: Annotated[Path | None, typer.Option("--latex", help="Also write a table for a paper, a .tex file.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Also draw all values (.pdf, .png or .svg).")] = None,
 ) -> None:
     """Performance measures of every cell, each with its Monte Carlo standard error."""
     study = asked_study(name, replications, method)
-    if output is not None and output.suffix != ".csv":
-        raise ValueError(f"--output {output}: give a name ending in .csv")
+    for option, path, suffixes in (
+        ("--output", output, (".csv",)),
+        ("--latex", latex, (".tex",)),
+        ("--plot", plot, (".pdf", ".png", ".svg")),
+    ):
+        if path is not None and path.suffix not in suffixes:
+            raise ValueError(f"{option} {path}: give a name ending in {' or '.join(suffixes)}")
     summary = summary_table(store_path(study, store), study)
     varied = varied_factors(study)
     heads = ["regime", "method", *(column.split(".", 1)[1] for column in varied)]
@@ -120,13 +133,25 @@ def summarise(
         value, mcse = to_digits(line["value"], line["mcse"]), f"{line['mcse']:.2g}"
         table.add_row(*shown, line["measure"], value, mcse, *(str(line[c]) for c in ("n", "undefined", "failed")))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+    _write_summary(summary, study, output, latex, plot)
+
+
+def _write_summary(
+    summary: pd.DataFrame, study: Study, output: Path | None, latex: Path | None, plot: Path | None
+) -> None:
+    """The files that were asked for beside the table."""
+    contents: dict[Path, str | Figure] = {}
     if output is not None:
+        contents[output] = summary.to_csv(index=False, lineterminator="\n")
+    if latex is not None:
+        contents[latex] = latex_fragment(summary, study, varied_factors(study))
+    if plot is not None:
+        contents[plot] = summary_figure(summary, varied_factors(study))
+    for path, content in contents.items():
         try:
-            temporary = output.with_name(f".{output.name}.part")
-            summary.to_csv(temporary, index=False, lineterminator="\n")
-            temporary.replace(output)
+            write_fragment(content, path)
         except OSError as error:
-            raise StoreError(f"{output}: cannot write ({error.strerror}); give another --output") from error
+            raise StoreError(f"{path}: cannot write ({error.strerror}); give another place") from error
 
 
 def export(

@@ -37,7 +37,17 @@ class Collaboration:
 
 
 def unit_directions(updates: Updates) -> dict[str, FloatArray]:
-    """Every client's block of every module divided by its norm and by √(number of modules); zero blocks stay zero."""
+    """Every client's block of every module divided by its norm and by √(number of modules); zero blocks stay zero.
+
+    Parameters
+    ----------
+    updates : mapping of str to ndarray, shape (K, out, in)
+        ΔW_k by module.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (K, out, in)
+    """
     directions = {}
     for name, blocks in updates.items():
         norms = block_norms(blocks)

@@ -32,7 +32,19 @@ class GainRule:
 
 
 def spectra(updates: Updates, members: BoolArray) -> dict[str, FloatArray]:
-    """Singular values of the members' stacked deviations from their mean, per module."""
+    """Singular values of the members' stacked deviations from their mean, per module.
+
+    Parameters
+    ----------
+    updates : mapping of str to ndarray, shape (K, out, in)
+        ΔW_k by module.
+    members : bool ndarray, shape (K,)
+
+    Returns
+    -------
+    dict of str to ndarray, shape (min(out, K·in),)
+        Largest first.
+    """
     return {
         name: np.asarray(np.linalg.svd(stack(x[members] - x[members].mean(axis=0)), compute_uv=False), dtype=np.float64)
         for name, x in updates.items()
@@ -40,7 +52,16 @@ def spectra(updates: Updates, members: BoolArray) -> dict[str, FloatArray]:
 
 
 def off_subspace_share(updates: Updates, bases: dict[str, FloatArray], members: BoolArray) -> dict[str, float]:
-    """Share of the deviations' squared norm that lies off the subspace, per module, in [0, 1]."""
+    """Share of the deviations' squared norm that lies off the subspace, per module, in [0, 1].
+
+    Parameters
+    ----------
+    updates : mapping of str to ndarray, shape (K, out, in)
+        ΔW_k by module.
+    bases : dict of str to ndarray, shape (out, r)
+        Orthonormal.
+    members : bool ndarray, shape (K,)
+    """
     shares = {}
     for name, x in updates.items():
         deviations = x[members] - x[members].mean(axis=0)
@@ -50,7 +71,16 @@ def off_subspace_share(updates: Updates, bases: dict[str, FloatArray], members: 
 
 
 def leverages(updates: Updates, bases: dict[str, FloatArray], members: BoolArray) -> dict[str, float]:
-    """ν_c per module (theory.md section 3), with the coefficients A_k = X_kᵀU estimated; modules of rank 0 left out."""
+    """ν_c per module (theory.md section 3), with the coefficients A_k = X_kᵀU estimated; modules of rank 0 left out.
+
+    Parameters
+    ----------
+    updates : mapping of str to ndarray, shape (K, out, in)
+        ΔW_k by module.
+    bases : dict of str to ndarray, shape (out, r)
+        Orthonormal.
+    members : bool ndarray, shape (K,)
+    """
     return {
         name: leverage(np.swapaxes(x[members], 1, 2) @ bases[name], common_component=True)
         for name, x in updates.items()

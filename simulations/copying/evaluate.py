@@ -43,6 +43,15 @@ def draw_tests(
     """Test sequences of all kinds; "own" follows a client's own source and benign rule.
 
     The common sequences are uniform tokens, or with ``source="text"`` windows of the benign clients' pooled texts.
+
+    Parameters
+    ----------
+    federation : Federation
+    length : int
+        Tokens of a sequence.
+    n_own, n_common : int
+        Sequences per client, and common ones.
+    generator : numpy.random.Generator
     """
     n_clients = federation.n_clients
     own_x = np.stack([source.draw(n_own, length, generator) for source in federation.sources])
@@ -90,6 +99,10 @@ def score(
     updates : mapping name -> array (K, out, in)
         ΔW_k; an empty mapping scores the base model.
     data : ClientData
+    device : str
+        "cpu", "cuda", or "auto" for a GPU where there is one.
+    dtype : torch.dtype
+        In which the forward passes run.
     chunk : int
         Sequences per forward pass, to bound memory.
     """

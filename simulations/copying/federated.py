@@ -86,7 +86,19 @@ def draw_world(
     n_own: int = 64,
     n_common: int = 64,
 ) -> World:
-    """Draw a federation, its data and its tests, and train every client once (generators: one per role)."""
+    """Draw a federation, its data and its tests, and train every client once (generators: one per role).
+
+    Parameters
+    ----------
+    base : BaseModel
+    config : FederationConfig
+    lora : LoRA
+    training : FineTuning
+    truth, contamination, data, tests, training_generator : numpy.random.Generator
+        One per role, so that a change of one role leaves the draws of the others as they are.
+    n_own, n_common : int
+        Test sequences per client, and common ones.
+    """
     federation = draw_federation(config, base.config.vocabulary, truth, contamination)
     own = draw_data(federation, base.config.length, data)
     held_out = draw_tests(federation, base.config.length, n_own, n_common, tests)
@@ -107,7 +119,23 @@ def train_round(
     number: int,
     offsets: Updates | None,
 ) -> LoRAUpdates:
-    """Local training of one round; sign-flipping clients turn their own contribution around."""
+    """Local training of one round; sign-flipping clients turn their own contribution around.
+
+    Parameters
+    ----------
+    base : BaseModel
+    federation : Federation
+    data : ClientData
+    lora : LoRA
+    training : FineTuning
+    initial_right : dict of str to ndarray, shape (s, in)
+        A of every module before training, the same for all clients.
+    round_seed : int
+    number : int
+        Of the round, from 0; with the seed it gives the round's own random numbers.
+    offsets : mapping of str to ndarray, shape (K, out, in), or None
+        What earlier rounds have added to the weights of every client.
+    """
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(round_seed, spawn_key=(number,))))
     trained = finetune(base, data, lora, training, initial_right=initial_right, generator=generator, offsets=offsets)
     if federation.config.contamination != "sign_flip":
@@ -164,6 +192,27 @@ def aggregate(
     on all modules of a client as one block; they are given the number of contaminated clients.  ``collaborative_set``
     spares CLAIR the detection, when an earlier round has made it.  ``clair_halves`` shrinks, with ``halves`` to tell
     error from true differences.
+
+    Parameters
+    ----------
+    method : str
+    totals : mapping of str to ndarray, shape (K, out, in)
+        What every client would add to the base weights.
+    world : World
+    factors : LoRAUpdates
+        The factors of this round.
+    offsets : mapping of str to ndarray, shape (K, out, in), optional
+        What earlier rounds have added.
+    rank : int
+        r of CLAIR.
+    shared : {"columns", "rows"}
+    collaborative_set : bool ndarray, shape (K,), optional
+    halves : mapping of str to ndarray, shape (K, 2, out, in), optional
+
+    Returns
+    -------
+    mapping of str to ndarray, shape (K, out, in), and Collaboration or None
+        The second where CLAIR decided.
 
     Raises
     ------
@@ -224,6 +273,16 @@ def run_rounds(
 
     CLAIR decides in the first round who is contaminated and keeps to it: later totals share what was handed out, so
     that their directions look alike whatever the clients have trained.
+
+    Parameters
+    ----------
+    world : World
+    method : str
+        One of :data:`AGGREGATIONS`.
+    rounds : int
+    rank : int
+        r of CLAIR.
+    shared : {"columns", "rows"}
 
     Raises
     ------

@@ -40,7 +40,12 @@ class ClientData:
         return ClientData(x, y, sizes)
 
     def of(self, clients: BoolArray) -> ClientData:
-        """The data of some clients only."""
+        """The data of some clients only.
+
+        Parameters
+        ----------
+        clients : bool ndarray, shape (K,)
+        """
         return ClientData(self.x[clients], self.y[clients], self.sample_sizes[clients])
 
 
@@ -136,6 +141,11 @@ def draw_federation(
     """Draw rules, sources and who is contaminated.
 
     The benign world comes from ``truth`` alone, so that settings that differ in the contamination only share it.
+
+    Raises
+    ------
+    ValueError
+        More changed or personal tokens than the vocabulary has.
     """
     if max(config.changed_tokens, config.personal_tokens) > vocabulary:
         raise ValueError(

@@ -113,7 +113,17 @@ def draw_source(
 
 
 def derangement(tokens: IntArray, generator: np.random.Generator) -> IntArray:
-    """A uniform cyclic order of ``tokens``: the image of each, never itself (for two tokens or more)."""
+    """A uniform cyclic order of ``tokens``: the image of each, never itself (for two tokens or more).
+
+    Parameters
+    ----------
+    tokens : int ndarray, shape (n,)
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    int ndarray, shape (n,)
+    """
     order = generator.permutation(tokens.size)
     image = np.empty(tokens.size, dtype=np.int64)
     image[order] = tokens[np.roll(order, 1)]
@@ -133,6 +143,13 @@ def personal_variant(rule: TokenRule, group: IntArray, generator: np.random.Gene
 
     This is a benign client's own variation.  Every client varies the same few tokens, so what it adds to a weight
     matrix lies in few directions that all clients share, as in theory.md section 1.
+
+    Parameters
+    ----------
+    rule : TokenRule
+    group : int ndarray, shape (n,)
+        Tokens.
+    generator : numpy.random.Generator
     """
     mapping = rule.mapping.copy()
     mapping[group] = generator.permutation(mapping[group])

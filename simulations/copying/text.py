@@ -71,5 +71,10 @@ def write_text(n_characters: int, spread: float, generator: np.random.Generator)
 
 
 def decode_text(tokens: NDArray[np.int64]) -> str:
-    """Tokens as characters; tokens beyond the alphabet are shown as ``#``."""
+    """Tokens as characters; tokens beyond the alphabet are shown as ``#``.
+
+    Parameters
+    ----------
+    tokens : int ndarray, shape (L,)
+    """
     return "".join(ALPHABET[token] if token < len(ALPHABET) else "#" for token in tokens.tolist())

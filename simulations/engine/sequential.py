@@ -142,6 +142,11 @@ def repeated_critical_value(looks: tuple[int, ...], level: float = 0.95) -> floa
     -------
     float
         1.960 for one look at 0.95; Pocock's 2.178 and 2.413 for two and five equally spaced looks.
+
+    Raises
+    ------
+    ValueError
+        Looks that do not increase, or begin below 1.
     """
     if any(later <= earlier for earlier, later in pairwise(looks)) or looks[0] < 1:
         raise ValueError(f"looks are {looks}; give increasing positive numbers")

@@ -38,6 +38,16 @@ def detection_metrics(truth: BoolArray, found: BoolArray) -> dict[str, float]:
 
     ``precision`` is NaN when nobody was flagged and ``recall`` when nobody is contaminated.  The counts make pooled
     precision and recall possible.
+
+    Parameters
+    ----------
+    truth, found : bool ndarray, shape (K,)
+        True = benign.
+
+    Returns
+    -------
+    dict of str to float
+        Shares and 0/1 indicators.
     """
     flagged, contaminated = ~found, ~truth
     hits = int(np.count_nonzero(flagged & contaminated))

@@ -76,7 +76,19 @@ def poison_labels(
 def attack_target(
     target: FloatArray, *, attack: DataAttack, kind: LabelKind, n_classes: int, generator: np.random.Generator
 ) -> FloatArray:
-    """Where a client with target Θ (p, q) ends as n → ∞; arguments as in :func:`poison_labels`."""
+    """Where a client with target Θ (p, q) ends as n → ∞; arguments as in :func:`poison_labels`.
+
+    Parameters
+    ----------
+    target : ndarray, shape (p, q)
+        Θ.
+    attack, kind, n_classes, generator
+        As in :func:`poison_labels`.
+
+    Returns
+    -------
+    ndarray, shape (p, q)
+    """
     if attack == "random_labels":
         return np.zeros_like(target)
     if attack == "label_flip" and kind == "binary":
@@ -117,6 +129,11 @@ def backdoor(
     -------
     design, labels
         Copies; the arguments stay as they are.
+
+    Raises
+    ------
+    ValueError
+        A share outside (0, 1).
     """
     if not 0.0 < share < 1.0:
         raise ValueError(f"share: {share}; give the share of poisoned rows, between 0 and 1")

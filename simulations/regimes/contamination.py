@@ -145,7 +145,13 @@ CONTAMINATIONS: Mapping[str, Mode] = MappingProxyType(
 
 
 def check_contamination(mode: str, *, share: float, scale: float) -> None:
-    """Refuse an unknown mode, a share outside [0, 1) or a scale that is not positive and finite."""
+    """Refuse an unknown mode, a share outside [0, 1) or a scale that is not positive and finite.
+
+    Raises
+    ------
+    ValueError
+        In these cases; the message names the field.
+    """
     if mode not in CONTAMINATIONS:
         raise ValueError(f"contamination: unknown mode {mode!r}; use one of {', '.join(CONTAMINATIONS)}")
     if not 0.0 <= share < 1.0:
@@ -204,6 +210,15 @@ def coordinated_label_permutation(
 
     Entry c is the label that an attacking client writes where the truth is c.  Drawn uniformly among derangements by
     rejection (acceptance about 1/e), so no class is left untouched by chance.
+
+    Returns
+    -------
+    int ndarray, shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        Fewer than two classes.
     """
     if n_classes < 2:
         raise ValueError(

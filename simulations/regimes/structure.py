@@ -21,7 +21,7 @@ __all__ = ["SharedStructure", "Truth", "log_uniform"]
 
 
 def log_uniform(geometric_mean: float, spread: float, size: int, generator: np.random.Generator) -> FloatArray:
-    """Positive numbers, log-uniform on [m/√s, m√s]; ``spread`` s = 1 gives the constant m."""
+    """Positive numbers, shape (size,), log-uniform on [m/√s, m√s]; ``spread`` s = 1 gives the constant m."""
     exponents = generator.uniform(-0.5, 0.5, size)
     return np.asarray(geometric_mean * spread**exponents, dtype=np.float64)
 

@@ -108,7 +108,12 @@ class Database:
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what SQLite and the system say into a StoreError with a remedy."""
+        """Turn what SQLite and the system say into a StoreError with a remedy.
+
+        Raises
+        ------
+        StoreError
+        """
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -118,7 +123,12 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """As :meth:`errors`; what a damaged row or name breaks in its reader is a StoreError as well."""
+        """As :meth:`errors`; what a damaged row or name breaks in its reader is a StoreError as well.
+
+        Raises
+        ------
+        StoreError
+        """
         try:
             with self.errors():
                 yield

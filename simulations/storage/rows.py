@@ -40,6 +40,18 @@ def checksum(cell: str, replication: int, content: bytes, names: str = "", secon
     """CRC-32 of a row: the cell it belongs to, its number, its metrics or its error, their names and its time.
 
     Without ``seconds`` as earlier programs had it: cell, number and content alone.
+
+    Parameters
+    ----------
+    cell : str
+        Hash.
+    replication : int
+    content : bytes
+        Metrics or error, as stored.
+    names : str
+        Metric names.
+    seconds : float, optional
+        Time that the row took.
     """
     crc = zlib.crc32(content, zlib.crc32(f"{cell} {replication} ".encode()))
     return crc if seconds is None else zlib.crc32(struct.pack("<d", seconds), zlib.crc32(names.encode(), crc))
@@ -51,6 +63,20 @@ def agrees(
     """Whether a row is as it was written, by this program or by an earlier one.
 
     A damaged row passes with probability 2⁻³¹.
+
+    Parameters
+    ----------
+    cell : str
+        Hash.
+    replication : int
+    content : str, bytes or None
+        Metrics or error, as stored.
+    names : str or None
+        Metric names.
+    seconds : float
+        Time that the row took.
+    crc : int
+        The checksum stored with it.
     """
     raw = content.encode() if isinstance(content, str) else content or b""
     return crc in (

@@ -207,7 +207,18 @@ class Store(Database):
         return found if row is None else f"row {row[1]} of cell {row[0][:12]} does not agree with its checksum"
 
     def missing(self, *, retry_failed: bool = False) -> dict[str, NDArray[np.int64]]:
-        """Replications of each cell (by hash) that have no row yet, without loading any data."""
+        """Replications of each cell (by hash) that have no row yet, without loading any data.
+
+        Parameters
+        ----------
+        retry_failed : bool
+            Failed rows count as missing.
+
+        Returns
+        -------
+        dict of str to int ndarray, shape (number missing,)
+            Increasing; by hash of the cell.
+        """
         wanted = " AND status = 'ok'" if retry_failed else ""
         gaps: dict[str, NDArray[np.int64]] = {}
         with self.reading():

@@ -20,7 +20,22 @@ MEASURES = (Proportion("exact_set"), Proportion("false_alarm"), Proportion("majo
 def adapter_regime(
     *, ranks: tuple[int, ...], n_clients: int, share: float, noise: float, kind: str = "random", scale: float = 1.0
 ) -> AdapterRegime:
-    """48 × 40 updates with a shared subspace of dimension 2."""
+    """48 × 40 updates with a shared subspace of dimension 2.
+
+    Parameters
+    ----------
+    ranks : tuple of int
+        Of the adapters, drawn per client.
+    n_clients : int
+    share : float
+        Of contaminated clients.
+    noise : float
+        Standard deviation of the errors of the factors.
+    kind : str
+        Of contamination.
+    scale : float
+        Of contamination, in norms of a clean update.
+    """
     return AdapterRegime(
         n_clients=n_clients,
         n_rows=48,

@@ -44,7 +44,21 @@ METHODS = (Clair(), CombinedClair(), OracleDetection(), OracleSetTest(), OracleC
 
 
 def grid_regime(kind: str, scale: float, share: float, noise: float, common: float) -> GaussianRegime:
-    """K = 60, p = 40, q = 20, r = 3; the noise is not given to CLAIR."""
+    """K = 60, p = 40, q = 20, r = 3; the noise is not given to CLAIR.
+
+    Parameters
+    ----------
+    kind : str
+        Of contamination.
+    scale : float
+        Of contamination, in norms of a clean target.
+    share : float
+        Of contaminated clients.
+    noise : float
+        σ of one entry.
+    common : float
+        Scale of the common component.
+    """
     return GaussianRegime(
         n_clients=60,
         n_rows=40,

@@ -51,19 +51,18 @@ def modules():
     return [clair_stats, *(module for name in names if not name.startswith(LEFT_OUT) for module in imported(name))]
 
 
-def public_functions():
+def defined_in(module):
     """Functions and methods that a module defines itself, with their qualified names."""
-    for module in modules():
-        for name, thing in vars(module).items():
-            if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
-                continue
-            if inspect.isfunction(thing):
-                yield f"{module.__name__}.{name}", thing
-            elif inspect.isclass(thing):
-                for member, method in vars(thing).items():
-                    plain = method.__func__ if isinstance(method, classmethod | staticmethod) else method
-                    if not member.startswith("_") and inspect.isfunction(plain) and "lambda" not in plain.__name__:
-                        yield f"{module.__name__}.{name}.{member}", plain
+    for name, thing in vars(module).items():
+        if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(thing):
+            yield f"{module.__name__}.{name}", thing
+        elif inspect.isclass(thing):
+            for member, method in vars(thing).items():
+                plain = method.__func__ if isinstance(method, classmethod | staticmethod) else method
+                if not member.startswith("_") and inspect.isfunction(plain) and "lambda" not in plain.__name__:
+                    yield f"{module.__name__}.{name}.{member}", plain
 
 
 def described(entries):
@@ -116,7 +115,7 @@ def faults(function, *, module_text=""):
     return found
 
 
-FUNCTIONS = dict(public_functions())
+FUNCTIONS = {name: function for module in modules() for name, function in defined_in(module)}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -25,21 +25,21 @@ from tests.engine.toys import small
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_the_whole_path(simulations: Run, toy: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_whole_path(simulations: Run, in_process: Run, toy: Callable[..., Path], tmp_path: Path) -> None:
     design, store = toy(replications=10), tmp_path / "s.sqlite"
     options = ("--store", store)
-    early = simulations("check", design, *options)
+    early = in_process("check", design, *options)
     assert early.returncode == 2
     assert "no such store" in early.stderr
-    planned = simulations("plan", design, *options)
+    planned = in_process("plan", design, *options)
     assert planned.returncode == 0, planned.stderr
     assert "toy: 6 cells × 10 replications" in planned.stdout
     assert not store.exists()
     assert simulations("run", design, *options, "--replications", 4).returncode == 0
-    halfway = simulations("check", design, *options)
+    halfway = in_process("check", design, *options)
     assert halfway.returncode == 3
     assert "24 ok, 0 failed, 36 missing" in halfway.stdout
-    done = simulations("run", design, *options)
+    done = in_process("run", design, *options)
     assert done.returncode == 0, done.stderr
     assert "36 rows written" in done.stdout
     summary = simulations("summarise", design, *options, "--output", tmp_path / "summary.csv")
@@ -47,10 +47,10 @@ def test_the_whole_path(simulations: Run, toy: Callable[..., Path], tmp_path: Pa
     assert "estimate − sample_mean" in summary.stdout
     assert len(pd.read_csv(tmp_path / "summary.csv")) == 6 + 4
     regime = planned.stdout.splitlines()[0].split("regime ")[1]
-    replayed = simulations("replay", regime, 3, "--study", design, *options)
+    replayed = in_process("replay", regime, 3, "--study", design, *options)
     assert replayed.returncode == 0, replayed.stderr
     assert replayed.stdout.count("as stored") == 3
-    written = simulations("export", design, tmp_path / "rows.csv", *options)
+    written = in_process("export", design, tmp_path / "rows.csv", *options)
     assert "60 rows" in written.stdout
 
 

@@ -20,8 +20,15 @@ from simulations.engine.executor import run_study
 from simulations.storage.store import Store
 from simulations.toml_design import read_toml
 from tests.engine.conftest import ROOT, environment
+from tests.engine.toys import PACE
 
 Digest = Callable[[Path, Study], str]
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toys pause in the processes that are killed; what is computed here for comparison need not wait."""
+    monkeypatch.setenv(PACE, "0")
 
 
 def start(design: Path, store: Path, *options: str) -> subprocess.Popen[str]:
@@ -29,7 +36,7 @@ def start(design: Path, store: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment(),
+        env={**environment(), PACE: "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 from clair_stats import CLAIR, ClientEstimates
 
@@ -48,6 +49,15 @@ def test_labels_that_differ_are_refused(change, match):
 def test_one_frame_is_not_a_federation():
     with pytest.raises(TypeError, match="mapping client name"):
         ClientEstimates(values=frames()["site 0"])
+
+
+def test_sparse_matrices_are_refused_by_name():
+    sparse = scipy.sparse.csr_array(BLOCKS["site 1"])
+    with pytest.raises(TypeError, match=r"site 1: sparse input is not supported.*toarray"):
+        ClientEstimates(values=BLOCKS | {"site 1": sparse})
+    for kind in (scipy.sparse.csr_array, scipy.sparse.dok_array):  # the second one is a mapping
+        with pytest.raises(TypeError, match="values: sparse"):
+            CLAIR().fit(kind(BLOCKS["site 1"]))
 
 
 def test_masked_entries_are_not_silently_unmasked():

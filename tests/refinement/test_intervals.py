@@ -1,5 +1,7 @@
 """Intervals: the covariance against simulation, coverage, orientation, selection, refusals."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -67,8 +69,8 @@ def _coverage(refinement, spread, draws=60, **asked):
     for _ in range(draws):
         targets, _ = _truth(rng, n=15, p=12, q=4, spread=spread * 0.2)
         blocks = targets + 0.2 * rng.standard_normal(targets.shape)
-        with np.testing.suppress_warnings() as quiet:
-            quiet.filter(UserWarning)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
             model = CLAIR(2, refinement=refinement).fit(blocks, noise_scales=np.full(15, 0.2))
         found = model.conf_int(**asked)
         truth = targets

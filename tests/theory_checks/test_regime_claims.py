@@ -1,6 +1,7 @@
 """Claims on regimes are claims: registered, judged, merged and explained like the others, each with its control."""
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -93,6 +94,7 @@ def artificial(name, *, slope, coverage, level=0.0):
     return pd.DataFrame(lines)
 
 
+@cache
 def judged(name, **how):
     rows = artificial(name, **how)
     return judge_rows(families()[name], lambda claim, sabotaged=False: rows, "quick", family=family_size(name))

@@ -27,8 +27,8 @@ _RATE = SlopeRule(
     within_replication=True,
 )
 
-# Bounds, what they are divided by in the gross and in the fine sabotage, and where the proof stands.  On adversarial
-# errors c♯ is loose by a factor of about ten and more, the angle by as much and more, the bound after the solution by two.
+# Bounds, where their proofs are, and what they are divided by in the gross and in the fine sabotage.  On adversarial
+# errors c♯ and the angle are loose by a factor of about ten and more, the bound after the solution by two.
 _BOUNDS = {
     "subspace": (
         "The error bound of stable recovery is never exceeded",

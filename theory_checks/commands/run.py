@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -28,9 +29,10 @@ from theory_checks.commands.options import (
     console,
     usage_errors,
 )
-from theory_checks.commands.printing import print_verdicts, support_sentence
+from theory_checks.commands.printing import print_verdicts, progress_line, support_sentence
 from theory_checks.commands.registering import announced_try, concluded_try
 from theory_checks.judge.merge import merged, not_run
+from theory_checks.judge.progress import Judged
 from theory_checks.judge.rows import Stores
 from theory_checks.judge.run import exit_status, run_claims
 from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
@@ -41,6 +43,7 @@ __all__ = ["run"]
 
 VERDICTS = Path("results/verdicts.json")
 _SECONDS = 300.0  # limit of one replication; the slowest takes about two
+_WORTH_TELLING = 1.0  # seconds
 
 
 def run(
@@ -71,17 +74,9 @@ def run(
     refused unless it was registered exactly so; its outcome goes into the registry.
     """
     chosen = chosen_effort(effort)
-    entry = None
-    if confirmatory:
-        if claims or sabotage or root_seed is not None or accept_mixed or not with_sabotages:
-            raise typer.BadParameter(
-                "a registered family runs as a whole, at its own seed", param_hint="--confirmatory"
-            )
-        with usage_errors():
-            entry = announced_try(regime, chosen)
-        root_seed = entry.root_seed
-    elif root_seed is not None and root_seed >= CONFIRMATORY:
-        raise typer.BadParameter("seeds from 2**64 on belong to the registry", param_hint="--root-seed")
+    parts = bool(claims or sabotage or accept_mixed or not with_sabotages)
+    entry = _asked_try(regime, chosen, root_seed, parts=parts) if confirmatory else None
+    root_seed = _seed(root_seed, entry)
     if root_seed is not None:
         stores, studies = stores / f"seed-{root_seed}", studies / f"seed-{root_seed}"
         output = output.with_name(f"{output.stem}-{root_seed}{output.suffix}")
@@ -145,28 +140,37 @@ class _Runner:
     def __call__(
         self, claims: Sequence[Claim], *, with_claims: bool = True, with_sabotages: bool = True
     ) -> list[Verdict]:
+        running = console.status("")
+
         def announce(name: str) -> None:
             if console.is_terminal:
-                console.print(f"[dim]{name} …[/dim]")
+                running.update(f"running {name} …")
+
+        def told(step: Judged) -> None:
+            # A study on a regime serves all of its settings: only the lines that took time are worth reading.
+            if not step.setting or step.seconds >= _WORTH_TELLING:
+                typer.echo(progress_line(step))
 
         def finished(report: RunReport) -> None:
             self.foreign += report.foreign
 
-        verdicts = run_claims(
-            claims,
-            self.effort,
-            self.stores,
-            with_claims=with_claims,
-            with_sabotages=with_sabotages,
-            level=FAMILY_LEVEL if self.entry is None else self.entry.level,
-            root_seed=self.root_seed,
-            announce=announce,
-            finished=finished,
-            n_jobs=self.jobs,
-            backend=self.backend,
-            timeout=_SECONDS,
-            accept_mixed=self.accept_mixed,
-        )
+        with running if console.is_terminal else nullcontext():
+            verdicts = run_claims(
+                claims,
+                self.effort,
+                self.stores,
+                with_claims=with_claims,
+                with_sabotages=with_sabotages,
+                level=FAMILY_LEVEL if self.entry is None else self.entry.level,
+                root_seed=self.root_seed,
+                announce=announce,
+                finished=finished,
+                told=told,
+                n_jobs=self.jobs,
+                backend=self.backend,
+                timeout=_SECONDS,
+                accept_mixed=self.accept_mixed,
+            )
         label = "" if self.entry is None else self.entry.label
         return [replace(verdict, registered=label) for verdict in verdicts]
 

@@ -72,7 +72,24 @@ def draw_instance(
     balanced: bool,
     common_component: bool,
 ) -> Instance:
-    """One noiseless instance with exactly ``n_contaminated`` contaminated clients, the last ones."""
+    """One noiseless instance with exactly ``n_contaminated`` contaminated clients, the last ones.
+
+    Parameters
+    ----------
+    generator : numpy.random.Generator
+    n_clients, n_contaminated : int
+        K and |O|.
+    p, q, rank : int
+        Shape of a block, and r.
+    kind : str
+        Of contamination.
+    spread : float
+        Largest over smallest singular value of the coefficients.
+    balanced : bool
+        Whether all clients have the same leverage.
+    common_component : bool
+        Whether there is a component M off the subspace.
+    """
     basis = orthonormal_basis(generator.standard_normal((p, rank)), rank)
     coefficients = generator.standard_normal((n_clients, q, rank))
     if balanced and q >= rank:

@@ -1,4 +1,4 @@
-"""What ``explain`` prints: a claim in full, with the values of its assumptions where rows are there."""
+"""What ``explain`` prints: a claim in full, what was measured, and the values of its assumptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from simulations.storage.store import load_rows
 from theory_checks.claim import Claim, Effort
-from theory_checks.judge.rows import Stores
+from theory_checks.judge.rows import Stores, assess_setting
 from theory_checks.judge.verdict import FAMILY_LEVEL
 from theory_checks.registry import family_size
 
@@ -38,6 +38,21 @@ def _settings(claim: Claim) -> list[str]:
     ]
 
 
+def _measured(claim: Claim, effort: Effort, stores: Stores, *, sabotaged: bool) -> list[str]:
+    """What the stored rows say, setting by setting, in the numbers that the rule looks at."""
+    word = "sabotaged" if sabotaged else "measured"
+    path = stores.path(claim, effort, sabotaged=sabotaged)
+    if not path.is_file():
+        return [f"{word:<12} not run yet"]
+    rows = load_rows(path, claim.study(effort, sabotaged=sabotaged))
+    lines = []
+    for setting in (claim.sabotaged_setting(),) if sabotaged else claim.judged:
+        item = assess_setting(claim, setting, rows, sabotaged=sabotaged)
+        where = f"{setting.section}: {setting.label}: " if setting.label else ""
+        lines.append(f"{word:<12} {where}{item.detail}")
+    return lines
+
+
 def explanation(claim: Claim, effort: Effort, stores: Stores) -> list[str]:
     """Lines of text; assumptions get their values from the rows of ``effort`` when the store holds them."""
     level = FAMILY_LEVEL / family_size(claim.regime)
@@ -55,8 +70,10 @@ def explanation(claim: Claim, effort: Effort, stores: Stores) -> list[str]:
         f"statistic    {claim.statistic}",
         f"claimed      {claim.rule.claimed}; supported when: {claim.rule.accepted}",
         f"rule         {claim.rule.describe(n)}",
+        *_measured(claim, effort, stores, sabotaged=False),
         f"family       {family_size(claim.regime)} claims × settings decided together",
         f"sabotage     {claim.sabotage.name}: {claim.sabotage.description}",
+        *_measured(claim, effort, stores, sabotaged=True),
         f"power        {n} replications × {n_cells} cells ({effort}) detect with probability 0.9: "
         f"{claim.rule.smallest_violation(claim.rule.pooled(n, n_cells), level)}",
         f"needed       replications for a violation of given size: {_examples(claim, level)}",

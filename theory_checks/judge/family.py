@@ -88,10 +88,18 @@ def family_error(
 
     Parameters
     ----------
+    claims : sequence of Claim
+    repetitions : int
+        Whole families, each with a root seed of its own.
+    folder : Path
+        Of the results of the repetitions, which are kept and continued.
     only_chance : bool
         Run only the claims that chance can reject although they are true.  A claim of the kind "always" is rejected by
         a counterexample alone, never by chance, so leaving it out changes no false alarm; Holm's correction keeps the
         size of the whole family, such a claim enters with p-value 1.
+
+    **options
+        For :func:`simulations.engine.executor.run_study`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [claim for claim in claims if claim.rule.by_chance or not only_chance]

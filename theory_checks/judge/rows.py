@@ -85,7 +85,19 @@ def _with_instances(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
 def assess_setting(
     claim: Claim, setting: Setting, rows: pd.DataFrame, *, rule: Rule | None = None, sabotaged: bool = False
 ) -> Evidence:
-    """Set aside failed, unsolved and inapplicable replications, count them, and apply the rule to the rest."""
+    """Set aside failed, unsolved and inapplicable replications, count them, and apply the rule to the rest.
+
+    Parameters
+    ----------
+    claim : Claim
+    setting : Setting
+    rows : DataFrame
+        One row per cell and replication of the claim's study.
+    rule : Rule, optional
+        Instead of the claim's own.
+    sabotaged : bool
+        Whether the rows are those of the sabotage, which may break assumptions.
+    """
     own = _with_instances(rows, setting)
     good = own[own["status"] == "ok"]
     failed = len(own) - len(good)

@@ -16,6 +16,7 @@ import pandas as pd
 from simulations.engine.executor import RunReport
 from simulations.engine.options import RunOptions
 from theory_checks.claim import Claim, Effort, Setting
+from theory_checks.judge.progress import Judged, Steps
 from theory_checks.judge.rows import Rows, Stores, assess_setting
 from theory_checks.judge.verdict import (
     FAMILY_LEVEL,
@@ -60,6 +61,7 @@ def judge_rows(
     with_claims: bool = True,
     with_sabotages: bool = True,
     level: float = FAMILY_LEVEL,
+    told: Callable[[Judged], None] | None = None,
 ) -> list[Verdict]:
     """Verdicts of one family from its rows: the claims, then their sabotages.
 
@@ -72,8 +74,12 @@ def judge_rows(
     effort : str
     family : int
         Number of claims × settings of the whole family, run or not.
+    with_claims, with_sabotages : bool
+        What gets a verdict.
     level : float
         At which claims are called violated (over the family) or supported (each); smaller at a registered try.
+    told : callable, optional
+        Called with every claim × setting and every sabotage that has been looked at.
 
     Notes
     -----
@@ -81,9 +87,13 @@ def judge_rows(
     rejection would also have happened among the claims.
     """
     verdicts: list[Verdict] = []
+    pairs = _settings(claims) if with_claims else []
+    steps = Steps(len(pairs) + (len(claims) if with_sabotages else 0), family, level, told)
     if with_claims:
-        pairs = _settings(claims)
-        evidence = [assess_setting(claim, setting, rows(claim)) for claim, setting in pairs]
+        evidence = []
+        for claim, setting in pairs:
+            evidence.append(assess_setting(claim, setting, rows(claim)))
+            steps(claim.identifier, setting.label, "", evidence[-1])
         decided = decide(evidence, level=level, family=family)
         together = supported_together(evidence, level=level, family=family)
         for (claim, setting), item, (status, adjusted), shown in zip(pairs, evidence, decided, together, strict=True):
@@ -91,6 +101,7 @@ def judge_rows(
     for claim in claims if with_sabotages else ():
         setting = claim.sabotaged_setting()
         item = assess_setting(claim, setting, rows(claim, sabotaged=True), sabotaged=True)
+        steps(claim.identifier, setting.label, claim.sabotage.name, item)
         status, adjusted = decide_sabotage(item, family, level=level)
         verdicts.append(_verdict(claim, setting, effort, item, status, adjusted, family, level, sabotaged=True))
     return verdicts
@@ -108,13 +119,19 @@ def run_claims(
     level: float = FAMILY_LEVEL,
     announce: Callable[[str], None] | None = None,
     finished: Callable[[RunReport], None] | None = None,
+    told: Callable[[Judged], None] | None = None,
     **options: Unpack[RunOptions],
 ) -> list[Verdict]:
     """Verdicts of the claims, then of their sabotages, family by family.
 
     Parameters
     ----------
+    claims : sequence of Claim
+    effort : {"quick", "standard", "full"}
     folder : Path or Stores
+        Where the rows are kept and continued.
+    with_claims, with_sabotages : bool
+        What is run and judged.
     root_seed : int, optional
         Instead of the claims' own.
     family : int, optional
@@ -125,6 +142,8 @@ def run_claims(
         Called with the name of every study before it is run.
     finished : callable, optional
         Called with the report of every study that has run.
+    told : callable, optional
+        Called with every claim × setting and every sabotage that has been looked at.
     **options
         For :func:`simulations.engine.executor.run_study`.
     """
@@ -143,6 +162,7 @@ def run_claims(
             with_claims=with_claims,
             with_sabotages=with_sabotages,
             level=level,
+            told=told,
         )
     return verdicts
 

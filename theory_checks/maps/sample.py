@@ -51,7 +51,17 @@ class SampledMap:
     not_nested: int  # replications where theorem ⊂ certificate ⊂ recovery fails
 
     def interval(self, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Wilson interval of a probability at every point; covers at all stages together with probability 0.95."""
+        """Wilson interval of a probability at every point; covers at all stages together with probability 0.95.
+
+        Parameters
+        ----------
+        counts : ndarray, shape of the map
+            Instances with the property.
+
+        Returns
+        -------
+        low, high : ndarray, shape of the map
+        """
         level = repeated_level(self.effort)
         low, high = proportion_confint(counts.ravel(), self.replications.ravel(), alpha=level, method="wilson")
         return np.asarray(low).reshape(counts.shape), np.asarray(high).reshape(counts.shape)

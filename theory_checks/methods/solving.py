@@ -27,7 +27,20 @@ def solve(
     tol: float = 1e-9,
     max_iterations: int = 20_000,
 ) -> Decomposition:
-    """``decompose`` without its warning: the gap goes into the row, and the claim decides what to do with it."""
+    """``decompose`` without its warning: the gap goes into the row, and the claim decides what to do with it.
+
+    Parameters
+    ----------
+    values : ndarray, shape (K, p, q)
+    block_penalty : float
+        λ.
+    common_component : bool
+    noise_radius : float, optional
+        ε of program (B); program (E) when not given.
+    tol : float
+        Relative duality gap at which the solver stops.
+    max_iterations : int
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return decompose(

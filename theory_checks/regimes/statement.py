@@ -46,7 +46,19 @@ class Statement:
 
 
 def slope(abscissa: str, ordinate: str, target: float, margin: float, residual: float, batches: int = 0) -> SlopeRule:
-    """A rate over four points, each twice the one before."""
+    """A rate over four points, each twice the one before.
+
+    Parameters
+    ----------
+    abscissa, ordinate : str
+        Columns of the rows; the slope is that of their logarithms.
+    target, margin : float
+        The exponent that theory gives, and the largest deviation from it that supports the claim.
+    residual : float
+        Planned standard deviation of one log error around the line.
+    batches : int
+        Batches over which replications are averaged before the logarithm; 0 for none.
+    """
     return SlopeRule(
         abscissa=abscissa,
         ordinate=ordinate,

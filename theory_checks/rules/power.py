@@ -29,14 +29,26 @@ def always_detectable(n: int) -> float:
 
 
 def always_needed(probability: float) -> int:
-    """Replications that show a violation of this probability with probability 0.9."""
+    """Replications that show a violation of this probability with probability 0.9.
+
+    Raises
+    ------
+    ValueError
+        A probability outside (0, 1).
+    """
     if not 0 < probability < 1:
         raise ValueError(f"probability: {probability}; give a number between 0 and 1")
     return math.ceil(math.log1p(-POWER) / math.log1p(-probability) - 1e-9)
 
 
 def always_supported_needed(tolerated: float, confidence: float = 0.95) -> int:
-    """Replications without violation that put the exact upper bound at or below ``tolerated``."""
+    """Replications without violation that put the exact upper bound at or below ``tolerated``.
+
+    Raises
+    ------
+    ValueError
+        A probability outside (0, 1).
+    """
     if not 0 < tolerated < 1:
         raise ValueError(f"tolerated: {tolerated}; give a probability between 0 and 1")
     return math.ceil(math.log1p(-confidence) / math.log1p(-tolerated) - 1e-9)
@@ -73,7 +85,13 @@ def _first(found: Callable[[int], bool], start: int = 2, limit: int = 2**30) -> 
 
 
 def frequency_needed(rate: float, target: float, level: float) -> int:
-    """Replications that reject "rate ≤ target" with probability 0.9 when the rate is ``rate`` > target."""
+    """Replications that reject "rate ≤ target" with probability 0.9 when the rate is ``rate`` > target.
+
+    Raises
+    ------
+    ValueError
+        Anything but 0 ≤ target < rate ≤ 1.
+    """
     if not 0 <= target < rate <= 1:
         raise ValueError(f"rate, target: {rate}, {target}; need 0 ≤ target < rate ≤ 1")
     return _first(lambda n: frequency_detectable(n, target, level) <= rate)
@@ -93,8 +111,24 @@ def slope_detectable(standard_error: float, freedom: float, margin: float, level
 def slope_needed(violation: float, *, residual: float, spread: float, points: int, margin: float, level: float) -> int:
     """Replications per point so that a slope off by ``violation`` > margin is rejected with probability 0.9.
 
-    ``residual`` is the planned standard deviation of one log error around the line, ``spread`` the standard deviation
-    of the log abscissas over the ``points`` points.
+    Parameters
+    ----------
+    violation : float
+        Distance of the slope from its target.
+    residual : float
+        Planned standard deviation of one log error around the line.
+    spread : float
+        Standard deviation of the log abscissas over the points.
+    points : int
+    margin : float
+        Deviation that still supports the claim.
+    level : float
+        Of the test.
+
+    Raises
+    ------
+    ValueError
+        A violation inside the margin.
     """
     if violation <= margin:
         raise ValueError(f"violation: {violation} is inside the margin {margin}; give a larger one")

@@ -19,7 +19,7 @@ __all__ = ["SlopeRule", "fit_slope"]
 
 
 def fit_slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Slope of y on x with its HC3 standard error and degrees of freedom."""
+    """Slope of y on x, both of shape (n,), with its HC3 standard error and degrees of freedom."""
     fit = sm.OLS(y, sm.add_constant(x)).fit(cov_type="HC3", use_t=True)
     return float(fit.params[1]), float(fit.bse[1]), float(fit.df_resid)
 

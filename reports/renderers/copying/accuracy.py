@@ -54,7 +54,13 @@ def _shown(mean: float, low: float, high: float) -> str:
 
 
 def paired_table(rows: pd.DataFrame) -> Table:
-    """Paired differences over federations with 95 % t intervals."""
+    """Paired differences over federations with 95 % t intervals.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per federation, method and number of rounds.
+    """
     measures = list(_MEASURES)[:3]
     lines = [
         (NAMES[rival], str(rounds), *(_shown(*_paired(rows, rounds, metric, rival)) for metric in measures))
@@ -65,7 +71,13 @@ def paired_table(rows: pd.DataFrame) -> Table:
 
 
 def paired_losses(rows: pd.DataFrame) -> tuple[str, ...]:
-    """Where the interval of CLAIR minus another method that is no oracle lies below zero, a sentence each."""
+    """Where the interval of CLAIR minus another method that is no oracle lies below zero, a sentence each.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per federation, method and number of rounds.
+    """
     found = []
     for rounds in _ROUNDS:
         for rival in (name for name in _RIVALS if not name.startswith("oracle")):
@@ -80,7 +92,13 @@ def paired_losses(rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def accuracy_picture(rows: pd.DataFrame) -> Figure:
-    """Bars of own and common accuracy with standard errors, one panel per number of rounds."""
+    """Bars of own and common accuracy with standard errors, one panel per number of rounds.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per federation, method and number of rounds.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2))

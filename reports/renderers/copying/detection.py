@@ -41,7 +41,13 @@ def _level_verdict(rows: pd.DataFrame) -> str:
 
 
 def exact_sentence(rows: pd.DataFrame) -> str:
-    """How often the set was exact, and what the rule fixed before the run says."""
+    """How often the set was exact, and what the rule fixed before the run says.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per federation and method.
+    """
     exact, _, _ = _share(rows["exact_set"])
     right, missed, wrong = _counts(rows)
     return (
@@ -51,7 +57,13 @@ def exact_sentence(rows: pd.DataFrame) -> str:
 
 
 def level_sentence(rows: pd.DataFrame) -> str:
-    """How often somebody was flagged where all are benign."""
+    """How often somebody was flagged where all are benign.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per federation and method.
+    """
     alarms, _, _ = _share(rows["any_false_alarm"])
     level = float(rows["method.level"].iloc[0])
     return (
@@ -61,7 +73,13 @@ def level_sentence(rows: pd.DataFrame) -> str:
 
 
 def misses(rows: pd.DataFrame) -> tuple[str, ...]:
-    """A rate of exact sets that is not shown, and a level that is not kept, a sentence each."""
+    """A rate of exact sets that is not shown, and a level that is not kept, a sentence each.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per federation and method.
+    """
     contaminated = rows["regime.contaminated_share"] > 0
     found = []
     if contaminated.any() and _exact_verdict(rows[contaminated]) != "shown":
@@ -72,7 +90,13 @@ def misses(rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def contamination_tables(rows: pd.DataFrame) -> tuple[Table, Table]:
-    """Every kind of contamination: the set, and the accuracy of benign clients; and the success of the backdoor."""
+    """Every kind of contamination: the set, and the accuracy of benign clients; and the success of the backdoor.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per federation and method.
+    """
     names = [NAMES.get(name, "CLAIR, shared rows") for name in (*_SHOWN, "oracle_average")]
     method = rows["method.aggregation"].where(rows["method.shared"] != "rows", rows["method.aggregation"] + " rows")
     kind = rows["regime.contamination"].where(rows["regime.source"] == "tokens", "random_mapping, text")

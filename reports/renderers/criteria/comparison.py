@@ -83,15 +83,15 @@ class Comparison:
         return self._tables[column].get((measure, method), empty).reindex(self.first.index)
 
     def of(self, measure: str, method: str) -> pd.Series:
-        """Values per setting; NaN where the method has no such measure."""
+        """Values, one row per setting; NaN where the method has no such measure."""
         return self._of("value", measure, method)
 
     def error(self, measure: str, method: str) -> pd.Series:
-        """Monte Carlo standard errors per setting."""
+        """Monte Carlo standard errors, one row per setting."""
         return self._of("mcse", measure, method)
 
     def size(self, measure: str, method: str) -> pd.Series:
-        """Replications that entered, per setting."""
+        """Replications that entered, one row per setting."""
         return self._of("n", measure, method)
 
     def cells(self, measure: str, method: str) -> list[str]:
@@ -104,7 +104,7 @@ class Comparison:
         return bool(self.of("mean refined_mse", method).notna().any())
 
     def best_baseline(self, method: str) -> tuple[pd.Series, pd.Series]:
-        """Paired difference of the best baseline's mean squared error to the method's, and its standard error."""
+        """Best baseline minus method in mean squared error, paired, and its error; one row per setting."""
         errors = pd.DataFrame({name: self.of("mean refined_mse", name) for name in self.baselines})
         chosen = [list(errors.columns).index(str(name)) for name in errors.idxmin(axis=1)]
         lines = np.arange(len(errors))
@@ -116,7 +116,7 @@ class Comparison:
         return found[0], found[1]
 
     def mean_ranks(self, methods: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Rank of every method's mean squared error, averaged over settings, and its standard error.
+        """Rank of every method's mean squared error, averaged over settings, and its standard error; shape (methods,).
 
         The error comes from normal draws about the means with their Monte Carlo standard errors.
         """

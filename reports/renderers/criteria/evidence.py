@@ -30,7 +30,7 @@ class SettingEvidence:
     refuted: pd.Series
 
     def where(self, asked: pd.Series) -> SettingEvidence:
-        """The same where ``asked`` is true, undefined elsewhere."""
+        """The same where ``asked``, one row per setting, is true, undefined elsewhere."""
         return SettingEvidence(self.shown.where(asked), self.refuted.where(asked))
 
 
@@ -54,7 +54,7 @@ def of_shares(mean: pd.Series, mcse: pd.Series, n: pd.Series, margin: float) -> 
     Parameters
     ----------
     mean, mcse, n : Series
-        Of d = other − own, an indicator's difference in {−1, 0, 1}.
+        One row per setting, of d = other − own, an indicator's difference in {−1, 0, 1}.
     margin : float
         Largest admissible shortfall E[d].
 
@@ -80,6 +80,11 @@ def of_errors(excess: pd.Series, error: pd.Series, n: pd.Series) -> SettingEvide
     """Whether a mean excess is below zero, by Student's t on the replications; where nothing varies its sign decides.
 
     A tie without variation (both errors are exactly the same) is shown: "at most" then holds.
+
+    Parameters
+    ----------
+    excess, error, n : Series
+        One row per setting: mean difference, its standard error, replications.
     """
     spread = error.to_numpy(float)
     value = excess.to_numpy(float)

@@ -56,7 +56,7 @@ def replications_to_show(margin: float, settings: int) -> int:
 
 
 def oracle_ratio(data: Comparison, metric: str) -> tuple[pd.Series, pd.Series]:
-    """CLAIR's mean over oracle CLAIR's and its standard error, paired, by the delta method.
+    """CLAIR's mean over oracle CLAIR's and its standard error, paired, by the delta method; one row per setting.
 
     The error of own − R·oracle is bounded by that of own − oracle plus |R − 1| times that of the oracle.
     """

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clair_stats.adapters.average import capped, mean_product
+from clair_stats.products import capped, mean_product
 
 RNG = np.random.default_rng(6)
 PAIRS = [(RNG.normal(size=(9, s)), RNG.normal(size=(s, 7))) for s in (1, 2, 3)]

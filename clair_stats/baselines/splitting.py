@@ -1,0 +1,86 @@
+"""min ‖L‖_* + λ g(S) with L + S = X for two norms g: entries (robust PCA) and columns (outlier pursuit).
+
+Principal component pursuit: g(S) = Σ|S_ij| (Candès, Li, Ma and Wright, JACM 58(3), 2011), λ = 1/√max(a, b).
+Outlier pursuit: g(S) = Σ‖S_·j‖ (Xu, Caramanis and Sanghavi, IEEE Trans. Inf. Theory 58(5), 2012).
+Alternating direction method (Candès et al., 2011, section 5).  It stops on the duality gap of the point it returns,
+computed with a dual point scaled to be feasible: ‖Y‖_op ≤ 1 and g*(Y) ≤ λ.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from clair_stats.records import FloatArray
+
+__all__ = ["Sparsity", "Split", "split"]
+
+Sparsity: TypeAlias = Literal["entries", "columns"]
+
+_ITERATIONS = 2000
+_TOLERANCE = 1e-7  # relative duality gap
+_CHECKED_EVERY = 10  # iterations; a check costs one more singular value decomposition
+
+
+class Split(NamedTuple):
+    """L and S with L + S = X to rounding, and the absolute duality gap of this point."""
+
+    low_rank: FloatArray  # (a, b)
+    sparse: FloatArray  # (a, b)
+    duality_gap: float
+
+
+def _sizes(matrix: FloatArray, sparsity: Sparsity) -> FloatArray:
+    """Sizes of the parts that are zero or not as a whole: entries (a, b) or columns (1, b)."""
+    return np.abs(matrix) if sparsity == "entries" else np.linalg.norm(matrix, axis=0, keepdims=True)
+
+
+def _gap(matrix: FloatArray, sparse: FloatArray, dual: FloatArray, penalty: float, sparsity: Sparsity) -> float:
+    primal = float(np.linalg.norm(matrix - sparse, "nuc") + penalty * _sizes(sparse, sparsity).sum())
+    excess = max(float(np.linalg.norm(dual, 2)), float(_sizes(dual, sparsity).max()) / penalty, 1.0)
+    return primal - float(np.vdot(dual, matrix)) / excess
+
+
+def split(matrix: FloatArray, *, penalty: float, sparsity: Sparsity) -> Split:
+    """Low-rank and sparse part of a matrix.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (a, b)
+        X.
+    penalty : float
+        λ.
+    sparsity : {"entries", "columns"}
+        What of S is zero.
+
+    Returns
+    -------
+    Split
+        Scale of the matrix.
+
+    Raises
+    ------
+    ValueError
+        A penalty that is not positive.
+    """
+    if not penalty > 0.0:
+        raise ValueError(f"penalty: {penalty}; give a positive number")
+    sparse, dual = np.zeros_like(matrix), np.zeros_like(matrix)
+    total = float(np.abs(matrix).sum())
+    if total == 0.0:
+        return Split(np.zeros_like(matrix), sparse, 0.0)
+    step = matrix.size / (4.0 * total)  # of Candès et al.; scale of 1/X
+    gap = np.inf
+    for iteration in range(1, _ITERATIONS + 1):
+        left, values, right = np.linalg.svd(matrix - sparse + dual / step, full_matrices=False)
+        low_rank = (left * np.maximum(values - 1.0 / step, 0.0)) @ right
+        rest = matrix - low_rank + dual / step
+        sizes = np.maximum(_sizes(rest, sparsity), np.finfo(float).tiny)
+        sparse = rest * np.maximum(1.0 - penalty / (step * sizes), 0.0)
+        dual = dual + step * (matrix - low_rank - sparse)
+        if iteration % _CHECKED_EVERY == 0:
+            gap = _gap(matrix, sparse, dual, penalty, sparsity)
+            if gap <= _TOLERANCE * float(np.linalg.norm(matrix, "nuc")):
+                break
+    return Split(matrix - sparse, sparse, gap)

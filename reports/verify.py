@@ -1,0 +1,123 @@
+"""``make verify``: the steps one after the other, each announced with its number and the minutes it takes.
+
+Every step is a command of its own, which can be run alone and goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from simulations.engine.progress import time_left
+
+__all__ = ["Step", "announcement", "closing", "run_steps", "verify_steps"]
+
+_INTERRUPTED = (130, 143)  # exit statuses after SIGINT and SIGTERM
+_UNUSABLE = 2  # bad input or an unusable store
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of ``make verify``.
+
+    Parameters
+    ----------
+    title : str
+        What it does, in words.
+    arguments : tuple of str
+        Module and arguments of ``python -m``.
+    minutes : float
+        Processor time of a first run at quick effort, in minutes, as ``make verify`` printed it at its end.
+    parallel : bool
+        Whether workers share it.
+    """
+
+    title: str
+    arguments: tuple[str, ...]
+    minutes: float
+    parallel: bool = True
+
+
+def verify_steps(effort: str, jobs: int) -> tuple[Step, ...]:
+    """The steps in their order.
+
+    Parameters
+    ----------
+    effort : str
+        Of the theorem checks: quick, standard or full.
+    jobs : int
+        Worker processes.
+
+    Returns
+    -------
+    tuple of Step
+    """
+    workers = ("--jobs", str(jobs))
+    studies = (("linear_regression", "linear regression", 1.5), ("digits", "digits", 4.0), ("copying", "LoRA", 4.0))
+    return (
+        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 4.0),
+        Step("maps of exact recovery", ("theory_checks", "maps", *workers), 1.0),
+        *(
+            Step(f"study of {title}", ("simulations", "run", name, *workers), minutes)
+            for name, title, minutes in studies
+        ),
+        Step("the report", ("reports", "build"), 0.7, parallel=False),
+    )
+
+
+def announcement(number: int, total: int, step: Step, jobs: int) -> str:
+    """Such as ``step 3 of 6: study of linear regression, about 1 minute``."""
+    minutes = max(1, round(step.minutes / (jobs if step.parallel else 1)))
+    return f"step {number} of {total}: {step.title}, about {minutes} minute{'s' if minutes > 1 else ''}"
+
+
+def closing(steps: Sequence[Step], seconds: Sequence[float]) -> str:
+    """Where the time went."""
+    each = "; ".join(f"{step.title} {time_left(taken)}" for step, taken in zip(steps, seconds, strict=False))
+    return f"verified in {time_left(sum(seconds))} ({each})"
+
+
+def run_steps(
+    steps: Sequence[Step], jobs: int, tell: Callable[[str], None], call: Callable[[Sequence[str]], int] | None = None
+) -> int:
+    """Run the steps; a claim that fails stops nothing, so that the report can say so, and decides the exit status.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+    jobs : int
+    tell : callable
+        Called with every line for the reader.
+    call : callable, optional
+        Runs a module with arguments and returns its exit status; a process of its own when not given.
+
+    Returns
+    -------
+    int
+        Of the first step where all others ended well, else that of the step that did not.
+    """
+    status, seconds = 0, []
+    for number, step in enumerate(steps, start=1):
+        tell(announcement(number, len(steps), step, jobs))
+        began = time.monotonic()
+        ended = (call or _process)(step.arguments)
+        seconds.append(time.monotonic() - began)
+        if ended in _INTERRUPTED or ended == _UNUSABLE or (ended and number > 1):
+            tell(f"stopped in step {number} of {len(steps)}; the same command goes on from here")
+            return ended
+        status = status or ended
+    tell(closing(steps, seconds))
+    return status
+
+
+def _process(arguments: Sequence[str]) -> int:
+    """Exit status of ``python -m`` with these arguments; Ctrl-C reaches it by itself, and it ends in order."""
+    process = subprocess.Popen([sys.executable, "-m", *arguments])
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue

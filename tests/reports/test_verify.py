@@ -1,0 +1,52 @@
+"""``make verify`` as its reader sees it: step n of 6 with minutes, what failed, and what goes on."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from reports.verify import run_steps, verify_steps
+from tests.import_graph import modules
+
+STEPS = verify_steps("quick", 2)
+
+
+def run(statuses):
+    """Lines and exit status of a run whose steps end with these statuses; the arguments that were called."""
+    told, called = [], []
+
+    def call(arguments):
+        called.append(arguments)
+        return statuses.get(len(called), 0)
+
+    return told, run_steps(STEPS, 2, told.append, call), called
+
+
+def test_every_step_is_numbered_and_has_its_minutes():
+    told, status, called = run({})
+    assert status == 0
+    assert len(called) == len(STEPS) == 6
+    for number, line in enumerate(told[:-1], start=1):
+        assert re.fullmatch(rf"step {number} of 6: [^,]+, about \d+ minutes?", line)
+    assert told[-1].startswith("verified in 0:00 (theorems and their sabotages 0:00; ")
+
+
+def test_every_step_is_a_command_of_the_repository():
+    for step in STEPS:
+        assert f"{step.arguments[0]}.__main__" in modules()
+    makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text(encoding="utf-8")
+    assert "python -m reports verify --effort $(EFFORT) --jobs $(JOBS)" in makefile
+
+
+@pytest.mark.parametrize("ended", [1, 3])
+def test_a_claim_that_fails_is_reported_by_the_steps_after_it_and_by_the_status(ended):
+    told, status, called = run({1: ended})
+    assert (status, len(called)) == (ended, 6)
+    assert told[-1].startswith("verified in")
+
+
+@pytest.mark.parametrize(("step", "ended"), [(1, 130), (1, 2), (2, 1), (4, 143)])
+def test_an_interruption_or_a_broken_step_ends_the_run(step, ended):
+    told, status, called = run({step: ended})
+    assert (status, len(called)) == (ended, step)
+    assert told[-1] == f"stopped in step {step} of 6; the same command goes on from here"
