@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import chi2, norm
 
 from clair_stats.estimates import ClientEstimates
+from clair_stats.laws import per_client_level
 from clair_stats.records import FloatArray
 from clair_stats.theory import detection_limit
 from simulations.design import crossed, grid, levels
@@ -78,7 +79,7 @@ class OracleTest:
         off = instance.estimates.dense()[:, 1:]
         if self.direction_known:
             along = np.einsum("kpq,pq->k", off, instance.extras["direction"][1:])
-            return {"alarm": float(along.max() > norm.isf(-np.expm1(np.log1p(-_LEVEL) / along.size)))}
+            return {"alarm": float(along.max() > norm.isf(per_client_level(_LEVEL, along.size)))}
         p, q = instance.common.shape
         scores = np.einsum("kpq,kpq->k", off, off)
         return {"alarm": float(_smallest_p_value(scores, (p - instance.rank) * q) <= _LEVEL)}
