@@ -110,8 +110,8 @@ def family_error(
             # Claims left out count as p = 1 in a family that keeps its size.
             started = time.monotonic()
             states = _repeat(chosen, repetition, folder, len(claims), options)
-            took[repetition] = time.monotonic() - started
-            line = {"repetition": repetition, "seconds": round(took[repetition], 1), "states": states}
+            took[repetition] = round(time.monotonic() - started, 1)
+            line = {"repetition": repetition, "seconds": took[repetition], "states": states}
             with record.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, sort_keys=True) + "\n")
             done[repetition] = states
