@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,16 +23,25 @@ from clair_stats.detection.program_source import program, program_starts
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.fitted_parts import FittedParts
 from clair_stats.inference import ConfidenceIntervals
-from clair_stats.linalg import balanced_factors, project_off
 from clair_stats.majority import NoMajorityWarning
 from clair_stats.orientation import check_options, oriented
+from clair_stats.quarantine import usable
 from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
 from clair_stats.refining import Refining, refine_by_verdict
 from clair_stats.report.modules_summary import summarise_modules
 from clair_stats.report.reasons import explain_clients, margins
 from clair_stats.report.summary import summarise
-from clair_stats.several_modules import SeveralModules, by_module, fit_modules, holds_modules
+from clair_stats.several_modules import SeveralModules, fit_modules, holds_modules
+from clair_stats.units import (
+    combination_in_unit,
+    consensus_in_unit,
+    decomposition_in_unit,
+    divided,
+    refinement_in_unit,
+    unit_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["CLAIR", "NoMajorityWarning", "NotFittedError"]
 
 
-class CLAIR(EstimatorConventions, ConfidenceIntervals):
+class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts):
     """Estimate the shared subspace, flag contaminated clients, refine the estimates of the others.
 
     Parameters
@@ -71,6 +80,12 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
     detection : {"consensus", "program"}
         What proposes the sets that are tested.  "program": the path of program (E) over λ alone.  "consensus": random
         subsets are searched as well where nothing that the program proposes is accepted.
+    missing : {"raise", "drop"}
+        "raise": a client whose estimate is NaN, infinite, no matrix or of another shape is an error.  "drop": it is
+        named in ``quarantined_`` with the reason, and all other attributes are those of a fit without it.
+    n_jobs : int, optional
+        Modules at a time where several are given; the numbers do not depend on it.  Threads, or what
+        ``joblib.parallel_config`` says, for instance the workers of a dask cluster.
 
     Examples
     --------
@@ -118,6 +133,8 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
     consensus_ : Consensus
         The verdict: the law that decided and why, what proposed the set, the evidence at every rank that was looked at.
     majority_ : bool
+    quarantined_ : dict, client name -> reason
+        Clients that were set aside under ``missing="drop"``; ``client_names_`` are the others.
     module_scores_ : dict, module name -> array (K,)
         Of several modules: standard deviations above the benign clients.  What belongs to a module (``basis_``,
         ``rank_``, ``refined_``, ``decomposition_`` …) is then a mapping by name, computed when asked for.
@@ -136,6 +153,8 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         refinement: Literal["shrinkage", "average"] = "shrinkage",
         flagged: Literal["ignore", "inform"] = "ignore",
         detection: Literal["consensus", "program"] = "consensus",
+        missing: Literal["raise", "drop"] = "raise",
+        n_jobs: int | None = 1,
     ) -> None:
         self.rank = rank
         self.block_penalty = block_penalty
@@ -147,10 +166,13 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         self.refinement = refinement
         self.flagged = flagged
         self.detection = detection
+        self.missing = missing
+        self.n_jobs = n_jobs
 
     basis_: FloatArray
     rank_: int
     noise_scales_: FloatArray
+    quarantined_: dict[str, str]
     decomposition_: Decomposition
     detection_: Detection
     refinement_: Refinement
@@ -197,6 +219,10 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         scales = {"noise_scales": noise_scales, "sample_sizes": sample_sizes}
         given: dict[str, Any] = {field: value for field, value in scales.items() if value is not None}
         self.modules_ = self.module_scores_ = None
+        self.quarantined_ = {}
+        if self.missing == "drop":
+            estimates, self.quarantined_ = usable(estimates, given)
+            given = {}
         if isinstance(estimates, Mapping) and holds_modules(estimates):
             reason = fit_modules(self, estimates, given)
             if reason is not None:
@@ -205,23 +231,19 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         checked = as_client_estimates(estimates)
         checked = replace(checked, **given) if given else checked
         check_options(self, checked)
-        blocks, self._frame = oriented(checked, self.shared)
-        panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
-        tolerance = self.heterogeneity * panel.stretch
+        self._settle(checked, self._decided)
+        return self
+
+    def _decided(self, panel: Panel, unit: float) -> Consensus:
         alone = self.detection == "program"
-        consensus = decide(
+        return decide(
             panel,
             rank=self.rank,
             level=self.level,
-            heterogeneity=tolerance,
+            heterogeneity=self.heterogeneity / unit * panel.stretch,
             propose=partial(program, rank=self.rank) if alone else None,
             starts=program_starts if alone else None,
         )
-        fit, calibrated = on_scale_of_estimates(panel, blocks, consensus.fit, consensus.calibrated)
-        consensus = replace(consensus, fit=fit, calibrated=calibrated)
-        self.decomposition_ = self._decompose(blocks, panel, consensus)
-        self._conclude(checked, blocks, panel, consensus)
-        return self
 
     def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
         """Fit to one module of several, whose verdict is known.
@@ -236,22 +258,35 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         majority : bool
             Whether there is a verdict.
         """
-        blocks, self._frame = oriented(checked, self.shared)
-        panel = panel_of(checked, blocks, common_component=self.common_component, shared=self.shared)
-        fit = fit_shared(panel, members if majority else np.ones_like(members), rank)
-        fit, calibrated = on_scale_of_estimates(panel, blocks, fit, calibrate(panel, fit, level=self.level))
-        consensus = Consensus(fit, calibrated, members, (), accepted=majority, law="all modules")
-        self.decomposition_ = self._decompose(blocks, panel, consensus)
-        self._conclude(checked, blocks, panel, consensus)
 
-    def _decompose(self, blocks: FloatArray, panel: Panel, consensus: Consensus) -> Decomposition:
-        penalties = {"block_penalty": self.block_penalty, "noise_penalty": self.noise_penalty}
-        return convex_solution(blocks, panel, consensus, **penalties)
+        def known(panel: Panel, _: float) -> Consensus:
+            fit = fit_shared(panel, members if majority else np.ones_like(members), rank)
+            tested = calibrate(panel, fit, level=self.level)
+            return Consensus(fit, tested, members, (), accepted=majority, law="all modules")
 
-    def _conclude(self, checked: ClientEstimates, blocks: FloatArray, panel: Panel, consensus: Consensus) -> None:
+        self._settle(checked, known)
+
+    def _settle(self, checked: ClientEstimates, verdict: Callable[[Panel, float], Consensus]) -> None:
+        """Everything that is fitted, in a unit in which squares are numbers; results are in the caller's unit."""
+        unit = unit_of(checked)
+        record = divided(checked, unit)
+        blocks, self._frame = oriented(record, self.shared)
+        panel = panel_of(record, blocks, common_component=self.common_component, shared=self.shared)
+        consensus = verdict(panel, unit)
+        fit, calibrated = on_scale_of_estimates(panel, blocks, consensus.fit, consensus.calibrated)
+        consensus = replace(consensus, fit=fit, calibrated=calibrated)
+        tau = None if self.noise_penalty is None else self.noise_penalty / unit
+        solution = convex_solution(blocks, panel, consensus, block_penalty=self.block_penalty, noise_penalty=tau)
+        self.decomposition_ = decomposition_in_unit(solution, unit)
+        self._estimates, self._unit = checked, unit
+        self._conclude(record, blocks, panel, consensus)
+
+    def _conclude(self, record: ClientEstimates, blocks: FloatArray, panel: Panel, inner: Consensus) -> None:
+        unit = self._unit
+        consensus = consensus_in_unit(inner, unit)
         fit, calibrated = consensus.fit, consensus.calibrated
         members = consensus.collaborative_set
-        self.client_names_ = checked.names
+        self.client_names_ = record.names
         self.majority_ = consensus.majority
         self.consensus_ = consensus
         if not consensus.majority:
@@ -259,11 +294,12 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
                 f"no collaborative majority: {consensus.reason}; nobody is called benign or flagged. To decide it: "
                 f"{consensus.remedy}",
                 NoMajorityWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-            members = np.zeros(checked.n_clients, dtype=np.bool_)
+            members = np.zeros(record.n_clients, dtype=np.bool_)
         exact = panel.noise is None and calibrated.noise <= panel.floor
-        self.noise_scales_ = np.zeros(checked.n_clients) if exact else calibrated.noise * panel.entry_scales
+        scales = np.zeros(record.n_clients) if exact else calibrated.noise * panel.entry_scales
+        self.noise_scales_ = scales * unit
         self.detection_ = Detection(members, calibrated.scores, calibrated.p_values, calibrated.thresholds, self.level)
         left = None if self._frame is None else self._frame.left
         self.basis_ = fit.basis if left is None else left @ fit.basis
@@ -274,22 +310,23 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
         self.p_values_ = calibrated.p_values
         self.thresholds_ = calibrated.thresholds
         told = Refining(
-            record=checked,
+            record=record,
             blocks=blocks,
             frame=self._frame,
             panel=panel,
-            consensus=consensus,
-            learnt_scales=self.noise_scales_,
+            consensus=inner,
+            learnt_scales=scales,
             shared=self.shared,
             method=self.refinement,
             flagged=self.flagged,
         )
         self._told = told
-        self.refinement_, self.combination_ = refine_by_verdict(told)
+        refinement, combination = refine_by_verdict(told)
+        self.refinement_ = refinement_in_unit(refinement, unit)
+        self.combination_ = combination_in_unit(combination, unit)
         self.error_is_known_ = told.error_is_known
-        self._blocks, self._basis = blocks, fit.basis
+        self._blocks, self._basis = blocks if unit == 1.0 else blocks * unit, fit.basis
         self._centre = self.refinement_.centre if self.common_component else fit.common
-        self._estimates = checked
 
     @property
     def reasons_(self) -> tuple[str, ...]:
@@ -298,61 +335,6 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
             return margins(self.detection_, decided=self.majority_)
         blocks, centre = self._blocks, self._centre
         return explain_clients(blocks, self.detection_, basis=self._basis, common=centre, names=self.client_names_)
-
-    @property
-    @by_module
-    def coefficients_(self) -> FloatArray:
-        """Estimated A_k = (X_k − M)ᵀU, shape (K, q, r); meaningful for benign clients (compressed q for factors)."""
-        inside = self._basis.T @ (self._blocks - self._centre)
-        return np.ascontiguousarray(inside.transpose(0, 2, 1))
-
-    @property
-    @by_module
-    def residuals_(self) -> FloatArray:
-        """(I − P_U)(X_k − M) of every client, shape (K, p, q); in compressed coordinates for factors."""
-        return project_off(self._basis, self._blocks - self._centre)
-
-    @property
-    @by_module
-    def common_(self) -> FloatArray:
-        """M, shape (p, q): mean of the collaborative set; identified off the subspace only."""
-        return self._turn(self._expanded(self._centre))
-
-    @property
-    @by_module
-    def refined_(self) -> FloatArray:
-        """Refined estimates (K, p, q); for factored input formed on demand, prefer ``refined_factors_``."""
-        if self._frame is None:
-            return self._turn(self.refinement_.estimates)
-        return np.stack([left @ right for left, right in self.refined_factors_])
-
-    @property
-    @by_module
-    def refined_factors_(self) -> tuple[tuple[FloatArray, FloatArray], ...]:
-        """Refined estimates as factors (p × t_k, t_k × q), t_k their numerical rank; flagged clients keep theirs."""
-        given = self._estimates.factors
-        pairs = []
-        for k, block in enumerate(self.refinement_.estimates):
-            if given is not None and np.array_equal(block, self._blocks[k]):
-                pairs.append(given[k])
-                continue
-            outer, inner = balanced_factors(block)
-            if self._frame is not None:
-                outer = outer if self._frame.left is None else self._frame.left @ outer
-                inner = inner if self._frame.right is None else inner @ self._frame.right.T
-            pairs.append((outer, inner) if self.shared == "columns" else (inner.T, outer.T))
-        return tuple(pairs)
-
-    def _expanded(self, block: FloatArray) -> FloatArray:
-        """A block of the compressed coordinates in the original ones."""
-        if self._frame is None:
-            return block
-        left, right = self._frame.left, self._frame.right
-        block = block if left is None else left @ block
-        return block if right is None else block @ right.T
-
-    def _turn(self, array: FloatArray) -> FloatArray:
-        return array if self.shared == "columns" else np.ascontiguousarray(np.swapaxes(array, -1, -2))
 
     def summary(self) -> str:
         """Rank, set, level, noise, certificate status and what would change the answer.
@@ -363,8 +345,11 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals):
             Lines without a final line break.
         """
         if self.modules_ is not None:
-            return summarise_modules(self.modules_.verdict, self.modules_.names, self.level)
-        return summarise(self)
+            told = summarise_modules(self.modules_.verdict, self.modules_.names, self.level)
+        else:
+            told = summarise(self)
+        aside = "; ".join(f"{name} {reason}" for name, reason in self.quarantined_.items())
+        return f"{told}\nquarantined: {aside}" if aside else told
 
     def plot(self, target: str | Path | Axes | None = None) -> Axes | None:
         """Scores with thresholds, spectrum and the plane in which clients differ most, into a file (.png, .pdf, .svg).

@@ -43,6 +43,7 @@ class EstimatorConventions:
     """Mixed into :class:`clair_stats.CLAIR`."""
 
     client_names_: tuple[str, ...]
+    quarantined_: dict[str, str]
     collaborative_set_: BoolArray
     flagged_: BoolArray
     majority_: bool
@@ -143,19 +144,25 @@ class EstimatorConventions:
         Returns
         -------
         pandas.DataFrame
-            With ``verdict`` benign, flagged or, without a majority, undecided.
+            With ``verdict`` benign, flagged, undecided without a majority, or quarantined (these come last).
         """
         import pandas as pd
 
-        verdict = np.where(self.flagged_, "flagged", "benign") if self.majority_ else "undecided"
+        verdict = (
+            np.where(self.flagged_, "flagged", "benign")
+            if self.majority_
+            else np.full(self.flagged_.shape, "undecided")
+        )
+        aside = self.quarantined_
+        unknown = np.full(len(aside), np.nan)
         columns = {
-            "verdict": verdict,
-            "score": self.scores_,
-            "threshold": self.thresholds_,
-            "p_value": self.p_values_,
-            "reason": list(self.reasons_),  # type: ignore[attr-defined]
+            "verdict": [*verdict, *("quarantined" for _ in aside)],
+            "score": np.concatenate([self.scores_, unknown]),
+            "threshold": np.concatenate([self.thresholds_, unknown]),
+            "p_value": np.concatenate([self.p_values_, unknown]),
+            "reason": [*self.reasons_, *aside.values()],  # type: ignore[attr-defined]
         }
-        return pd.DataFrame(columns, index=pd.Index(self.client_names_, name="client"))
+        return pd.DataFrame(columns, index=pd.Index([*self.client_names_, *aside], name="client"))
 
     def _repr_html_(self) -> str:
         """The verdict in a notebook; names of clients are text."""

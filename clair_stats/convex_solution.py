@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from clair_stats.decomposition.decompose import decompose
+from clair_stats.decomposition.options import noise_penalty_problem
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.program_source import proposer_of
@@ -56,7 +57,9 @@ def convex_solution(
         phi = consensus.calibrated.noise
         sigma = phi * float(np.median(panel.entry_scales))
         tau = sigma * max(np.sqrt(p) + np.sqrt(q * n_clients), np.sqrt(p * q) / penalty)
-        tau = 0.0 if phi <= panel.floor else float(tau)
+        # Beside one client of absurd size τ is lost in rounding; (E) then says the same.
+        lost = noise_penalty_problem(float(tau), float(np.abs(blocks).max())) is not None
+        tau = 0.0 if phi <= panel.floor or lost else float(tau)
     return decompose(
         blocks,
         block_penalty=penalty,

@@ -7,7 +7,7 @@ results are in :mod:`clair_stats.records`.  Symbols, names and shapes are listed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -308,6 +308,28 @@ class ClientEstimates:
             return int(self.values.shape[1]), int(self.values.shape[2])
         assert self.factors is not None
         return int(self.factors[0][0].shape[0]), int(self.factors[0][1].shape[1])
+
+    def of_clients(self, numbers: Sequence[int]) -> ClientEstimates:
+        """The record of some clients, in this order.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            Distinct, from 0.
+
+        Returns
+        -------
+        ClientEstimates
+        """
+        order = list(numbers)
+        chosen: dict[str, Any] = {
+            field.name: np.asarray(value)[order]
+            for field in fields(self)
+            if field.name not in ("factors", "client_names") and (value := getattr(self, field.name)) is not None
+        }
+        if self.factors is not None:
+            chosen["factors"] = tuple(self.factors[k] for k in order)
+        return ClientEstimates(**chosen, client_names=tuple(self.names[k] for k in order))
 
     def dense(self) -> FloatArray:
         """Blocks (K, p, q); multiplies factors out, so only for sizes where K·p·q numbers fit in memory.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ from clair_stats.refinement.intervals import (
 )
 from clair_stats.refining import Refining, error_law
 from clair_stats.several_modules import SeveralModules
+from clair_stats.units import refinement_in_unit
 
 __all__ = ["ConfidenceIntervals", "Parameter"]
 
@@ -30,7 +32,8 @@ class ConfidenceIntervals:
     refinement_: Refinement
     shared: Literal["columns", "rows"]
     modules_: SeveralModules | None
-    _told: Refining
+    _told: Refining  # estimates over the unit of the fit
+    _unit: float
 
     def conf_int(
         self,
@@ -88,12 +91,13 @@ class ConfidenceIntervals:
         functionals = None if functional is None else self._functionals(functional, parameter)
         found = _intervals(
             told,
-            self.refinement_,
+            refinement_in_unit(self.refinement_, 1.0 / self._unit),
             level=level,
             parameter=parameter,
             functionals=functionals,
             simultaneous=simultaneous,
         )
+        found = Intervals(*(getattr(found, field.name) * self._unit for field in fields(found)))
         turned = self.shared == "rows" and functionals is None and parameter != "coefficients"
         return swapped(found) if turned else found
 

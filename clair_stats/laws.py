@@ -19,6 +19,7 @@ __all__ = [
     "fisher",
     "homogeneity_quantile",
     "hotelling_lawley",
+    "lower_beta_quantile",
     "noise_edge",
     "per_client_level",
 ]
@@ -53,6 +54,27 @@ def per_client_level(level: float, n_clients: int) -> float:
     return float(-np.expm1(np.log1p(-level) / n_clients))
 
 
+def lower_beta_quantile(first: FloatArray, second: FloatArray, level: float) -> FloatArray:
+    """x with I_x(a, b) = ``level``, also where the library's inverse is undefined (a = 3 at 1e−200).
+
+    There x is small, and I_x(a, b) = x^a/(a B(a, b)) to first order in x: the first term of its series (Pearson, Tables
+    of the Incomplete Beta-Function, 1934).
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (K,)
+        a and b.
+    level : float
+
+    Returns
+    -------
+    ndarray, shape (K,)
+    """
+    found = special.betaincinv(first, second, level)
+    small = np.exp((np.log(level) + np.log(first) + special.betaln(first, second)) / first)
+    return np.asarray(np.where(np.isnan(found), small, found))
+
+
 def chi_square(
     statistics: FloatArray, degrees: FloatArray, shift: FloatArray, alpha: float
 ) -> tuple[FloatArray, FloatArray]:
@@ -78,9 +100,10 @@ def chi_square(
         return np.asarray(special.chdtrc(degrees, statistics)), np.asarray(special.chdtri(degrees, alpha))
     statistics, degrees, shift = np.broadcast_arrays(statistics, degrees, shift)
     tail, critical = np.empty(statistics.shape), np.empty(statistics.shape)
-    large = shift > _LARGE_SHIFT
+    tail[np.isinf(shift)], critical[np.isinf(shift)] = 1.0, np.inf  # whatever happens is tolerated
+    large = (shift > _LARGE_SHIFT) & np.isfinite(shift)
     tail[large], critical[large] = _power(statistics[large], degrees[large], shift[large], alpha)
-    small = ~large
+    small = shift <= _LARGE_SHIFT
     tail[small] = stats.ncx2.sf(statistics[small], degrees[small], shift[small])
     critical[small] = stats.ncx2.isf(alpha, degrees[small], shift[small])
     return tail, critical

@@ -111,6 +111,10 @@ def unstack(matrix: FloatArray, n_clients: int) -> FloatArray:
     return np.ascontiguousarray(matrix.reshape(p, n_clients, width // n_clients).transpose(1, 0, 2))
 
 
+# Entries below this share of the largest one lose digits when they are squared, or vanish.
+_SQUARED_TO_ZERO = 1e-140
+
+
 def block_norms(blocks: FloatArray) -> FloatArray:
     """Frobenius norm of every block, shape (K,).
 
@@ -128,6 +132,11 @@ def block_norms(blocks: FloatArray) -> FloatArray:
     largest = float(np.abs(blocks).max()) if blocks.size else 0.0
     if largest == 0.0:
         return np.zeros(blocks.shape[0])
+    own = np.abs(blocks).max(axis=(1, 2))
+    if (own[own > 0.0] < _SQUARED_TO_ZERO * largest).any():  # one block of absurd size: every block by its own entry
+        units = np.where(own > 0.0, own, 1.0)
+        scaled = blocks / units[:, None, None]
+        return np.asarray(units * np.sqrt(np.einsum("kij,kij->k", scaled, scaled)), dtype=np.float64)
     scaled = blocks / largest
     return np.asarray(largest * np.sqrt(np.einsum("kij,kij->k", scaled, scaled)), dtype=np.float64)
 

@@ -9,6 +9,7 @@ import numpy as np
 from clair_stats.decomposition.compression import Compression, compress_factors
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
+from clair_stats.units import LARGEST_ENTRY, SMALLEST_ENTRY, sizes
 
 __all__ = ["ModelOptions", "check_options", "oriented"]
 
@@ -16,11 +17,10 @@ _CHOICES = {
     "refinement": ("shrinkage", "average"),
     "flagged": ("ignore", "inform"),
     "detection": ("consensus", "program"),
+    "missing": ("raise", "drop"),
 }
 # The level of one client of many must not underflow to 0, where nobody could be flagged.
 _SMALLEST_LEVEL = 1e-290
-# The square root of the largest float, less room for sums over entries.
-_LARGEST_ENTRY = 1e150
 
 
 class ModelOptions(Protocol):
@@ -36,6 +36,8 @@ class ModelOptions(Protocol):
     refinement: Literal["shrinkage", "average"]
     flagged: Literal["ignore", "inform"]
     detection: Literal["consensus", "program"]
+    missing: Literal["raise", "drop"]
+    n_jobs: int | None
 
 
 def check_options(options: ModelOptions, checked: ClientEstimates) -> None:
@@ -64,6 +66,9 @@ def check_options(options: ModelOptions, checked: ClientEstimates) -> None:
     whole = isinstance(options.rank, int | np.integer) and not isinstance(options.rank, bool)
     if options.rank is not None and not (whole and 0 <= options.rank <= dimension):
         raise ValueError(f"rank: {options.rank!r}; give an integer from 0 to {dimension}, or None to choose it")
+    jobs = options.n_jobs
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int | np.integer) or jobs == 0):
+        raise ValueError(f"n_jobs: {jobs!r}; give the number of modules at a time, -1 for all processors")
     for name, choices in _CHOICES.items():
         if getattr(options, name) not in choices:
             raise ValueError(f"{name}: {getattr(options, name)!r}; give {choices[0]!r} or {choices[1]!r}")
@@ -71,16 +76,16 @@ def check_options(options: ModelOptions, checked: ClientEstimates) -> None:
 
 def _check_unit(checked: ClientEstimates) -> None:
     """Squares of most clients' entries must be numbers; a single client of any size is detection's to judge."""
-    if checked.values is not None:
-        largest = np.abs(checked.values).max(axis=(1, 2))
-    else:
-        assert checked.factors is not None
-        with np.errstate(over="ignore"):
-            largest = np.array([np.abs(left).max() * np.abs(right).max() for left, right in checked.factors])
-    if np.median(largest) > _LARGEST_ENTRY:
+    usual = float(np.median(sizes(checked)))
+    if usual > LARGEST_ENTRY:
         raise ValueError(
-            f"estimates: half of the clients have entries beyond {_LARGEST_ENTRY:g}, whose squares overflow; give them "
+            f"estimates: half of the clients have entries beyond {LARGEST_ENTRY:g}, whose squares overflow; give them "
             "in another unit"
+        )
+    if 0.0 < usual < SMALLEST_ENTRY:
+        raise ValueError(
+            f"estimates: half of the clients have no entry beyond {SMALLEST_ENTRY:g}, and smaller squares are lost; "
+            "give them in another unit"
         )
 
 
@@ -92,6 +97,8 @@ def _check_numbers(options: ModelOptions) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise ValueError(f"{name}: {value!r}; give a number")
+    if not isinstance(options.common_component, bool | np.bool_):
+        raise ValueError(f"common_component: {options.common_component!r}; give True or False")
     if not _SMALLEST_LEVEL <= options.level < 1:
         raise ValueError(
             f"level: {options.level!r}; give a probability strictly between 0 and 1, for instance 0.05, and at least "

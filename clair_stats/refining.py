@@ -103,11 +103,13 @@ def _members(told: Refining, benign: BoolArray) -> BoolArray:
     Where it is known that costs nobody anything.  Where it is not, those are drawn who agree at the best fit, if they
     are more than half: their scale is then as good as that of a set.  Otherwise nothing tells whether it would pay.
     """
+    # A client that the panel had to divide by more than the others is of absurd size: it is nobody's neighbour.
+    usual: BoolArray = np.asarray(told.panel.units == told.panel.unit)
     if benign.any():
-        return benign
+        return benign & usual if (benign & usual).any() else benign
     if told.error_is_known:
-        return np.ones_like(benign)
-    alike = told.consensus.collaborative_set
+        return usual
+    alike = told.consensus.collaborative_set & usual
     return alike if 2 * int(alike.sum()) > alike.size else benign
 
 

@@ -12,7 +12,8 @@ import inspect
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.orientation import ModelOptions, check_options
 from clair_stats.records import BoolArray, Detection, Refinement
+from clair_stats.units import divided, unit_of
 
 __all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules", "holds_modules"]
 
@@ -93,8 +95,8 @@ class SeveralModules:
         self.client_names: tuple[str, ...] = ()
         self.verdict: JointVerdict
 
-    def records(self, options: ModelOptions) -> Iterator[ClientEstimates]:
-        """All modules, one at a time, clients in the order of the first.
+    def records(self, options: ModelOptions) -> Iterator[Callable[[], ClientEstimates]]:
+        """All modules, each read when it is called for, clients in the order of the first.
 
         Parameters
         ----------
@@ -103,13 +105,14 @@ class SeveralModules:
 
         Yields
         ------
-        ClientEstimates
-            The local estimators of K clients in one module.
+        callable
+            Returns the local estimators of K clients in one module.
         """
-        for name in self.names:
-            record = self.record(name)
-            check_options(options, record)
-            yield record
+        first = self.record(self.names[0])  # sets the order of the clients
+        yield partial(_checked, first, options)
+        for name in self.names[1:]:
+            source = (self._source, self._keys[name], self.client_names, name, self.names[0])
+            yield partial(_read_and_checked, *source, self._given, options)
 
     def record(self, name: str) -> ClientEstimates:
         """One module, clients in the order of the first module.
@@ -146,14 +149,28 @@ class SeveralModules:
         if name in self._fitted:
             self._fitted.move_to_end(name)
             return self._fitted[name]
+        self._fitted[name] = self.new_model(name)
+        while len(self._fitted) > 1 and sum(map(_size, self._fitted.values())) > _KEPT_BYTES:
+            self._fitted.popitem(last=False)
+        return self._fitted[name]
+
+    def new_model(self, name: str) -> Model:
+        """As :meth:`model`, fitted anew and not kept.
+
+        Parameters
+        ----------
+        name : str
+            Of the module.
+
+        Returns
+        -------
+        CLAIR
+        """
         verdict, rank = self.verdict, self.verdict.ranks[self.names.index(name)]
         model = self._new_model()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a missing majority was told at the fit
             model.impose(self.record(name), verdict.collaborative_set, rank, verdict.majority)
-        self._fitted[name] = model
-        while len(self._fitted) > 1 and sum(map(_size, self._fitted.values())) > _KEPT_BYTES:
-            self._fitted.popitem(last=False)
         return model
 
     def of(self, attribute: str) -> ByModule:
@@ -176,7 +193,11 @@ def _size(model: Model) -> int:
     return int(model.refinement_.estimates.nbytes)
 
 
-M = TypeVar("M", bound=Model)
+class _MayHaveModules(Protocol):
+    modules_: SeveralModules | None
+
+
+M = TypeVar("M", bound=_MayHaveModules)
 
 
 def by_module(getter: Callable[[M], T]) -> Callable[[M], T]:
@@ -263,6 +284,7 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
         level=model.level,
         common_component=model.common_component,
         shared=model.shared,
+        n_jobs=model.n_jobs,
     )
     several.verdict = verdict
     values: dict[str, Any] = {
@@ -286,6 +308,25 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
     return verdict.reason
 
 
+def _read_and_checked(
+    source: Mapping[str, ClientEstimates | ArrayLike],
+    key: str,
+    clients: tuple[str, ...],
+    name: str,
+    first: str,
+    given: dict[str, Any],
+    options: ModelOptions,
+) -> ClientEstimates:
+    record = _aligned(as_client_estimates(source[key]), clients, name, first)
+    return _checked(replace(record, **given) if given else record, options)
+
+
+def _checked(record: ClientEstimates, options: ModelOptions) -> ClientEstimates:
+    """A record that can be fitted, in a unit in which its squares are numbers."""
+    check_options(options, record)
+    return divided(record, unit_of(record))
+
+
 def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first: str) -> ClientEstimates:
     """The record with its clients in the order of the first module."""
     if record.names == names:
@@ -298,12 +339,4 @@ def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first
             f"module {module!r}: its clients are not those of module {first!r}: it {' and '.join(told)}; give every "
             "module the same clients (client_names)"
         )
-    order = [record.names.index(name) for name in names]
-    values: dict[str, Any] = {
-        field.name: np.asarray(value)[order]
-        for field in fields(record)
-        if field.name not in ("factors", "client_names") and (value := getattr(record, field.name)) is not None
-    }
-    if record.factors is not None:
-        values["factors"] = tuple(record.factors[k] for k in order)
-    return ClientEstimates(**values, client_names=names)
+    return record.of_clients([record.names.index(name) for name in names])

@@ -13,7 +13,7 @@ from typing import Any
 
 import re2
 
-from clair_stats.adapters.refusal import AdapterRefused
+from clair_stats.adapters.refusal import AdapterRefused, size_of_regular_file
 
 __all__ = ["AdapterConfig", "checked_config", "read_config"]
 
@@ -99,10 +99,9 @@ def read_config(folder: Path) -> AdapterConfig:
         No such file, no JSON object, another kind of adapter than plain LoRA, or a field out of range.
     """
     path = folder / FILE
-    if not path.is_file():
-        raise AdapterRefused(f"{FILE} is missing; give a folder written by PEFT's save_pretrained")
-    if path.stat().st_size > LARGEST_FILE:
-        raise AdapterRefused(f"{FILE} has {path.stat().st_size} bytes; a configuration of an adapter is small")
+    size = size_of_regular_file(path, "give a folder written by PEFT's save_pretrained")
+    if size > LARGEST_FILE:
+        raise AdapterRefused(f"{FILE} has {size} bytes; a configuration of an adapter is small")
     try:
         fields = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

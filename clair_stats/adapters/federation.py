@@ -11,6 +11,7 @@ import numpy as np
 
 from clair_stats.adapters.client import ClientAdapter
 from clair_stats.adapters.folder import read_adapter
+from clair_stats.adapters.progress import Progress, silent
 from clair_stats.adapters.refusal import AdapterRefused
 from clair_stats.estimates import ClientEstimates
 
@@ -33,13 +34,14 @@ class AdapterFederation:
         return tuple(self.clients[0].products)
 
 
-def read_federation(folders: Sequence[Path]) -> AdapterFederation:
+def read_federation(folders: Sequence[Path], progress: Progress = silent) -> AdapterFederation:
     """Read every folder; what is refused or foreign is quarantined by name.
 
     Parameters
     ----------
     folders : sequence of paths
         One per client; or a single folder whose sub-folders are the clients.
+    progress : callable
 
     Returns
     -------
@@ -53,7 +55,8 @@ def read_federation(folders: Sequence[Path]) -> AdapterFederation:
     paths = _client_folders(folders)
     clients: list[ClientAdapter] = []
     quarantined: dict[str, str] = {}
-    for name, path in paths.items():
+    for number, (name, path) in enumerate(paths.items()):
+        progress("reading adapters", number, len(paths))
         try:
             clients.append(read_adapter(path, name))
         except AdapterRefused as refused:
@@ -154,18 +157,19 @@ class AdapterModules(Mapping[str, ClientEstimates]):
     """The products of all clients, module by module, read when asked for; nothing of them is kept."""
 
     def __init__(self, clients: Sequence[ClientAdapter]) -> None:
-        self._clients = clients
+        # Products alone, which can be sent to another process; compiled patterns of configurations cannot.
+        self._products = tuple(client.products for client in clients)
         self._names = tuple(client.name for client in clients)
 
     def __getitem__(self, module: str) -> ClientEstimates:
-        factors = tuple(client.products[module].factors() for client in self._clients)
+        factors = tuple(products[module].factors() for products in self._products)
         return ClientEstimates(factors=factors, client_names=self._names)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._clients[0].products)
+        return iter(self._products[0])
 
     def __len__(self) -> int:
-        return len(self._clients[0].products)
+        return len(self._products[0])
 
 
 def trimmed_mean(clients: Sequence[ClientAdapter], name: str, *, trim: float = 0.2) -> np.ndarray:

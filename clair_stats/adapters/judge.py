@@ -24,7 +24,9 @@ FEWEST_CLIENTS = 3
 _DESCRIBED = 8
 
 
-def fitted(modules: Mapping[str, ClientEstimates], n_clients: int, level: float) -> CLAIR | None:
+def fitted(
+    modules: Mapping[str, ClientEstimates], n_clients: int, level: float, n_jobs: int | None = 1
+) -> CLAIR | None:
     """The joint fit; None where too few adapters can be compared.  A missing majority is stated in the report.
 
     Parameters
@@ -35,6 +37,8 @@ def fitted(modules: Mapping[str, ClientEstimates], n_clients: int, level: float)
         K.
     level : float
         Family-wise level.
+    n_jobs : int, optional
+        Modules at a time.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def fitted(modules: Mapping[str, ClientEstimates], n_clients: int, level: float)
     """
     if n_clients < FEWEST_CLIENTS:
         return None
-    model = CLAIR(level=level)
+    model = CLAIR(level=level, n_jobs=n_jobs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoMajorityWarning)
         model.fit(modules)

@@ -3,47 +3,76 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 
 from clair_stats.adapters.client import ClientAdapter
 from clair_stats.adapters.federation import AdapterModules, trimmed_mean
 from clair_stats.adapters.output import write_adapter
+from clair_stats.adapters.progress import Progress, silent
 from clair_stats.clair import CLAIR
+from clair_stats.parallel import each
 from clair_stats.products import capped, mean_product
 from clair_stats.records import FloatArray
 
 __all__ = ["write_aggregate", "write_refined"]
 
 Pair = tuple[FloatArray, FloatArray]
+# Squared norm that the cap on the rank cost, and squared norm before.
+_Loss = tuple[float, float]
 
 
-class _Capped:
-    """Products cut to a rank, and the share of squared norm that all of them lose together."""
-
-    def __init__(self, rank: int | None) -> None:
-        self._rank, self._lost, self._all = rank, 0.0, 0.0
-
-    def __call__(self, pair: Pair) -> Pair:
-        left, right = pair
-        if left.shape[1] == 0:  # PEFT knows no rank 0
-            return np.zeros((left.shape[0], 1)), np.zeros((1, right.shape[1]))
-        energy = float(np.sum((left.T @ left) * (right @ right.T)))
-        kept, lost = capped(pair, self._rank)
-        self._lost += lost * energy
-        self._all += energy
-        return kept
-
-    @property
-    def share(self) -> float:
-        """Between 0 and 1."""
-        return self._lost / self._all if self._all > 0.0 else 0.0
+def _cut(pair: Pair, rank: int | None) -> tuple[Pair, _Loss]:
+    left, right = pair
+    if left.shape[1] == 0:  # PEFT knows no rank 0
+        return (np.zeros((left.shape[0], 1)), np.zeros((1, right.shape[1]))), (0.0, 0.0)
+    energy = float(np.sum((left.T @ left) * (right @ right.T)))
+    kept, lost = capped(pair, rank)
+    return kept, (lost * energy, energy)
 
 
-def write_aggregate(folder: Path, members: Sequence[ClientAdapter], rank: int | None) -> float:
+def _share(losses: Iterable[_Loss]) -> float:
+    """Between 0 and 1."""
+    lost, energy = np.sum([(0.0, 0.0), *losses], axis=0)
+    return float(lost / energy) if energy > 0.0 else 0.0
+
+
+class _Parts:
+    """Products in single precision on disk, so that memory holds one module at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def keep(self, name: str, pair: Pair) -> None:
+        for side, factor in zip("BA", pair, strict=True):
+            np.save(self._folder / f"{name}-{side}.npy", factor.astype(np.float32))
+
+    def load(self, name: str) -> Pair:
+        """Mapped: bytes are read when they are written elsewhere."""
+        left, right = (np.load(self._folder / f"{name}-{side}.npy", mmap_mode="r") for side in "BA")
+        return left, right
+
+
+@contextmanager
+def _parts(folder: Path) -> Iterator[_Parts]:
+    where = folder / ".parts"
+    where.mkdir()
+    yield _Parts(where)
+    shutil.rmtree(where)
+
+
+def write_aggregate(
+    folder: Path,
+    members: Sequence[ClientAdapter],
+    rank: int | None,
+    *,
+    n_jobs: int | None = 1,
+    progress: Progress = silent,
+) -> float:
     """``aggregate``: the mean of the members' products; the share of squared norm lost by the cap on the rank.
 
     Parameters
@@ -52,20 +81,32 @@ def write_aggregate(folder: Path, members: Sequence[ClientAdapter], rank: int | 
     members : sequence of ClientAdapter
         The benign clients.
     rank : int, optional
+    n_jobs : int, optional
+        Modules at a time.
+    progress : callable
 
     Returns
     -------
     float
     """
-    cap, modules = _Capped(rank), AdapterModules(members)
-    products = {}
-    for module in modules:
-        factors = modules[module].factors
-        assert factors is not None
-        products[module] = cap(mean_product(factors))
-    dense = {name: trimmed_mean(members, name) for name in members[0].dense}
-    write_adapter(folder / "aggregate", members[0], products, dense)
-    return cap.share
+    modules = AdapterModules(members)
+    with _parts(folder) as parts:
+
+        def average(numbered: tuple[int, str]) -> _Loss:
+            number, module = numbered
+            factors = modules[module].factors
+            assert factors is not None
+            kept, loss = _cut(mean_product(factors), rank)
+            parts.keep(str(number), kept)
+            progress("averaging modules", number + 1, len(modules))
+            return loss
+
+        losses = each(average, list(enumerate(modules)), n_jobs=n_jobs, shared_memory=True)
+        products = {module: parts.load(str(number)) for number, module in enumerate(modules)}
+        dense = {name: trimmed_mean(members, name) for name in members[0].dense}
+        progress("writing the aggregate", 0, 0)
+        write_adapter(folder / "aggregate", members[0], products, dense)
+    return _share(losses)
 
 
 def write_refined(
@@ -73,12 +114,11 @@ def write_refined(
     clients: Sequence[ClientAdapter],
     model: CLAIR,
     rank: int | None,
-    progress: Callable[[str], None],
+    *,
+    n_jobs: int | None = 1,
+    progress: Progress = silent,
 ) -> dict[str, float]:
     """``refined/NAME`` for every client; dense tensors and flagged clients stay as they were sent.
-
-    Modules are refined one after the other for all clients, and their parts lie on disk until a client is complete, so
-    that memory holds one module, or one client.
 
     Parameters
     ----------
@@ -87,6 +127,8 @@ def write_refined(
     model : CLAIR
         Fitted to :class:`AdapterModules` of these clients.
     rank : int, optional
+    n_jobs : int, optional
+        Modules at a time.
     progress : callable
 
     Returns
@@ -94,28 +136,30 @@ def write_refined(
     dict
         Share of squared norm lost by the cap on the rank, by client.
     """
-    caps = [_Capped(rank) for _ in clients]
-    by_module = cast(Mapping[str, tuple[Pair, ...]], model.refined_factors_)
+    several = model.modules_
+    assert several is not None
     modules = tuple(clients[0].products)
-    parts = folder / ".parts"
-    parts.mkdir()
-    for number, module in enumerate(modules):
-        progress(f"refining module {number + 1} of {len(modules)}")
-        for k, pair in enumerate(by_module[module]):
-            for side, factor in zip("BA", caps[k](pair), strict=True):
-                np.save(parts / f"{number}-{k}-{side}.npy", factor.astype(np.float32))
-    (folder / "refined").mkdir()
-    for k, client in enumerate(clients):
-        products = {module: _loaded(parts, number, k) for number, module in enumerate(modules)}
-        dense = {name: stored.read() for name, stored in client.dense.items()}
-        write_adapter(folder / "refined" / _folder_name(client.name), client, products, dense)
-    shutil.rmtree(parts)
-    return {client.name: cap.share for client, cap in zip(clients, caps, strict=True)}
+    with _parts(folder) as parts:
 
+        def refine(numbered: tuple[int, str]) -> list[_Loss]:
+            number, module = numbered
+            fitted: Any = several.new_model(module)
+            losses = []
+            for k, pair in enumerate(fitted.refined_factors_):
+                kept, loss = _cut(pair, rank)
+                parts.keep(f"{number}-{k}", kept)
+                losses.append(loss)
+            progress("refining modules", number + 1, len(modules))
+            return losses
 
-def _loaded(parts: Path, module: int, client: int) -> Pair:
-    left, right = (np.load(parts / f"{module}-{client}-{side}.npy") for side in "BA")
-    return left, right
+        losses = each(refine, list(enumerate(modules)), n_jobs=n_jobs, shared_memory=True)
+        (folder / "refined").mkdir()
+        for k, client in enumerate(clients):
+            progress("writing refined adapters", k, len(clients))
+            products: Mapping[str, Pair] = {m: parts.load(f"{number}-{k}") for number, m in enumerate(modules)}
+            dense = {name: stored.read() for name, stored in client.dense.items()}
+            write_adapter(folder / "refined" / _folder_name(client.name), client, products, dense)
+    return {client.name: _share(own[k] for own in losses) for k, client in enumerate(clients)}
 
 
 def _folder_name(name: str) -> str:

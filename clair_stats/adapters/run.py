@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from clair_stats.adapters.federation import AdapterFederation, AdapterModules, read_federation
 from clair_stats.adapters.judge import fitted, report_on
 from clair_stats.adapters.output import check_output_folder, new_folder
+from clair_stats.adapters.progress import Counted, Progress, silent
 from clair_stats.adapters.report import AdapterReport, write_report
 from clair_stats.adapters.results import write_aggregate, write_refined
 from clair_stats.clair import CLAIR
@@ -35,7 +36,8 @@ def aggregate_adapters(
     rank: int | None = None,
     level: float = 0.05,
     refined: bool = True,
-    progress: Callable[[str], None] = lambda _: None,
+    n_jobs: int | None = 1,
+    progress: Progress = silent,
 ) -> AdapterResult:
     """Find the contaminated adapters, average the benign ones exactly, refine each.
 
@@ -52,8 +54,11 @@ def aggregate_adapters(
         Probability of any false alarm among all clients.
     refined : bool
         Whether refined adapters are written too.
+    n_jobs : int, optional
+        Modules at a time; what is written does not depend on it.  Threads, or what ``joblib.parallel_config`` says, for
+        instance dask workers that see the same folders.
     progress : callable
-        Called with a short message about what is being done.
+        Called with what is being done, how much of it is done, and of how much (0: not known).
 
     Returns
     -------
@@ -72,20 +77,18 @@ def aggregate_adapters(
     target = None if output is None else Path(output)
     if target is not None:
         check_output_folder(target, paths)
-    progress("reading")
-    federation = read_federation(paths)
+    federation = read_federation(paths, progress)
     modules = AdapterModules(federation.clients)
-    progress(f"comparing {len(federation.clients)} adapters in {len(modules)} modules")
-    model = fitted(modules, len(federation.clients), level)
+    model = fitted(Counted(modules, "comparing modules", progress), len(federation.clients), level, n_jobs)
     report = report_on(federation, modules, model, level)
     if target is not None:
         with new_folder(target) as beside:
             if model is not None and model.majority_:
-                progress("writing the aggregate")
                 members = [federation.clients[k] for k in np.flatnonzero(model.collaborative_set_)]
-                report = replace(report, aggregate_energy_lost=write_aggregate(beside, members, rank))
+                lost_by_all = write_aggregate(beside, members, rank, n_jobs=n_jobs, progress=progress)
+                report = replace(report, aggregate_energy_lost=lost_by_all)
                 if refined:
-                    lost = write_refined(beside, federation.clients, model, rank, progress)
+                    lost = write_refined(beside, federation.clients, model, rank, n_jobs=n_jobs, progress=progress)
                     rows = tuple(replace(row, energy_lost=lost.get(row.name)) for row in report.rows)
                     report = replace(report, rows=rows)
             write_report(report, beside)

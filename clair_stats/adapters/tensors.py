@@ -15,9 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from clair_stats.adapters.refusal import AdapterRefused
+from clair_stats.adapters.refusal import AdapterRefused, size_of_regular_file
 from clair_stats.records import FloatArray
 
 __all__ = ["ArrayTensor", "StoredTensor", "Tensor", "read_header", "write_tensors"]
@@ -167,8 +166,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         Not a safetensors file, truncated, a header that is too long or names a tensor twice, an empty tensor, or a
         type of number that is no float.
     """
-    if not path.is_file():
-        raise AdapterRefused(f"{path.name} is missing; save the adapter with safe_serialization=True")
+    size_of_regular_file(path, "save the adapter with safe_serialization=True")
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > LARGEST_HEADER:
@@ -206,10 +204,11 @@ def _stored(path: Path, name: str, entry: Mapping[str, object], data: int) -> St
 
 
 def write_tensors(path: Path, tensors: Mapping[str, FloatArray]) -> None:
-    """Write float32 tensors and read them back.
+    """Write float32 tensors one after the other and read them back.
 
-    The pinned safetensors writes wrong bytes for arrays that are not contiguous, without a word; every array is made
-    contiguous, and the file is compared with what was meant.
+    The library's writer holds the whole file in memory, and its pinned version writes wrong bytes for arrays that are
+    not contiguous, without a word.  Here one tensor is held at a time, and the file is checked by the library's reader
+    and compared with what was meant.
 
     Parameters
     ----------
@@ -222,12 +221,25 @@ def write_tensors(path: Path, tensors: Mapping[str, FloatArray]) -> None:
     ValueError
         An array overflows float32, or the file does not hold what was written.
     """
-    with np.errstate(over="ignore"):
-        plain = {name: np.array(tensor, dtype=np.float32, order="C") for name, tensor in tensors.items()}
-    for name, tensor in plain.items():
-        if not np.isfinite(tensor).all():
-            raise ValueError(f"tensor {name} is not finite in float32; nothing was written")
-    save_file(plain, path, metadata={"format": "pt"})
+    entries, end = {}, 0
+    for name, tensor in tensors.items():
+        size = 4 * int(np.prod(tensor.shape))
+        entries[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [end, end + size]}
+        end += size
+    header = json.dumps({"__metadata__": {"format": "pt"}, **entries}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    with path.open("wb") as stream:
+        stream.write(len(header).to_bytes(8, "little") + header)
+        for name, tensor in tensors.items():
+            single = _single(tensor)
+            if not np.isfinite(single).all():
+                raise ValueError(f"tensor {name} is not finite in float32; nothing was written")
+            stream.write(single.data)
     for name, stored in read_header(path).items():
-        if not np.array_equal(stored.read(), plain[name]):
+        if not np.array_equal(stored.read(), _single(tensors[name])):
             raise ValueError(f"tensor {name} was not written as it was meant; check the disk and write again")
+
+
+def _single(tensor: FloatArray) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(tensor, dtype="<f4")

@@ -23,6 +23,7 @@ from clair_stats.cli.options import (
     EXIT_NO_MAJORITY,
     EXIT_OK,
     Common,
+    DropMissing,
     Level,
     Penalty,
     Rank,
@@ -65,15 +66,19 @@ def _options(
     """Options of the command itself."""
 
 
-def _load(path: Path) -> ClientEstimates:
-    from clair_stats.readers import read_estimates
+def _load(path: Path, drop_missing: bool = False) -> tuple[ClientEstimates, dict[str, str]]:
+    """The estimates, and the clients that were set aside where that is asked for."""
+    from clair_stats.readers import read_estimates, read_usable
+    from clair_stats.report.printable import printable
 
-    estimates = read_estimates(path)
+    estimates, aside = read_usable(path) if drop_missing else (read_estimates(path), {})
     if estimates.n_clients < 3:
         raise ValueError(
             f"{path}: estimates holds {estimates.n_clients} clients; a majority needs at least 3, add clients"
         )
-    return estimates
+    for name, reason in aside.items():
+        typer.echo(f"clair: note: {printable(f'{name} is set aside: {reason}', longest=400)}", err=True)
+    return estimates, aside
 
 
 def _fit(
@@ -131,6 +136,7 @@ def inspect(
     shared: Shared = "columns",
     block_penalty: Penalty = None,
     heterogeneity: Tolerance = 0.0,
+    drop_missing: DropMissing = False,
 ) -> None:
     """Report who is contaminated: score, p-value and why.  Exits 3 when somebody is flagged."""
     with clear_errors():
@@ -140,11 +146,11 @@ def inspect(
 
         if as_json and as_csv:
             raise ValueError("--json and --csv are both given; choose one")
-        estimates = _load(source)
+        estimates, aside = _load(source, drop_missing)
         if plot is not None:
             check_output(plot, PICTURES, inputs=[source])
         model = _fit(estimates, rank, level, common, shared, block_penalty, heterogeneity)
-        rows = clients.client_rows(estimates, model)[:top]
+        rows = [*clients.client_rows(estimates, model)[:top], *clients.quarantined_rows(aside)]
         if as_json or as_csv:
             typer.echo(clients.as_json(rows, model) if as_json else clients.as_csv(rows), nl=as_json)
         else:
@@ -173,6 +179,7 @@ def refine(
     shared: Shared = "columns",
     block_penalty: Penalty = None,
     heterogeneity: Tolerance = 0.0,
+    drop_missing: DropMissing = False,
 ) -> None:
     """Write refined estimates: benign clients drawn towards the others, contaminated ones as they were."""
     with clear_errors():
@@ -181,7 +188,7 @@ def refine(
         from clair_stats.files import check_output, write_arrays
 
         check_output(output, (".npz",), inputs=[source])
-        estimates = _load(source)
+        estimates, aside = _load(source, drop_missing)
         model = _fit(
             estimates, rank, level, common, shared, block_penalty, heterogeneity, refinement=refinement, flagged=flagged
         )
@@ -194,6 +201,8 @@ def refine(
             "p_values": model.p_values_,
             "client_names": np.array(estimates.names),
         }
+        if aside:
+            arrays["quarantined"] = np.array(list(aside))
         write_arrays(output, arrays)
         refined = int(model.refinement_.members.sum())
         typer.echo(
@@ -215,6 +224,7 @@ def certify(
     rigorous: Annotated[
         bool, typer.Option("--rigorous", help="Prove the certificate in ball arithmetic (needs python-flint).")
     ] = False,
+    drop_missing: DropMissing = False,
 ) -> None:
     """Check the convex solution from scratch and say how far the recovery theorems reach here.
 
@@ -225,7 +235,7 @@ def certify(
     with clear_errors():
         from clair_stats.cli.certificates import print_certificates
 
-        estimates = _load(source)
+        estimates, _ = _load(source, drop_missing)
         model = _fit(estimates, rank, level, common, shared, block_penalty, heterogeneity)
         certified = print_certificates(estimates, model, plain_console(), rigorous=rigorous)
     if not model.majority_:

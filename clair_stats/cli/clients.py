@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,9 +20,9 @@ from clair_stats.records import FloatArray
 from clair_stats.report.margins import finite, most_suspicious_first
 from clair_stats.report.reasons import explain_clients
 
-__all__ = ["ClientRow", "as_csv", "as_json", "as_table", "client_rows", "turned"]
+__all__ = ["ClientRow", "as_csv", "as_json", "as_table", "client_rows", "quarantined_rows", "turned"]
 
-ClientVerdict = Literal["benign", "flagged", "undecided"]
+ClientVerdict = Literal["benign", "flagged", "undecided", "quarantined"]
 _COLUMNS = ("name", "verdict", "score", "threshold", "p_value", "reason")
 
 
@@ -81,6 +81,20 @@ def client_rows(estimates: ClientEstimates, model: CLAIR) -> list[ClientRow]:
     return rows
 
 
+def quarantined_rows(aside: Mapping[str, str]) -> list[ClientRow]:
+    """Clients that were set aside, with the reason.
+
+    Parameters
+    ----------
+    aside : mapping client name → reason
+
+    Returns
+    -------
+    list of ClientRow
+    """
+    return [ClientRow(name, "quarantined", np.nan, np.nan, np.nan, reason) for name, reason in aside.items()]
+
+
 def as_table(rows: Sequence[ClientRow], width: int) -> Table:
     """A table for ``width`` columns; names stay whole, and the reason goes when there is no room for it.
 
@@ -98,12 +112,17 @@ def as_table(rows: Sequence[ClientRow], width: int) -> Table:
         "benign": Text("benign"),
         "flagged": Text("CONTAMINATED", style="bold red"),
         "undecided": Text("undecided", style="yellow"),
+        "quarantined": Text("quarantined", style="red"),
     }
     lines = []
     for row in rows:
-        numbers = (f"{row.score:.4g}", f"{row.threshold:.4g}", p_text(row.p_value))
+        numbers = (_number(row.score), _number(row.threshold), p_text(row.p_value))
         lines.append((row.name, numbers, shown[row.verdict], row.reason))
     return client_table(("score", "threshold", "p-value"), lines, width)
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.4g}"
 
 
 def as_json(rows: Sequence[ClientRow], model: CLAIR) -> str:

@@ -13,6 +13,7 @@ __all__ = [
     "EXIT_NO_MAJORITY",
     "EXIT_OK",
     "Common",
+    "DropMissing",
     "Level",
     "Penalty",
     "Rank",
@@ -38,4 +39,7 @@ Shared = Annotated[str, typer.Option(help="what the clients share: 'columns' or 
 Penalty = Annotated[float | None, typer.Option(help="λ of the convex program; a default rule when not given")]
 Tolerance = Annotated[
     float, typer.Option(help="tolerated off-subspace norm of a benign client, on the scale of the estimates")
+]
+DropMissing = Annotated[
+    bool, typer.Option("--drop-missing", help="set clients aside whose estimates cannot be used, and name them")
 ]

@@ -12,11 +12,18 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.decomposition.programs import AnyProgram, chosen_program
+from clair_stats.decomposition.programs import AnyProgram, Noisy, chosen_program
+from clair_stats.decomposition.scaling import largest_entry
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["ProgramOptions", "Shared", "Solver", "check_options"]
+__all__ = ["ProgramOptions", "Shared", "Solver", "check_options", "noise_penalty_problem"]
+
+# Squares of numbers between these are normal numbers, with room for sums.
+_LARGEST_ENTRY, _SMALLEST_ENTRY = 1e151, 1e-151
+# ½‖R‖² is known to about (1e-16)² of ‖X‖², and must be known to 1e-6 of τ‖X‖: τ/‖X‖ ≥ 1e-26, with room for sums.
+_SMALLEST_RATIO = 1e-20
+_LARGEST_RATIO = 1e100
 
 Solver: TypeAlias = Literal["auto", "first_order", "conic"]
 Shared: TypeAlias = Literal["columns", "rows"]
@@ -81,7 +88,12 @@ def check_options(
         Naming the field and the remedy.
     """
     _check_choices(solver, shared, tol, max_iterations)
+    if not isinstance(common_component, bool | np.bool_):
+        raise ValueError(f"common_component: {common_component!r}; choose True or False")
     chosen = chosen_program(program, noise_penalty, noise_radius)
+    problem = noise_penalty_problem(chosen.penalty, largest_entry(record)) if isinstance(chosen, Noisy) else None
+    if problem is not None:
+        raise ValueError(f"noise_penalty: {problem}")
     weights = _check_weights(client_weights, record)
     return ProgramOptions(
         chosen, bool(common_component), solver, float(tol), int(max_iterations), shared, weights, allow_degenerate
@@ -97,6 +109,39 @@ def _check_choices(solver: str, shared: str, tol: float, max_iterations: int) ->
         raise ValueError(f"tol: {tol!r}; give a positive relative duality gap, such as 1e-6")
     if isinstance(max_iterations, bool) or not isinstance(max_iterations, int | np.integer) or max_iterations < 1:
         raise ValueError(f"max_iterations: {max_iterations!r}; give an integer of at least 1")
+
+
+def noise_penalty_problem(tau: float, largest: float) -> str | None:
+    """Why (N) cannot be solved in float64 for this τ > 0 and this largest entry; None where it can.
+
+    Its objective holds squares of the estimates and products with τ, which must be numbers and tell each other apart.
+
+    Parameters
+    ----------
+    tau : float
+        τ, scale of the estimates.
+    largest : float
+        Largest absolute entry.
+
+    Returns
+    -------
+    str or None
+        With the remedy.
+    """
+    if largest == 0.0:
+        return None
+    if not _SMALLEST_ENTRY <= largest <= _LARGEST_ENTRY:
+        return f"the largest entry is {largest:.3g}, and (N) squares it; give the estimates in another unit"
+    if tau < _SMALLEST_RATIO * largest:
+        return (
+            f"τ = {tau:.3g} is below {_SMALLEST_RATIO:g} of the largest entry, where rounding hides it; give a larger "
+            "one, or 0 for program (E)"
+        )
+    if tau > _LARGEST_RATIO * largest:
+        return f"τ = {tau:.3g} is beyond {_LARGEST_RATIO:g} times the largest entry; give a smaller one"
+    if not _SMALLEST_ENTRY**2 <= tau * largest <= _LARGEST_ENTRY**2:
+        return f"τ = {tau:.3g} times the largest entry {largest:.3g} is no normal number; give another unit"
+    return None
 
 
 def _check_weights(client_weights: ArrayLike | None, record: ClientEstimates) -> FloatArray:

@@ -15,7 +15,7 @@ from scipy import special
 
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import Residuals, SharedFit, hat_blocks, standardised_residuals
-from clair_stats.laws import chi_square, per_client_level
+from clair_stats.laws import chi_square, lower_beta_quantile, per_client_level
 from clair_stats.records import FloatArray
 
 __all__ = ["Calibrated", "calibrate", "calibrate_along", "residual_variance"]
@@ -53,6 +53,10 @@ class Calibrated:
             p_values=np.fmin(self.p_values, p_values),
             thresholds=np.where(late, lowered, self.thresholds),
         )
+
+
+# Below this level the digits of 1 − α are lost.
+_TINY = 1e-9
 
 
 def residual_variance(panel: Panel, fit: SharedFit, raw: FloatArray) -> tuple[float, float]:
@@ -132,8 +136,10 @@ def calibrate(
             critical = critical * phi**2
         else:
             p_values, critical = _deleted_fisher(fit, statistics, degrees, total, freedom, alpha)
-    # A subspace that is the whole space leaves nothing to test: nobody can be told from a benign client.
-    p_values = np.where(degrees > 0, p_values, np.nan)
+    # Off a subspace that is the whole space T_k is 0 for everybody, and P(T_k ≥ 0) = 1; where a client alone fits its
+    # directions there is a residual to speak of, but none is left to test.
+    everything = fit.basis.shape[1] == panel.shape[1]
+    p_values = np.where(degrees > 0, p_values, 1.0 if everything else np.nan)
     critical = np.where(degrees > 0, critical, np.inf)
     ratio = np.where(statistics > 0, raw / np.where(statistics > 0, statistics, 1.0), 1.0)
     return Calibrated(
@@ -190,12 +196,14 @@ def _deleted_fisher(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (statistics / degrees) / (rest / others)
     ratio = np.where(statistics == 0, 0.0, ratio)
-    if np.ptp(degrees) == 0.0:  # then there are two cases, members and others, of what is the slow part
+    if alpha < _TINY:  # 1 − α is 1: the share of the residuals that is a client's own, from its lower tail
+        rest_share = lower_beta_quantile(others / 2.0, degrees / 2.0, alpha)
+        fraction = (1.0 - rest_share) / np.maximum(rest_share, np.finfo(float).tiny)
+    elif np.ptp(degrees) == 0.0:  # then there are two cases, members and others, of what is the slow part
         cases, which = np.unique(others, return_inverse=True)
-        quantile = special.fdtri(degrees[0], cases, 1.0 - alpha)[which]
+        fraction = special.fdtri(degrees[0], cases, 1.0 - alpha)[which] * degrees / others
     else:
-        quantile = special.fdtri(degrees, others, 1.0 - alpha)
-    fraction = quantile * degrees / others
-    critical = np.where(members, total * fraction / (1.0 + fraction), total * fraction)
+        fraction = special.fdtri(degrees, others, 1.0 - alpha) * degrees / others
+    critical = total * np.where(members, fraction / (1.0 + fraction), fraction)
     p_values = np.where(possible, special.fdtrc(degrees, others, ratio), np.nan)
     return p_values, np.where(possible, critical, np.inf)

@@ -236,4 +236,4 @@ def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0, tra
             return 0.0
     variance = max(variance, panel.floor**2)
     allowance = heterogeneity * math.sqrt(float(np.sum(1.0 / panel.scales[fit.members] ** 2)))
-    return float(left[0]) / (math.sqrt(variance * edge) + allowance) ** 2
+    return (math.sqrt(max(float(left[0]), 0.0)) / (math.sqrt(variance * edge) + allowance)) ** 2

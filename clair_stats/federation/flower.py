@@ -18,8 +18,7 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
-from clair_stats.adapters.report import write_report
-from clair_stats.federation.evidence import ClientEvidence
+from clair_stats.federation.folder import RoundFolder
 from clair_stats.federation.round import Adapter, Reply, RoundResult, aggregate_round
 from clair_stats.federation.weights import CAP
 
@@ -57,9 +56,9 @@ class ClairStrategy(FedAvg):
     ) -> None:
         super().__init__(**options)
         self.adapter_config = dict(adapter_config)
-        self.folder = None if report_folder is None else Path(report_folder)
+        self.folder = RoundFolder(report_folder)
         self.level, self.personalised, self.weight_cap = level, personalised, weight_cap
-        self.evidence = ClientEvidence() if self.folder is None else ClientEvidence.load(self.folder / "evidence.json")
+        self.evidence = self.folder.evidence()
         self.last: RoundResult | None = None
         self._sent: dict[int, Adapter] = {}  # by node, what it started from in this round
         self._refined: dict[int, Adapter] = {}
@@ -126,7 +125,7 @@ class ClairStrategy(FedAvg):
             return None, None
         self.last, self.evidence = result, result.evidence
         self._refined = {nodes[name]: adapter for name, adapter in result.refined.items()}
-        self._write(server_round, result)
+        self.folder.write(server_round, result)
         verdicts = [row.verdict for row in result.report.rows]
         told: dict[str, int | float] = {f"clients-{v}": verdicts.count(v) for v in dict.fromkeys(verdicts)}
         log(WARNING if result.excluded else 20, "aggregate_train: %s", result.report.explanation)
@@ -144,14 +143,6 @@ class ClairStrategy(FedAvg):
         numbers = {} if arrays is None else _numbers(arrays)
         examples = float(stated) if isinstance(stated, int | float) else 1.0
         return Reply(_name(message), Adapter(numbers, fields if isinstance(fields, dict) else {}), examples)
-
-    def _write(self, server_round: int, result: RoundResult) -> None:
-        if self.folder is None:
-            return
-        folder = self.folder / f"round-{server_round}"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_report(result.report, folder)
-        self.evidence.save(self.folder / "evidence.json")
 
 
 def _config(message: Message) -> Mapping[str, Any]:

@@ -7,15 +7,13 @@ Needs ``nvflare`` 2.6 or newer.  Clients send their adapter's tensors as ``FLMod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.aggregators.model_aggregator import ModelAggregator
 
-from clair_stats.adapters.report import write_report
-from clair_stats.federation.evidence import ClientEvidence
+from clair_stats.federation.folder import RoundFolder
 from clair_stats.federation.round import Adapter, Reply, RoundResult, aggregate_round
 from clair_stats.federation.weights import CAP
 
@@ -46,9 +44,9 @@ class ClairAggregator(ModelAggregator):
     ) -> None:
         super().__init__()
         self.adapter_config = dict(adapter_config)
-        self.folder = None if report_folder is None else Path(report_folder)
+        self.folder = RoundFolder(report_folder)
         self.level, self.weight_cap = level, weight_cap
-        self.evidence = ClientEvidence() if self.folder is None else ClientEvidence.load(self.folder / "evidence.json")
+        self.evidence = self.folder.evidence()
         self.last: RoundResult | None = None
         self._previous: Adapter | None = None
         self._replies: list[Reply] = []
@@ -84,11 +82,7 @@ class ClairAggregator(ModelAggregator):
             weight_cap=self.weight_cap,
         )
         self.last, self.evidence = result, result.evidence
-        if self.folder is not None:
-            folder = self.folder / f"round-{self.evidence.rounds}"
-            folder.mkdir(parents=True, exist_ok=True)
-            write_report(result.report, folder)
-            self.evidence.save(self.folder / "evidence.json")
+        self.folder.write(self.evidence.rounds, result)
         self._previous = result.aggregate or self._previous
         params = {} if self._previous is None else dict(self._previous.tensors)
         return FLModel(params_type=ParamsType.FULL, params=params, meta={"excluded": sorted(result.excluded)})

@@ -7,15 +7,18 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
 from clair_stats.estimates import ClientEstimates
 
-__all__ = ["read_npz"]
+__all__ = ["Build", "read_npz"]
+
+Build: TypeAlias = Callable[..., ClientEstimates]
 
 # Bytes that a file may unpack to; 7 MB of zeros, compressed, can ask for 1.5 GB.
 LARGEST_CONTENT = 1 << 33
@@ -30,7 +33,7 @@ _BROKEN = (
 )  # fmt: skip
 
 
-def read_npz(source: Path | IO[bytes], name: str) -> ClientEstimates:
+def read_npz(source: Path | IO[bytes], name: str, build: Build = ClientEstimates) -> ClientEstimates:
     """Read ``estimates`` (K, p, q) and the optional fields of the record; no other array may be there.
 
     Parameters
@@ -38,6 +41,8 @@ def read_npz(source: Path | IO[bytes], name: str) -> ClientEstimates:
     source : path or binary stream
     name : str
         With which messages begin.
+    build : callable
+        Makes the record of the arrays.
 
     Returns
     -------
@@ -63,7 +68,7 @@ def read_npz(source: Path | IO[bytes], name: str) -> ClientEstimates:
     if "client_names" in given:
         given["client_names"] = tuple(str(client) for client in np.atleast_1d(given["client_names"]))
     try:
-        return ClientEstimates(values=arrays[_ESTIMATES], **given)
+        return build(values=arrays[_ESTIMATES], **given)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name}: {error}") from error
 

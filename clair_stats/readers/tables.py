@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from clair_stats.estimates import ClientEstimates
+from clair_stats.readers.npz import Build
 
 __all__ = ["read_folder", "read_long_table"]
 
 _LONG = ("client", "row", "column", "value")
 
 
-def read_folder(folder: Path) -> ClientEstimates:
+def read_folder(folder: Path, build: Build = ClientEstimates, aside: dict[str, str] | None = None) -> ClientEstimates:
     """One client per .csv file in alphabetical order; the file's name is the client's.
 
     A first line or a first column that is not numeric holds labels; matrices are then aligned by them.
@@ -23,6 +24,10 @@ def read_folder(folder: Path) -> ClientEstimates:
     Parameters
     ----------
     folder : path
+    build : callable
+        Makes the record of a mapping client → matrix.
+    aside : dict of str to str, optional
+        Where files go that cannot be read, with the reason; one of them is an error without it.
 
     Returns
     -------
@@ -36,8 +41,16 @@ def read_folder(folder: Path) -> ClientEstimates:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".csv" and path.is_file())
     if not files:
         raise ValueError(f"{folder}: no .csv file in this folder; give one per client, or an .npz file")
+    matrices = {}
+    for path in files:
+        try:
+            matrices[path.stem] = _matrix(path)
+        except ValueError as error:
+            if aside is None:
+                raise ValueError(f"{folder}: {error}") from error
+            aside[path.stem] = str(error)
     try:
-        return ClientEstimates(values={path.stem: _matrix(path) for path in files})  # type: ignore[arg-type]
+        return build(values=matrices)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{folder}: {error}") from error
 
@@ -73,7 +86,9 @@ def _numbers(cells: pd.DataFrame, name: str) -> np.ndarray:
     return numbers
 
 
-def read_long_table(source: Path | IO[bytes], name: str) -> ClientEstimates:
+def read_long_table(
+    source: Path | IO[bytes], name: str, build: Build = ClientEstimates, aside: dict[str, str] | None = None
+) -> ClientEstimates:
     """One line per entry: columns client, row, column, value; every client needs every entry.
 
     Parameters
@@ -81,6 +96,8 @@ def read_long_table(source: Path | IO[bytes], name: str) -> ClientEstimates:
     source : path or binary stream
     name : str
         With which messages begin.
+    build, aside
+        As for :func:`read_folder`.
 
     Returns
     -------
@@ -104,12 +121,16 @@ def read_long_table(source: Path | IO[bytes], name: str) -> ClientEstimates:
         )
     table["value"] = _numbers(table[["value"]], name)[:, 0]
     rows, columns = (list(dict.fromkeys(table[axis])) for axis in ("row", "column"))
-    frames = {
-        str(client): _pivoted(part, str(client), rows, columns, name)
-        for client, part in table.groupby("client", sort=False)
-    }
+    frames = {}
+    for client, part in table.groupby("client", sort=False):
+        try:
+            frames[str(client)] = _pivoted(part, str(client), rows, columns, name)
+        except ValueError as error:
+            if aside is None:
+                raise
+            aside[str(client)] = str(error).removeprefix(f"{name}: {client} ")
     try:
-        return ClientEstimates(values=frames)  # type: ignore[arg-type]
+        return build(values=frames)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name}: {error}") from error
 

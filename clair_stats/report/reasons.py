@@ -95,7 +95,7 @@ def _traits(
         if cosine < -_ALIGNED:
             traits.append(f"points against the benign average (cosine {cosine:.2f})")
     if norms[k] > 0:
-        top = float(np.linalg.norm(residual[k], 2)) ** 2 / float(norms[k]) ** 2
+        top = float(np.linalg.norm(residual[k] / norms[k], 2)) ** 2
         if top > _RANK_ONE_SHARE and min(residual.shape[1:]) > 1:
             traits.append(f"{100 * top:.0f} % of it in one direction")
     others = [j for j in np.flatnonzero(~benign) if j != k and norms[j] > 0]
@@ -108,5 +108,5 @@ def _traits(
 
 
 def _cosine(first: FloatArray, second: FloatArray) -> float:
-    size = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
-    return float(np.sum(first * second)) / size if size > 0 else 0.0
+    sizes = block_norms(np.stack([first, second]))
+    return float(np.sum((first / sizes[0]) * (second / sizes[1]))) if sizes.all() else 0.0

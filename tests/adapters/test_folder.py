@@ -1,4 +1,5 @@
 import json
+import os
 import time
 
 import numpy as np
@@ -121,6 +122,21 @@ def test_a_pickle_is_refused(tmp_path):
     folder = write(tmp_path / "one", tensors(FACTORS))
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(AdapterRefused, match="pickle"):
+        read_adapter(folder)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_links_pipes_and_folders_are_no_files(tmp_path, name, kind):
+    folder = write(tmp_path / "one", tensors(FACTORS))
+    moved = (folder / name).rename(tmp_path / name)
+    if kind == "link":
+        (folder / name).symlink_to(moved)
+    elif kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).mkdir()
+    with pytest.raises(AdapterRefused, match="symbolic link" if kind == "link" else "no regular file"):
         read_adapter(folder)
 
 

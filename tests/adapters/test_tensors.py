@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
+from clair_stats.adapters import tensors as tensors_module
 from clair_stats.adapters.refusal import AdapterRefused
 from clair_stats.adapters.tensors import StoredTensor, read_header, write_tensors
 
@@ -78,3 +79,25 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path):
     for look in (StoredTensor.read, StoredTensor.is_zero):
         with pytest.raises(AdapterRefused, match="tensor a has 2 entries that are NaN"):
             look(stored)
+
+
+def test_the_library_reads_what_was_written_one_tensor_at_a_time(tmp_path):
+    arrays = {"b": RNG.normal(size=(5, 3)), "a": RNG.normal(size=7), "é": RNG.normal(size=(1, 1))}
+    write_tensors(tmp_path / "f.safetensors", arrays)
+    found = load_file(tmp_path / "f.safetensors")
+    assert set(found) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array.astype(np.float32))
+
+
+def test_a_disk_that_loses_bytes_is_noticed(tmp_path, monkeypatch):
+    def spoilt(path):
+        header = read_header(path)
+        raw = bytearray(path.read_bytes())
+        raw[-1] ^= 1
+        path.write_bytes(bytes(raw))
+        return header
+
+    monkeypatch.setattr(tensors_module, "read_header", spoilt)
+    with pytest.raises(ValueError, match="was not written as it was meant"):
+        write_tensors(tmp_path / "f.safetensors", {"a": RNG.normal(size=(5, 3))})

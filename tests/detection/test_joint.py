@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from clair_stats.detection.joint.levelling import as_factors, kept_ranks, levelled
-from clair_stats.detection.joint.module import DenseModule, module_of
-from clair_stats.detection.joint.scatter import leading_directions, scattered
+from clair_stats.detection.joint.module import DenseModule, FactoredModule, module_of
+from clair_stats.detection.joint.scatter import leading_directions, shares_of
 from clair_stats.detection.joint.search import joint_half, rank_by_gap, starting_pairs
 from clair_stats.detection.joint.summed_law import accept_outward
 from clair_stats.detection.joint.verdict import joint_verdict
@@ -61,15 +61,24 @@ def test_factors_give_the_inner_products_and_coordinates_of_their_products():
 
 def test_products_with_the_scatter_are_those_of_the_scatter():
     generator = np.random.default_rng(1)
-    blocks = clients(0)[0][0]
+    ranks = [1, 3, 5, 2, 4, 1, 3, 3, 2, 6, 1, 2, 4, 3]
+    left = [generator.standard_normal((24, s)) for s in ranks]
+    right = [generator.standard_normal((s, 10)) for s in ranks]
+    factored = FactoredModule(np.hstack(left), np.vstack(right), np.cumsum([0, *ranks]))
+    blocks = np.stack([b @ a for b, a in zip(left, right, strict=True)])
     scales, design = generator.uniform(0.5, 2.0, 14), generator.uniform(0.5, 2.0, 14)
     weights, bases = generator.uniform(0.0, 1.0, (3, 14)), generator.standard_normal((3, 24, 2))
-    found = scattered(DenseModule(blocks), scales, design, weights, bases)
+    own = np.array([4, 0, 13])
     scaled = blocks * scales[:, None, None]
-    for w, basis, got in zip(weights, bases, found, strict=True):
-        mean = np.tensordot(w * design, scaled, axes=1) / np.sum(w * design**2)
-        scatter = sum(w[k] * (d := scaled[k] - design[k] * mean) @ d.T for k in range(14))
-        np.testing.assert_allclose(got, scatter @ basis, atol=1e-10)
+    for module in (DenseModule(blocks), factored):
+        shares = shares_of(weights, design)
+        found = module.scattered(scales, design, weights, shares, bases)
+        inner = module.own_inner(scales, design, shares, own, bases)
+        for s, (w, basis) in enumerate(zip(weights, bases, strict=True)):
+            mean = np.tensordot(w * design, scaled, axes=1) / np.sum(w * design**2)
+            scatter = sum(w[k] * (d := scaled[k] - design[k] * mean) @ d.T for k in range(14))
+            np.testing.assert_allclose(found[s], scatter @ basis, atol=1e-9)
+            np.testing.assert_allclose(inner[s], (scaled[own[s]] - design[own[s]] * mean).T @ basis, atol=1e-9)
 
 
 def test_subspace_iteration_finds_the_leading_eigenvectors():

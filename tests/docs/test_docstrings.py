@@ -22,6 +22,8 @@ NOTHING_COMPUTED = (
     "clair_stats.containers",
     "clair_stats.conventions",
     "clair_stats.files",
+    "clair_stats.parallel",
+    "clair_stats.quarantine",
     "clair_stats.report",
     "clair_stats.adapters",
     "clair_stats.federation",

@@ -30,6 +30,8 @@ X = shared()[0]
         ({"rank": 99}, "rank"),
         ({"shared": "diagonals"}, "shared"),
         ({"refinement": "more"}, "refinement"),
+        ({"common_component": "x"}, "common_component"),
+        ({"common_component": 3}, "common_component"),
     ],
 )
 def test_the_model_blames_the_wrong_option(options, blamed):
@@ -53,6 +55,7 @@ def test_the_model_blames_the_wrong_option(options, blamed):
         ({"noise_penalty": "a"}, "noise_penalty"),
         ({"noise_penalty": True}, "noise_penalty"),
         ({"noise_radius": "a"}, "noise_radius"),
+        ({"common_component": "x"}, "common_component"),
     ],
 )
 def test_the_program_blames_the_wrong_option(options, blamed):

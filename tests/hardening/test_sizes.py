@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clair_stats import CLAIR
+from clair_stats import CLAIR, ClientEstimates, decompose, verify_solution
 
 RNG = np.random.default_rng(0)
 BASIS = np.linalg.qr(RNG.normal(size=(10, 2)))[0]
@@ -39,3 +39,85 @@ def test_the_unit_does_not_matter(size):
 def test_a_unit_in_which_squares_overflow_is_refused(size):
     with pytest.raises(ValueError, match="another unit"):
         CLAIR().fit(BLOCKS * size)
+
+
+@pytest.mark.parametrize("size", [1e-160, 1e-300])
+def test_a_unit_in_which_squares_are_lost_is_refused(size):
+    with pytest.raises(ValueError, match="another unit"):
+        CLAIR().fit(BLOCKS * size)
+    with pytest.raises(ValueError, match="another unit"):
+        decompose(BLOCKS * size, noise_penalty=0.3 * size)
+
+
+def results(model, unit):
+    """Everything that a fitted model says on the scale of the estimates, over the unit."""
+    solution = model.decomposition_
+    value = unit if solution.program == "E" else unit * unit
+    interval = model.conf_int()
+    return {
+        "refined": model.refined_ / unit,
+        "common": model.common_ / unit,
+        "residuals": model.residuals_ / unit,
+        "coefficients": model.coefficients_ / unit,
+        "scores": model.scores_ / unit,
+        "thresholds": model.thresholds_ / unit,
+        "noise": model.noise_scales_ / unit,
+        "risk": model.refinement_.risk / unit / unit,
+        "low rank": solution.low_rank / unit,
+        "objective": solution.objective / value,
+        "lower": interval.lower / unit,
+        "p": model.p_values_,
+        "basis": model.basis_,
+    }
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("exponent", [-480, -300, -70, 70, 250, 300, 480])
+@pytest.mark.parametrize("known", ["noise", "nothing", "sizes"])
+@pytest.mark.parametrize("bad", [False, True])
+def test_a_fit_is_the_same_in_every_unit_to_the_last_bit(exponent, known, bad):
+    blocks = BLOCKS.copy()
+    blocks[3] += bad * RNG.standard_normal(blocks[3].shape)
+    unit = 2.0**exponent
+    given = {"sample_sizes": np.arange(50, 64)} if known == "sizes" else {}
+    plain, scaled = (
+        CLAIR().fit(blocks * u, **given, **({"noise_scales": np.full(14, 0.05 * u)} if known == "noise" else {}))
+        for u in (1.0, unit)
+    )
+    assert np.array_equal(plain.flagged_, scaled.flagged_)
+    assert plain.flagged_[3] == bad
+    assert plain.reasons_ == scaled.reasons_ or unit != 1.0
+    for (name, expected), found in zip(results(plain, 1.0).items(), results(scaled, unit).values(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("exponent", [-300, 300])
+def test_factors_of_any_size_are_fitted_as_their_products(exponent):
+    pairs = [tuple(np.linalg.qr(block)) for block in BLOCKS]
+    plain = CLAIR().fit(ClientEstimates(factors=pairs))
+    # One side huge, the other tiny, and the product in another unit.
+    sides = [(np.ldexp(left, exponent + 500), np.ldexp(right, -500)) for left, right in pairs]
+    scaled = CLAIR().fit(ClientEstimates(factors=sides))
+    np.testing.assert_array_equal(plain.flagged_, scaled.flagged_)
+    np.testing.assert_allclose(np.ldexp(scaled.refined_, -exponent), plain.refined_, atol=1e-10)
+    joint = [CLAIR().fit({"a": ClientEstimates(factors=f), "b": BLOCKS}) for f in (pairs, sides)]
+    np.testing.assert_array_equal(joint[0].flagged_, joint[1].flagged_)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "told"), [(5e-324, "rounding hides it"), (1e-30, "rounding hides"), (1e308, "smaller")]
+)
+def test_a_noise_penalty_that_float64_cannot_hold_is_refused(penalty, told):
+    with pytest.raises(ValueError, match=f"^noise_penalty: .*{told}"):
+        decompose(BLOCKS, noise_penalty=penalty)
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio"), [(1e-140, 1e-8), (1e-140, 1e90), (1.0, 1e-20), (1.0, 1e90), (1e140, 1e-20), (1e140, 1.0)]
+)
+def test_noise_penalties_within_the_limits_are_certified(size, ratio):
+    tau = ratio * size * 1.01 * np.abs(BLOCKS).max()
+    solution = decompose(BLOCKS * size, noise_penalty=tau)
+    assert verify_solution(BLOCKS * size, solution).valid
+    assert np.isfinite(solution.objective)

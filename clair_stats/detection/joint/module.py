@@ -9,6 +9,7 @@ See docs/derivations/joint_verdict.md, section 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal, Protocol
 
@@ -60,6 +61,46 @@ class Module(Protocol):
         """
         ...
 
+    def scattered(
+        self, scales: FloatArray, design: FloatArray, weights: FloatArray, shares: FloatArray, bases: FloatArray
+    ) -> FloatArray:
+        """The scatter of every set s, Σ_k w_sk (Y_k − c_km_s)(Y_k − c_km_s)ᵀ, times its own basis, (N, p', r).
+
+        Parameters
+        ----------
+        scales : ndarray, shape (K,)
+            s_k, Y_k = s_kX_k.
+        design : ndarray, shape (K,)
+            c_k.
+        weights : ndarray, shape (N, K)
+            w_sk.
+        shares : ndarray, shape (N, K)
+            m_s = Σ_k shares_sk Y_k, which makes Σ_k w_skc_k(Y_k − c_km_s) = 0.
+        bases : ndarray, shape (N, p', r)
+
+        Returns
+        -------
+        ndarray, shape (N, p', r)
+        """
+        ...
+
+    def own_inner(
+        self, scales: FloatArray, design: FloatArray, shares: FloatArray, clients: NDArray[np.int64], bases: FloatArray
+    ) -> FloatArray:
+        """(Y_k − c_km_s)ᵀU_s of one client k = ``clients``_s for every set s, (N, q', r).
+
+        Parameters
+        ----------
+        scales, design, shares, bases
+            As for :meth:`scattered`.
+        clients : ndarray of int, shape (N,)
+
+        Returns
+        -------
+        ndarray, shape (N, q', r)
+        """
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class DenseModule:
@@ -104,6 +145,49 @@ class DenseModule:
         ndarray, shape (p, D)
         """
         return np.asarray((self.blocks @ columns).sum(axis=0))
+
+    def scattered(
+        self, scales: FloatArray, design: FloatArray, weights: FloatArray, shares: FloatArray, bases: FloatArray
+    ) -> FloatArray:
+        """See :class:`Module`.
+
+        Parameters
+        ----------
+        scales, design : ndarray, shape (K,)
+        weights, shares : ndarray, shape (N, K)
+        bases : ndarray, shape (N, p, r)
+
+        Returns
+        -------
+        ndarray, shape (N, p, r)
+        """
+        n_sets, size, rank = bases.shape
+        inner = self.inner(np.ascontiguousarray(bases.transpose(1, 0, 2)).reshape(size, n_sets * rank))
+        inner = (inner * scales[:, None, None]).reshape(*inner.shape[:2], n_sets, rank)
+        inner -= design[:, None, None, None] * np.einsum("nk,kqnr->qnr", shares, inner, optimize=True)
+        inner *= weights.T[:, None, :, None] * scales[:, None, None, None]
+        product: FloatArray = self.outer(inner.reshape(*inner.shape[:2], n_sets * rank))
+        return np.ascontiguousarray(product.reshape(size, n_sets, rank).transpose(1, 0, 2))
+
+    def own_inner(
+        self, scales: FloatArray, design: FloatArray, shares: FloatArray, clients: NDArray[np.int64], bases: FloatArray
+    ) -> FloatArray:
+        """See :class:`Module`.
+
+        Parameters
+        ----------
+        scales, design : ndarray, shape (K,)
+        shares : ndarray, shape (N, K)
+        clients : ndarray of int, shape (N,)
+        bases : ndarray, shape (N, p, r)
+
+        Returns
+        -------
+        ndarray, shape (N, q, r)
+        """
+        means = np.tensordot(shares * scales, self.blocks, axes=1)
+        deviations = scales[clients, None, None] * self.blocks[clients] - design[clients, None, None] * means
+        return np.asarray(deviations.transpose(0, 2, 1) @ bases)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +241,79 @@ class FactoredModule:
         for k, (start, end) in enumerate(pairwise(self.ends)):
             np.matmul(self.right[start:end], columns[k], out=mixed[start:end])
         return self.left @ mixed
+
+    @cached_property
+    def _rows(self) -> NDArray[np.int64]:
+        """The client of every column of ``left``, (N,)."""
+        return np.repeat(np.arange(self.ends.size - 1), np.diff(self.ends))
+
+    @cached_property
+    def _own_products(self) -> tuple[FloatArray, ...]:
+        """R_kR_kᵀ of every client."""
+        return tuple(self.right[a:b] @ self.right[a:b].T for a, b in pairwise(self.ends))
+
+    def _mixed(self, scales: FloatArray, bases: FloatArray) -> FloatArray:
+        """s_kL_kᵀU_s, all clients below each other and all sets beside each other, (Σ s_k, N, r)."""
+        n_sets, size, rank = bases.shape
+        flat = np.ascontiguousarray(bases.transpose(1, 0, 2)).reshape(size, n_sets * rank)
+        mixed = (self.left.T @ flat).reshape(-1, n_sets, rank)
+        mixed *= scales[self._rows, None, None]
+        return mixed
+
+    def _means(self, shares: FloatArray, mixed: FloatArray) -> FloatArray:
+        """m_sᵀU_s, (q', N, r)."""
+        weighted = shares.T[self._rows, :, None] * mixed
+        return (self.right.T @ weighted.reshape(len(mixed), -1)).reshape(-1, *mixed.shape[1:])
+
+    def scattered(
+        self, scales: FloatArray, design: FloatArray, weights: FloatArray, shares: FloatArray, bases: FloatArray
+    ) -> FloatArray:
+        """See :class:`Module`; in the Σ s_k coordinates of the factors, so that no array holds K q' N r numbers.
+
+        Parameters
+        ----------
+        scales, design : ndarray, shape (K,)
+        weights, shares : ndarray, shape (N, K)
+        bases : ndarray, shape (N, p', r)
+
+        Returns
+        -------
+        ndarray, shape (N, p', r)
+        """
+        n_sets, size, rank = bases.shape
+        mixed = self._mixed(scales, bases)
+        means = self._means(shares, mixed)
+        back = (self.right @ means.reshape(len(means), -1)).reshape(mixed.shape)  # R_km_sᵀU_s
+        for k, (start, end) in enumerate(pairwise(self.ends)):
+            part = mixed[start:end].reshape(end - start, -1)
+            mixed[start:end] = (self._own_products[k] @ part).reshape(end - start, n_sets, rank)
+        mixed -= design[self._rows, None, None] * back
+        mixed *= (weights * scales).T[self._rows, :, None]
+        product = self.left @ mixed.reshape(len(mixed), -1)
+        return np.ascontiguousarray(product.reshape(size, n_sets, rank).transpose(1, 0, 2))
+
+    def own_inner(
+        self, scales: FloatArray, design: FloatArray, shares: FloatArray, clients: NDArray[np.int64], bases: FloatArray
+    ) -> FloatArray:
+        """See :class:`Module`.
+
+        Parameters
+        ----------
+        scales, design : ndarray, shape (K,)
+        shares : ndarray, shape (N, K)
+        clients : ndarray of int, shape (N,)
+        bases : ndarray, shape (N, p', r)
+
+        Returns
+        -------
+        ndarray, shape (N, q', r)
+        """
+        mixed = self._mixed(scales, bases)
+        found = -design[clients, None, None] * self._means(shares, mixed).transpose(1, 0, 2)
+        for s, k in enumerate(clients):
+            start, end = self.ends[k], self.ends[k + 1]
+            found[s] += self.right[start:end].T @ mixed[start:end, s]
+        return np.asarray(found)
 
 
 def module_of(record: ClientEstimates, shared: Literal["columns", "rows"]) -> Module:

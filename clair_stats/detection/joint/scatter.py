@@ -12,7 +12,7 @@ import numpy as np
 from clair_stats.detection.joint.module import Module
 from clair_stats.records import FloatArray
 
-__all__ = ["centred_inner", "leading_directions", "scattered"]
+__all__ = ["leading_directions", "shares_of"]
 
 # Up to this size the scatter is decomposed whole (10 ms); above, subspace iteration finds the leading directions.
 _WHOLE = 128
@@ -21,59 +21,22 @@ _OVERSAMPLING = 8
 _SEED = 20_261_126
 
 
-def centred_inner(
-    module: Module, scales: FloatArray, design: FloatArray, weights: FloatArray, bases: FloatArray
-) -> FloatArray:
-    """(Y_k − c_km_s)ᵀU_s of every client and set, for ``weights`` (N, K) and ``bases`` (N, p', r): (K, q', N, r).
+def shares_of(weights: FloatArray, design: FloatArray) -> FloatArray:
+    """Weights (N, K) with which the clients enter the mean m_s of every set; 0 without a common component.
 
     Parameters
     ----------
-    module : Module
-    scales : ndarray, shape (K,)
-        s_k.
+    weights : ndarray, shape (N, K)
+        w_sk.
     design : ndarray, shape (K,)
         c_k.
-    weights : ndarray, shape (N, K)
-    bases : ndarray, shape (N, p', r)
 
     Returns
     -------
-    ndarray, shape (K, q', N, r)
+    ndarray, shape (N, K)
     """
-    n_sets, size, rank = bases.shape
-    inner = module.inner(np.ascontiguousarray(bases.transpose(1, 0, 2)).reshape(size, n_sets * rank))
-    inner = (inner * scales[:, None, None]).reshape(*inner.shape[:2], n_sets, rank)
     mass = weights @ design**2
-    share = np.where(mass[:, None] > 0, weights * design / np.where(mass > 0, mass, 1.0)[:, None], 0.0)
-    mean = np.einsum("nk,kqnr->qnr", share, inner, optimize=True)
-    return np.asarray(inner - design[:, None, None, None] * mean)
-
-
-def scattered(
-    module: Module, scales: FloatArray, design: FloatArray, weights: FloatArray, bases: FloatArray
-) -> FloatArray:
-    """The scatter of every set, ``weights`` (N, K), times its own ``bases`` (N, p', r).
-
-    Parameters
-    ----------
-    module : Module
-    scales : ndarray, shape (K,)
-        s_k.
-    design : ndarray, shape (K,)
-        c_k.
-    weights : ndarray, shape (N, K)
-    bases : ndarray, shape (N, p', r)
-
-    Returns
-    -------
-    ndarray, shape (N, p', r)
-    """
-    n_sets, size, rank = bases.shape
-    inner = centred_inner(module, scales, design, weights, bases)
-    # Σ_k w_k(Y_k − c_km)(…)ᵀU = Σ_k w_kY_k(Y_k − c_km)ᵀU, since Σ_k w_kc_k(Y_k − c_km) = 0.
-    inner *= weights.T[:, None, :, None] * scales[:, None, None, None]
-    product: FloatArray = module.outer(inner.reshape(*inner.shape[:2], n_sets * rank))
-    return np.ascontiguousarray(product.reshape(size, n_sets, rank).transpose(1, 0, 2))
+    return np.where(mass[:, None] > 0, weights * design / np.where(mass > 0, mass, 1.0)[:, None], 0.0)
 
 
 def leading_directions(
@@ -97,10 +60,10 @@ def leading_directions(
         Orthonormal columns.
     """
     size = module.shape[1]
+    shares = shares_of(weights[None], design)
 
     def times(vectors: FloatArray) -> FloatArray:
-        found: FloatArray = scattered(module, scales, design, weights[None], vectors[None])[0]
-        return found
+        return np.asarray(module.scattered(scales, design, weights[None], shares, vectors[None])[0])
 
     if size <= max(_WHOLE, 2 * count):
         scatter = times(np.eye(size))

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import special
 
 from clair_stats.detection.joint.view import View
+from clair_stats.parallel import each
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = [
@@ -52,7 +53,9 @@ class SummedScores:
     torn: bool  # no more than half of the clients agree
 
 
-def log_scores(views: Sequence[View], ranks: Sequence[int], members: BoolArray) -> tuple[FloatArray, FloatArray]:
+def log_scores(
+    views: Sequence[View], ranks: Sequence[int], members: BoolArray, n_jobs: int | None = 1
+) -> tuple[FloatArray, FloatArray]:
     """Leave-one-out log energies off the subspace, and log shares off it, (M, K) each.
 
     Parameters
@@ -63,14 +66,17 @@ def log_scores(views: Sequence[View], ranks: Sequence[int], members: BoolArray) 
         One per module.
     members : bool ndarray, shape (K,)
         True = in the set.
+    n_jobs : int, optional
+        Modules at a time.
 
     Returns
     -------
     tuple of ndarray, shape (M, K)
     """
     first, second = np.empty((2, len(views), members.size))
-    for number, (view, rank) in enumerate(zip(views, ranks, strict=True)):
-        off, inside = view.leave_one_out(members, rank)
+    pairs = list(zip(views, ranks, strict=True))
+    energies = each(lambda pair: pair[0].leave_one_out(members, pair[1]), pairs, n_jobs=n_jobs, shared_memory=True)
+    for number, ((off, inside), rank) in enumerate(zip(energies, ranks, strict=True)):
         first[number] = np.log(off)
         second[number] = first[number] - np.log(inside) if rank else first[number]
     return first, second
@@ -207,7 +213,13 @@ def accept_outward(first: FloatArray, second: FloatArray, level: float) -> tuple
 
 
 def settle(
-    views: Sequence[View], ranks: Sequence[int], weights: FloatArray, start: BoolArray, level: float
+    views: Sequence[View],
+    ranks: Sequence[int],
+    weights: FloatArray,
+    start: BoolArray,
+    level: float,
+    *,
+    n_jobs: int | None = 1,
 ) -> SummedScores:
     """Fit, score, accept outward, fit on the accepted, until the set repeats itself; ``weights`` (M,).
 
@@ -223,6 +235,8 @@ def settle(
         The set to begin with.
     level : float
         Family-wise level.
+    n_jobs : int, optional
+        Modules at a time.
 
     Returns
     -------
@@ -230,7 +244,7 @@ def settle(
     """
     members, seen = start, {start.tobytes()}
     for _ in range(_MOST_REFITS):
-        scores, shares = log_scores(views, ranks, members)
+        scores, shares = log_scores(views, ranks, members, n_jobs)
         first, second = weights @ scores, weights @ shares
         accepted, torn = accept_outward(first, second, level)
         if torn or accepted.tobytes() in seen:

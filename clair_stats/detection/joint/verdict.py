@@ -14,8 +14,9 @@ See docs/derivations/joint_verdict.md, sections 3 and 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -30,6 +31,7 @@ from clair_stats.detection.joint.white import SUM_SHARE, are_white, white_rank, 
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import per_client_level
+from clair_stats.parallel import each
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["JointVerdict", "Scale", "joint_verdict"]
@@ -94,19 +96,20 @@ class _Read:
 
 
 def joint_verdict(
-    records: Iterable[ClientEstimates],
+    records: Iterable[ClientEstimates | Callable[[], ClientEstimates]],
     *,
     rank: int | None,
     level: float,
     common_component: bool = True,
     shared: Literal["columns", "rows"] = "columns",
+    n_jobs: int | None = 1,
 ) -> JointVerdict:
     """Find the collaborative set of clients from all modules together.
 
     Parameters
     ----------
-    records : iterable of ClientEstimates
-        One per module, clients in one order; read once, one at a time.
+    records : iterable of ClientEstimates, or of functions that return one
+        One per module, clients in one order; read once, ``n_jobs`` at a time.
     rank : int, optional
         Dimension of every module's shared subspace; chosen module by module when not given.
     level : float
@@ -115,16 +118,20 @@ def joint_verdict(
         Whether clients may share a component off the subspace.
     shared : {"columns", "rows"}
         What they share.
+    n_jobs : int, optional
+        Modules at a time, see :func:`clair_stats.parallel.each`.
 
     Returns
     -------
     JointVerdict
     """
-    read = [_read(record, common_component, shared) for record in records]
+    read = each(partial(_read, common_component=common_component, shared=shared), records, n_jobs=n_jobs)
     n_clients = read[0].module.shape[0]
-    given = _search(read, rank, normalised=False)
-    divided = _search(read, rank, normalised=True)
-    ratio = given.spread_on(divided.best) / divided.spread_on(divided.best)
+    given = _search(read, rank, normalised=False, n_jobs=n_jobs)
+    divided = _search(read, rank, normalised=True, n_jobs=n_jobs)
+    # Where both are rounding, clients agree exactly on both scales.
+    least = float(np.finfo(float).eps)
+    ratio = max(given.spread_on(divided.best), least) / max(divided.spread_on(divided.best), least)
     white = _white(read, given, rank, level)
     if white is not None:
         return white
@@ -137,7 +144,12 @@ def joint_verdict(
     return decided[0] if len(decided) == 1 else _either(*decided)
 
 
-def _read(record: ClientEstimates, common_component: bool, shared: Literal["columns", "rows"]) -> _Read:
+def _read(
+    source: ClientEstimates | Callable[[], ClientEstimates],
+    common_component: bool,
+    shared: Literal["columns", "rows"],
+) -> _Read:
+    record = source() if callable(source) else source
     cut, common, changed = levelled(as_factors(record))
     module = module_of(cut, shared)
     scales = np.ones(record.n_clients)
@@ -182,6 +194,7 @@ class _Search:
     halves: tuple[JointHalf, ...]  # with one rank for all modules: 0, 1, …, or the given one
     best: JointHalf  # with every searched module at its own rank
     energies: tuple[FloatArray, ...]  # of the random starts, searched module by module, at the ranks 0, 1, …
+    n_jobs: int | None = 1  # modules at a time
 
     @property
     def scale(self) -> Scale:
@@ -207,32 +220,37 @@ class _Search:
     def ranks_of_all(self) -> tuple[int, ...]:
         """Every module's rank, also of those that were not searched."""
         known = dict(zip(self.chosen, self.best.ranks, strict=True))
-        ranks = []
-        for number, module in enumerate(self.read):
-            if number in known or self.rank is not None:
-                ranks.append(known.get(number, _limit(module, self.rank)))
-            else:
-                view = _view(module, normalised=self.normalised)
-                ranks.append(_own_rank(view, self.halves, module))
-        return tuple(ranks)
+        if self.rank is not None:
+            return tuple(known.get(number, _limit(module, self.rank)) for number, module in enumerate(self.read))
+
+        def own(number: int) -> int:
+            if number in known:
+                return known[number]
+            module = self.read[number]
+            return _own_rank(_view(module, normalised=self.normalised), self.halves, module)
+
+        return tuple(each(own, range(len(self.read)), n_jobs=self.n_jobs, shared_memory=True))
 
 
-def _search(read: Sequence[_Read], rank: int | None, *, normalised: bool) -> _Search:
+def _search(read: Sequence[_Read], rank: int | None, *, normalised: bool, n_jobs: int | None) -> _Search:
     chosen = tuple(sorted({int(i) for i in np.linspace(0, len(read) - 1, min(_SEARCHED, len(read))).round()}))
-    views = tuple(_view(read[number], normalised=normalised) for number in chosen)
+    views = tuple(
+        each(lambda number: _view(read[number], normalised=normalised), chosen, n_jobs=n_jobs, shared_memory=True)
+    )
     limits = [_limit(read[number], rank) for number in chosen]
     starts = starting_pairs(read[0].module.shape[0])
     if rank is not None:
         best = joint_half(views, limits, starts)
-        return _Search(read, rank, normalised, chosen, views, (best,), best, ())
-    energies = [view.fits_at_ranks(starts, limit) for view, limit in zip(views, limits, strict=True)]
+        return _Search(read, rank, normalised, chosen, views, (best,), best, (), n_jobs)
+    pairs = list(zip(views, limits, strict=True))
+    energies = each(lambda pair: pair[0].fits_at_ranks(starts, pair[1]), pairs, n_jobs=n_jobs, shared_memory=True)
     none = starts[:0]
     halves = tuple(
         joint_half(views, [min(r, limit) for limit in limits], none, energies) for r in range(max(limits) + 1)
     )
     ranks = [_own_rank(view, halves, read[number]) for view, number in zip(views, chosen, strict=True)]
     best = joint_half(views, ranks, np.stack([half.members for half in halves]), energies)
-    return _Search(read, rank, normalised, chosen, views, halves, best, tuple(energies))
+    return _Search(read, rank, normalised, chosen, views, halves, best, tuple(energies), n_jobs)
 
 
 def _own_rank(view: View, halves: Sequence[JointHalf], read: _Read) -> int:
@@ -280,11 +298,14 @@ def _white(read: Sequence[_Read], given: _Search, rank: int | None, level: float
 def _by_log_scores(read: Sequence[_Read], search: _Search, level: float) -> JointVerdict:
     half, ranks = search.best, search.ranks_of_all()
     # All modules are held at once: no more directions than the scores' orthogonal iterations need to start from.
-    views = [
-        _view(module, normalised=search.normalised, members=half.members, count=2 * rank + _SPARE)
-        for module, rank in zip(read, ranks, strict=True)
-    ]
-    found = settle(views, ranks, np.array([module.weight for module in read]), half.members, level)
+    views = each(
+        lambda pair: _view(pair[0], normalised=search.normalised, members=half.members, count=2 * pair[1] + _SPARE),
+        list(zip(read, ranks, strict=True)),
+        n_jobs=search.n_jobs,
+        shared_memory=True,
+    )
+    weights = np.array([module.weight for module in read])
+    found = settle(views, ranks, weights, half.members, level, n_jobs=search.n_jobs)
     members, p_values = found.members, found.p_values
     alpha = found.critical / (members.sum() + 1)
     if found.torn:

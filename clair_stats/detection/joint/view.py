@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clair_stats.detection.joint.module import Module
-from clair_stats.detection.joint.scatter import centred_inner, leading_directions, scattered
+from clair_stats.detection.joint.scatter import leading_directions, shares_of
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["View", "view_of"]
@@ -25,6 +25,8 @@ _ROUNDING = 1e-13
 # The D leading directions of a set are those of each of its members too, so that a member's subspace fitted without it
 # would lean towards it: up to .04 of log d; two orthogonal iterations in the whole space leave less than 1e-3.
 _ITERATIONS = 2
+# A module of zeros: no energy in the unit of a fit is that small, and its inverse can still be squared.
+_NOTHING = float(np.finfo(np.float64).tiny ** 0.5)
 # Leave-one-out fits in one go, so that no array holds more than this many numbers.
 _MOST_NUMBERS = 2**23
 
@@ -111,11 +113,11 @@ class View:
         for start in range(0, members.size, step):
             clients = np.arange(start, min(start + step, members.size))
             sets = masks[clients].astype(np.float64)
+            shares = shares_of(sets, self.design)
             basis = self.directions @ self._bases(masks[clients], rank)[0]  # (N, p', r)
             for _ in range(_ITERATIONS):
-                basis = np.linalg.qr(scattered(self.module, self.scales, self.design, sets, basis))[0]
-            deviations = centred_inner(self.module, self.scales, self.design, sets, basis)
-            own = deviations[clients, :, np.arange(clients.size)]  # (N, q', r)
+                basis = np.linalg.qr(self.module.scattered(self.scales, self.design, sets, shares, basis))[0]
+            own = self.module.own_inner(self.scales, self.design, shares, clients, basis)  # (N, q', r)
             inside[clients] = np.einsum("nqr,nqr->n", own, own)
         return np.maximum(total - inside, self.floor), np.maximum(inside, self.floor)
 
@@ -184,7 +186,8 @@ def view_of(
     """
     scaled = products * scales[:, None] * scales
     if members is None:
-        votes = 1.0 / np.maximum(_about_mean(scaled, design), _ROUNDING * float(np.diag(scaled).max()))
+        least = max(_ROUNDING * float(np.diag(scaled).max()), _NOTHING)
+        votes = 1.0 / np.maximum(_about_mean(scaled, design), least)
     else:
         votes = members.astype(np.float64)
     directions = leading_directions(module, scales, design, votes, count)

@@ -1,0 +1,42 @@
+"""One function for many items, in turn or several at a time; the results are the same numbers in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+__all__ = ["each"]
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def each(
+    function: Callable[[A], B], items: Iterable[A], *, n_jobs: int | None = 1, shared_memory: bool = False
+) -> list[B]:
+    """Apply a function to every item.
+
+    Parameters
+    ----------
+    function : callable
+        Without side effects.
+    items : iterable
+        Read as results are asked for.
+    n_jobs : int, optional
+        Items at a time, as joblib counts them; threads unless ``joblib.parallel_config`` says otherwise, for instance
+        "dask" with the workers of other machines.  In turn for 1 and None.
+    shared_memory : bool
+        Whether items are too large to be sent to another process: threads in any case.
+
+    Returns
+    -------
+    list
+        In the order of the items.
+    """
+    if n_jobs in (1, None):
+        return [function(item) for item in items]
+    # Imported here: one item at a time needs none of it.
+    from joblib import Parallel, delayed
+
+    where = {"require": "sharedmem"} if shared_memory else {"prefer": "threads"}
+    return list(Parallel(n_jobs=n_jobs, **where)(delayed(function)(item) for item in items))

@@ -1,0 +1,190 @@
+"""One scaling by powers of two at the border of a fit, so that no square inside it over- or underflows.
+
+Everything that CLAIR computes is equivariant (docs/theory.md, section 2): divide the estimates by u, and what is on
+their scale is divided by u, what is squared by u².  A power of two divides without rounding, so the fit of data in any
+unit is bit for bit the fit of the same data in an ordinary one.  Data of ordinary size are not touched.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from clair_stats.detection.step_5_verdict import Consensus
+from clair_stats.estimates import ClientEstimates
+from clair_stats.records import Combination, Decomposition, FloatArray, Refinement
+
+__all__ = [
+    "LARGEST_ENTRY",
+    "SMALLEST_ENTRY",
+    "combination_in_unit",
+    "consensus_in_unit",
+    "decomposition_in_unit",
+    "divided",
+    "refinement_in_unit",
+    "sizes",
+    "unit_of",
+]
+
+# Squares of sizes between these are normal numbers, with room for sums over entries.
+LARGEST_ENTRY, SMALLEST_ENTRY = 1e150, 1e-150
+# Up to 2^±60 fourth powers and sums of them stay in range: such data are left in their own unit.
+_ORDINARY_EXPONENT = 60
+
+
+def sizes(record: ClientEstimates) -> FloatArray:
+    """A bound on every client's largest entry, for factors the product of those of B_k and A_k, shape (K,).
+
+    Parameters
+    ----------
+    record : ClientEstimates
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        Scale of the estimates; infinite where the bound overflows.
+    """
+    if record.values is not None:
+        return np.asarray(np.abs(record.values).max(axis=(1, 2)))
+    assert record.factors is not None
+    with np.errstate(over="ignore", under="ignore"):
+        return np.array([np.abs(left).max() * np.abs(right).max() for left, right in record.factors])
+
+
+def unit_of(record: ClientEstimates) -> float:
+    """The power of two by which a fit divides these estimates; 1 where most clients are of ordinary size.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+
+    Returns
+    -------
+    float
+    """
+    found = sizes(record)
+    usual = float(np.median(found)) or float(found.max())
+    exponent = math.frexp(usual)[1] if 0.0 < usual < math.inf else 0
+    return 1.0 if abs(exponent) <= _ORDINARY_EXPONENT else math.ldexp(1.0, exponent)
+
+
+def divided(record: ClientEstimates, unit: float) -> ClientEstimates:
+    """The record in another unit: estimates, halves and scales over ``unit``, row covariances over its square.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+    unit : float
+        A power of two.
+
+    Returns
+    -------
+    ClientEstimates
+        The record itself for the unit 1.
+    """
+    if unit == 1.0:
+        return record
+    values, factors = record.values, record.factors
+    with np.errstate(under="ignore"):
+        return replace(
+            record,
+            values=None if values is None else values / unit,
+            factors=None if factors is None else tuple(_divided_pair(*pair, unit) for pair in factors),
+            noise_scales=None if record.noise_scales is None else record.noise_scales / unit,
+            halves=None if record.halves is None else record.halves / unit,
+            row_covariances=None if record.row_covariances is None else record.row_covariances / unit / unit,
+        )
+
+
+def _divided_pair(left: FloatArray, right: FloatArray, unit: float) -> tuple[FloatArray, FloatArray]:
+    """B_k and A_k whose product is over ``unit``, the size of the product evenly on both sides."""
+    first, second = (math.frexp(float(np.abs(side).max()))[1] for side in (left, right))
+    rest = first + second - (math.frexp(unit)[1] - 1)
+    return np.ldexp(left, rest // 2 - first), np.ldexp(right, rest - rest // 2 - second)
+
+
+def consensus_in_unit(found: Consensus, unit: float) -> Consensus:
+    """A verdict on divided estimates, on the scale of the estimates themselves.
+
+    Parameters
+    ----------
+    found : Consensus
+    unit : float
+
+    Returns
+    -------
+    Consensus
+    """
+    tested = found.calibrated
+    return replace(
+        found,
+        fit=replace(found.fit, common=found.fit.common * unit),
+        calibrated=replace(tested, scores=tested.scores * unit, thresholds=tested.thresholds * unit),
+    )
+
+
+def decomposition_in_unit(found: Decomposition, unit: float) -> Decomposition:
+    """A solution for divided estimates, on the scale of the estimates themselves.
+
+    Parameters
+    ----------
+    found : Decomposition
+    unit : float
+
+    Returns
+    -------
+    Decomposition
+    """
+    noisy = found.program == "N"
+    value = unit * unit if noisy else unit
+    return replace(
+        found,
+        common=found.common * unit,
+        low_rank=found.low_rank * unit,
+        block_sparse=found.block_sparse * unit,
+        dual=found.dual * unit if noisy else found.dual,
+        objective=found.objective * value,
+        duality_gap=found.duality_gap * value,
+        noise_penalty=found.noise_penalty * unit,
+        noise_radius=None if found.noise_radius is None else found.noise_radius * unit,
+    )
+
+
+def refinement_in_unit(found: Refinement, unit: float) -> Refinement:
+    """Refined divided estimates, on the scale of the estimates themselves.
+
+    Parameters
+    ----------
+    found : Refinement
+    unit : float
+
+    Returns
+    -------
+    Refinement
+    """
+    return replace(
+        found,
+        estimates=found.estimates * unit,
+        centre=found.centre * unit,
+        risk=None if found.risk is None else found.risk * unit * unit,
+        own_risk=None if found.own_risk is None else found.own_risk * unit * unit,
+    )
+
+
+def combination_in_unit(found: Combination | None, unit: float) -> Combination | None:
+    """A combination of divided estimates, on the scale of the estimates themselves.
+
+    Parameters
+    ----------
+    found : Combination, optional
+    unit : float
+
+    Returns
+    -------
+    Combination or None
+    """
+    if found is None:
+        return None
+    return replace(found, estimates=found.estimates * unit, centre=found.centre * unit)
