@@ -9,6 +9,7 @@ from clair_stats.cli.clients import turned
 from clair_stats.decomposition.verify import verify_solution
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_on
+from clair_stats.records import FloatArray
 from clair_stats.theory import instance_certificate, recovery_condition, rigorous_certificate
 
 __all__ = ["print_certificates"]
@@ -63,12 +64,17 @@ def print_certificates(estimates: ClientEstimates, model: CLAIR, console: Consol
     )
     if not rigorous:
         return bool(certificate.certified)
+    return _print_proof(fitted, model, console)
+
+
+def _print_proof(fitted: FloatArray, model: CLAIR, console: Console) -> bool:
+    """Print what ball arithmetic says about the fitted instance; True when recovery is proved."""
     try:
         proof = rigorous_certificate(
             fitted,
             basis=model.basis_,
-            collaborative_set=members,
-            block_penalty=solution.block_penalty,
+            collaborative_set=model.collaborative_set_,
+            block_penalty=model.decomposition_.block_penalty,
             common_component=model.common_component,
         )
     except ImportError as error:

@@ -1,6 +1,7 @@
 """Matrices in ball arithmetic (Arb, through python-flint): every entry is a number with a proved error.
 
-Comparisons of balls are true only where they hold for every number in them, so that what is decided here is proved.
+Comparisons of balls are true only where they hold for every number in them, so that what is decided here is proved
+(Johansson 2017, IEEE Transactions on Computers 66; docs/derivations/rigorous.md).
 python-flint is an optional dependency (``pip install clair-stats[proofs]``) and is imported when it is needed.
 """
 
@@ -23,6 +24,15 @@ __all__ = ["centres", "cholesky", "exact", "frobenius", "identity", "inverse_roo
 @contextmanager
 def precision(bits: int) -> Iterator[None]:
     """Work at so many bits inside the block.
+
+    Parameters
+    ----------
+    bits : int
+        Precision; it is what it was before once the block ends.
+
+    Yields
+    ------
+    None
 
     Raises
     ------
@@ -47,6 +57,10 @@ def exact(matrix: FloatArray) -> arb_mat:
     Parameters
     ----------
     matrix : ndarray, shape (m, n)
+
+    Returns
+    -------
+    arb_mat, shape (m, n)
     """
     from flint import arb_mat
 
@@ -54,28 +68,67 @@ def exact(matrix: FloatArray) -> arb_mat:
 
 
 def centres(matrix: arb_mat) -> FloatArray:
-    """The midpoints, shape (m, n), rounded to floating point."""
+    """The midpoints, rounded to floating point.
+
+    Parameters
+    ----------
+    matrix : arb_mat, shape (m, n)
+
+    Returns
+    -------
+    ndarray, shape (m, n)
+    """
     rows, columns = matrix.nrows(), matrix.ncols()
     return np.array([float(x.mid()) for x in matrix.entries()]).reshape(rows, columns)
 
 
 def identity(size: int) -> arb_mat:
-    """The unit matrix."""
+    """The unit matrix.
+
+    Parameters
+    ----------
+    size : int
+
+    Returns
+    -------
+    arb_mat, shape (size, size)
+    """
     return exact(np.eye(size))
 
 
 def frobenius(matrix: arb_mat) -> arb:
-    """‖·‖_F, which bounds the operator norm as well."""
+    """‖·‖_F, which bounds the operator norm as well.
+
+    Parameters
+    ----------
+    matrix : arb_mat, shape (m, n)
+
+    Returns
+    -------
+    arb
+    """
     from flint import arb
 
     total = arb(0)
     for x in matrix.entries():
         total += x * x
-    return total.sqrt() if total > 0 else arb(0, total.abs_upper()).abs_upper().sqrt()
+    # Where 0 is not excluded the root of the ball would be no number.
+    return total.sqrt() if total > 0 else arb(0).union(total.abs_upper().sqrt())
 
 
 def widened(matrix: arb_mat, radius: arb) -> arb_mat:
-    """Every entry with ``radius`` added to its error."""
+    """Every entry with ``radius`` added to its error.
+
+    Parameters
+    ----------
+    matrix : arb_mat, shape (m, n)
+    radius : arb
+        Its largest number counts.
+
+    Returns
+    -------
+    arb_mat, shape (m, n)
+    """
     from flint import arb, arb_mat
 
     error = arb(0, radius.abs_upper())
@@ -83,7 +136,17 @@ def widened(matrix: arb_mat, radius: arb) -> arb_mat:
 
 
 def cholesky(matrix: arb_mat) -> arb_mat | None:
-    """Lower factor of a symmetric matrix of balls; None where it is not proved positive definite."""
+    """Lower factor of a symmetric matrix of balls.
+
+    Parameters
+    ----------
+    matrix : arb_mat, shape (n, n)
+
+    Returns
+    -------
+    arb_mat, shape (n, n), or None
+        None where the matrix is not proved positive definite.
+    """
     from flint import arb, arb_mat
 
     size = matrix.nrows()
@@ -104,7 +167,17 @@ def cholesky(matrix: arb_mat) -> arb_mat | None:
 
 
 def inverse_root(gram: arb_mat) -> arb_mat | None:
-    """G^{-1/2} of a symmetric positive definite G, every entry enclosed; None where that is not proved.
+    """G^{-1/2} of a symmetric positive definite G, every entry enclosed.
+
+    Parameters
+    ----------
+    gram : arb_mat, shape (r, r)
+        G.
+
+    Returns
+    -------
+    arb_mat, shape (r, r), or None
+        None where an enclosure is not proved.
 
     Notes
     -----

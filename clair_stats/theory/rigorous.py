@@ -197,7 +197,7 @@ def _judged(instance: _Instance) -> RigorousCertificate:
 
     rows, dual_off = _dual_off(instance)
     low, high = _eta(dual_off)
-    kappas, polars, total = [], [], arb(0)
+    squares, polars, total = [], [], arb(0)
     n_benign = int(instance.mask.sum())
     for k in range(n_benign):
         inside = frobenius(_columns(rows, instance.places(k)))
@@ -205,9 +205,9 @@ def _judged(instance: _Instance) -> RigorousCertificate:
         square = inside * inside + outside * outside
         total += square
         polars.append(inside / instance.penalty)
-        kappas.append(square.abs_upper().sqrt() / instance.penalty)
-    smallest = max(kappa.abs_lower() for kappa in kappas)
-    largest = max(kappa.abs_upper() for kappa in kappas)
+        squares.append(square)
+    smallest = max(square.abs_lower() for square in squares).sqrt() / instance.penalty
+    largest = max(square.abs_upper() for square in squares).sqrt() / instance.penalty
     mean = (total / n_benign).abs_lower().sqrt() / instance.penalty
     state: ProofState = "open"
     if high is not None and high < 1 and largest < 1:

@@ -136,6 +136,16 @@ def test_the_inverse_root_is_enclosed_and_an_indefinite_matrix_has_none():
         assert inverse_root(exact(np.zeros((2, 2)))) is None
 
 
+def test_a_norm_that_may_be_zero_is_bounded_on_both_sides():
+    with precision(LEVEL):
+        from flint import arb, arb_mat
+
+        vague = frobenius(arb_mat(1, 2, [arb(0, 0.5), arb(0, 0.5)]))
+        assert vague.contains(0)
+        assert vague.contains(0.7)
+        assert not vague > 0
+
+
 def test_cholesky_refuses_a_matrix_that_is_not_proved_definite():
     with precision(LEVEL):
         assert cholesky(exact(np.array([[1.0, 1.0], [1.0, 1.0 - 1e-12]]))) is None

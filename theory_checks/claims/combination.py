@@ -200,7 +200,7 @@ _DOMINANCE = Claim(
     source="docs/derivations/refinement.md, Proposition (combination)",
     assumptions=(),
     statistic="growth of the set's squared error when flagged clients inform, over the mean of both, by kind",
-    rule=EveryMeanRule(MeanRule("excess", low=None, high=0.01, spread=0.03), "kind", len(KINDS)),
+    rule=EveryMeanRule(MeanRule("excess", low=None, high=0.01, spread=0.3), "kind", len(KINDS)),
     cells=crossed(AnyContamination(), Dominance()),
     replications={"quick": 600, "standard": 1500, "full": 15_000},
     sabotage=Sabotage(
@@ -210,9 +210,9 @@ _DOMINANCE = Claim(
         share=1.0,
     ),
     fine=Sabotage(
-        name="reach-quadrupled",
-        description="the constant a is four times the Proposition's; up to twice the risk does not rise",
-        cells=crossed(AnyContamination(), Dominance(reach=4.0)),
+        name="reach-times-eight",
+        description="the constant a is eight times the Proposition's; up to twice the risk does not rise",
+        cells=crossed(AnyContamination(), Dominance(reach=8.0)),
     ),
 )
 

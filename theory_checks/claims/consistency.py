@@ -113,8 +113,8 @@ _IN_N = Claim(
     ),
     fine=Sabotage(
         name="separation-a-little-smaller",
-        description="the contamination is 0.65 of what it is said to be",
-        cells=crossed(tuple(replace(regime, contamination_scale=0.65) for regime in _in_n(False)), ExactSet()),
+        description="the contamination is 0.45 of what it is said to be",
+        cells=crossed(tuple(replace(regime, contamination_scale=0.45) for regime in _in_n(False)), ExactSet()),
     ),
 )
 

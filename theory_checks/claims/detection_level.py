@@ -130,8 +130,8 @@ _FITTED = Claim(
     ),
     fine=Sabotage(
         name="noise-scale-a-little-understated",
-        description="the noise scales handed to CLAIR are 8 % too small",
-        cells=crossed(_FITTED_REGIMES, LevelAfterFit(scale_factor=0.92)),
+        description="the noise scales handed to CLAIR are 5 % too small",
+        cells=crossed(_FITTED_REGIMES, LevelAfterFit(scale_factor=0.95)),
     ),
 )
 

@@ -98,8 +98,8 @@ _SHRUNK = Claim(
     ),
     fine=Sabotage(
         name="leverage-undercounted",
-        description="a third of the error of the fitted subspace is counted",
-        cells=crossed(grid(Leveraged, heterogeneity=levels(*_HETEROGENEITY)), IntervalCoverage(leverage=0.33)),
+        description="a quarter of the error of the fitted subspace is counted",
+        cells=crossed(grid(Leveraged, heterogeneity=levels(*_HETEROGENEITY)), IntervalCoverage(leverage=0.25)),
     ),
 )
 

@@ -164,9 +164,9 @@ _COMPROMISE = Claim(
         cells=crossed(_EVERY_SIZE, AgainstCompromise(reach=2.0)),
     ),
     fine=Sabotage(
-        name="reach-one-and-a-half",
-        description="the constant is 1.5 times Stein's",
-        cells=crossed(_EVERY_SIZE, AgainstCompromise(reach=1.5)),
+        name="reach-one-and-three-quarters",
+        description="the constant is 1.75 times Stein's",
+        cells=crossed(_EVERY_SIZE, AgainstCompromise(reach=1.75)),
     ),
 )
 
