@@ -1,8 +1,9 @@
 # Everything lives in .venv at the root.  `make verify` is the main job; `make test` the tests.
-# Variables: PYTHON (interpreter for the environment), JOBS (workers), EFFORT (quick | standard | full).
+# Variables: PYTHON (interpreter for the environment), JOBS (workers), EFFORT (quick | standard | full), FUZZ (120: about an hour).
 PYTHON ?= python3
 JOBS ?= 2
 EFFORT ?= quick
+FUZZ ?= 120
 BIN := .venv/bin
 STAMP := .venv/.installed
 SOURCES := clair_stats simulations theory_checks reports benchmarks tests docs
@@ -13,7 +14,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export MPLBACKEND := Agg
 
-.PHONY: help setup verify nightly test test-all lint format types bench docs dist clean
+.PHONY: help setup verify test test-all nightly lint format types bench docs dist clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,8 +38,8 @@ test: $(STAMP) ## the tests (slow ones left out; see test-all)
 test-all: $(STAMP) ## every test, the slow ones too
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow"
 
-nightly: $(STAMP) ## slow tests, fuzzing, standard effort, fresh seeds, long studies; several hours, each step says how long
-	JOBS=$(JOBS) bash .ci/nightly
+nightly: $(STAMP) ## slow tests, FUZZ times as many fuzzing draws, standard effort, fresh seeds, long studies: hours
+	JOBS=$(JOBS) FUZZ=$(FUZZ) bash .ci/nightly
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)

@@ -190,7 +190,7 @@ def read_toml(path: Path) -> Study:
             raw = tomllib.load(file)
     except OSError as error:
         raise ValueError(f"{path}: cannot read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not TOML: {error}") from error
     try:
         table = _only(raw, _TOP, "study")

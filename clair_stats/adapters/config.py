@@ -101,7 +101,7 @@ def read_config(folder: Path) -> AdapterConfig:
     path = folder / FILE
     size = size_of_regular_file(path, "give a folder written by PEFT's save_pretrained")
     if size > LARGEST_FILE:
-        raise AdapterRefused(f"{FILE} has {size} bytes; a configuration of an adapter is small")
+        raise AdapterRefused(f"{FILE} has {size} bytes; a configuration is small, save the adapter again")
     try:
         fields = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -146,7 +146,7 @@ def checked_config(fields: object) -> AdapterConfig:
 def _refuse_other_kinds(fields: Mapping[str, Any]) -> None:
     kind = fields.get("peft_type")
     if kind != "LORA":
-        raise AdapterRefused(f"peft_type is {kind!r}; only LORA adapters have products that can be averaged")
+        raise AdapterRefused(f"peft_type is {kind!r}; only LORA adapters have products that can be averaged, train one")
     initial = fields.get("init_lora_weights")
     if isinstance(initial, str) and initial.lower().startswith(_BASE_CHANGING):
         raise AdapterRefused(
@@ -174,7 +174,9 @@ def _patterns(fields: Mapping[str, Any], field: str, check: Any) -> tuple[tuple[
     """Patterns compiled by RE2, whose time is linear in the text; no client can block the server with one."""
     given = fields.get(field) or {}
     if not isinstance(given, dict) or len(given) > MOST_PATTERNS or any(len(key) > LONGEST_PATTERN for key in given):
-        raise AdapterRefused(f"{FILE}: {field} is no mapping of at most {MOST_PATTERNS} short patterns")
+        raise AdapterRefused(
+            f"{FILE}: {field} is no mapping of at most {MOST_PATTERNS} short patterns; save the adapter again"
+        )
     options = re2.Options()
     options.log_errors = False
     compiled = []
@@ -182,6 +184,8 @@ def _patterns(fields: Mapping[str, Any], field: str, check: Any) -> tuple[tuple[
         try:
             pattern = re2.compile(rf"(.*\.)?({key})", options=options)
         except re2.error as error:
-            raise AdapterRefused(f"{FILE}: {field} has the pattern {key[:60]!r}, which RE2 refuses") from error
+            raise AdapterRefused(
+                f"{FILE}: {field} has the pattern {key[:60]!r}, which RE2 refuses; give the module's name"
+            ) from error
         compiled.append((pattern, check(value, f"{field}[{key[:40]}]")))
     return tuple(compiled)

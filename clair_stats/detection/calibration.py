@@ -126,13 +126,13 @@ def calibrate(
         statistics, critical = statistics * unit, critical * unit
     elif known is not None:
         phi = max(known, panel.floor)
-        p_values, critical = chi_square(statistics / phi**2, degrees, shift / phi**2, alpha)
+        p_values, critical = chi_square(_over(statistics, phi), degrees, _over(shift, phi), alpha)
         critical = critical * phi**2
     else:
         total, freedom = residual_variance(panel, fit, raw)
         phi = max(np.sqrt(total / freedom) if freedom > 0 else 0.0, panel.floor)
         if heterogeneity > 0 or phi <= panel.floor:
-            p_values, critical = chi_square(statistics / phi**2, degrees, shift / phi**2, alpha)
+            p_values, critical = chi_square(_over(statistics, phi), degrees, _over(shift, phi), alpha)
             critical = critical * phi**2
         else:
             p_values, critical = _deleted_fisher(fit, statistics, degrees, total, freedom, alpha)
@@ -149,6 +149,12 @@ def calibrate(
         thresholds=np.sqrt(critical * ratio) * panel.scales * panel.units,
         noise=float(phi),
     )
+
+
+def _over(energies: FloatArray, phi: float) -> FloatArray:
+    """Energies in units of φ²; infinite beside the rounding floor of estimates that are zero."""
+    with np.errstate(over="ignore"):
+        return np.asarray(energies / phi**2)
 
 
 def calibrate_along(

@@ -28,7 +28,8 @@ _FAR_OUTSIDE = 12.0
 _STARTS = (20, 4)  # smallest subsets, and as large as the sub-set
 _STEPS = 3
 _SEED = 20_261_127
-# A level below one in so many draws (of the whole level of .001) is not tested: nothing is rejected that was not seen.
+# A part of the level below one in so many draws (a whole level of .001) is taken for that: tails further out cannot be
+# drawn, and without the test a direction that one contaminated client uses alone would be everybody's.
 _MOST_DRAWS = 5_000
 
 
@@ -59,7 +60,7 @@ def used_by_all(
     """
     n_members, larger = int(fit.members.sum()), fit.basis.shape[1]
     counts = tuple(sorted({n for n in counts if n < n_members}))
-    if larger <= rank or not counts or level * _MOST_DRAWS < 1.0:
+    if larger <= rank or not counts:
         return True
     q = panel.shape[2]
     inside = fit.basis.T @ centred_blocks(panel, fit)[fit.members]
@@ -71,7 +72,7 @@ def used_by_all(
     values, vectors = symmetric_eigen((scatter - n_members * noise**2 * np.eye(larger)) / float(precision @ precision))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     shares = np.zeros((len(counts), 0))
-    for n_draws in (_FIRST_DRAWS, max(math.ceil(1.0 / level) - 1 - _FIRST_DRAWS, 1)):
+    for n_draws in (_FIRST_DRAWS, max(math.ceil(min(1.0 / level, _MOST_DRAWS)) - 1 - _FIRST_DRAWS, 1)):
         drawn = precision[:, None, None] * (root @ generator.standard_normal((n_draws, n_members, larger, q)))
         drawn += noise * generator.standard_normal(drawn.shape)
         if not shares.size:  # the data are the first of the samples

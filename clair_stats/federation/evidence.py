@@ -123,7 +123,7 @@ class ClientEvidence:
             ):
                 raise ValueError("sums and counts do not belong together")
             return cls(int(document["rounds"]), sums, counts)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"{path}: no evidence file of this version ({error}); move it away to start anew"
             ) from error

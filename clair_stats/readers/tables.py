@@ -60,7 +60,9 @@ def _matrix(path: Path) -> pd.DataFrame | np.ndarray:
     try:
         cells = pd.read_csv(path, header=None, dtype=str, skipinitialspace=True, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name}: not a readable .csv file ({' '.join(str(error).split())})") from error
+        raise ValueError(
+            f"{path.name}: not a readable .csv file ({' '.join(str(error).split())}); save it in UTF-8"
+        ) from error
     has_header = not _numeric(cells.iloc[0, 1:] if cells.shape[1] > 1 else cells.iloc[0])
     body = cells.iloc[1:] if has_header else cells
     has_index = body.shape[1] > 1 and body.shape[0] > 0 and not _numeric(body.iloc[:, 0])
@@ -82,7 +84,7 @@ def _numbers(cells: pd.DataFrame, name: str) -> np.ndarray:
     wrong = np.isnan(numbers) & ~cells.apply(lambda column: column.str.lower() == "nan").to_numpy()
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"{name}: {cells.iloc[row, column]!r} in line {row + 1} of the numbers is no number")
+        raise ValueError(f"{name}: {cells.iloc[row, column]!r} in line {row + 1} of the numbers is no number; mend it")
     return numbers
 
 
@@ -112,7 +114,9 @@ def read_long_table(
     try:
         table = pd.read_csv(source, dtype=str, skipinitialspace=True, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{name}: not a readable .csv file ({' '.join(str(error).split())})") from error
+        raise ValueError(
+            f"{name}: not a readable .csv file ({' '.join(str(error).split())}); save it in UTF-8"
+        ) from error
     table.columns = [str(column).strip().lower() for column in table.columns]
     if sorted(table.columns) != sorted(_LONG):
         raise ValueError(

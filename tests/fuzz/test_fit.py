@@ -1,0 +1,122 @@
+"""The estimator on estimates of every size, shape and degeneracy: a clear error, or a finite and equivariant answer."""
+
+import itertools
+import warnings
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clair_stats import CLAIR, verify_solution
+from tests.fuzz.oracle import draws, not_finite, refusals
+from tests.hardening.test_nothing_undefined_is_benign import verdict_of
+
+SPECIAL = (0.0, 1e-300, 1e-160, 1e-140, 1e-30, 1.0, 1e30, 1e78, 1e140, 1e155, 1e300, -1.0, np.nan, np.inf)
+SHAPES = st.tuples(st.integers(1, 14), st.integers(1, 7), st.integers(1, 6))
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "rank": st.one_of(st.none(), st.integers(-1, 8), st.sampled_from([1.5, "2", True])),
+        "level": st.one_of(st.sampled_from([0.05, 1e-290, 1e-6, 0.5, 1 - 1e-9]), st.floats()),
+        "heterogeneity": st.one_of(st.sampled_from([0.0, 1e-9, 0.1, 1e6, 1e300]), st.floats()),
+        "common_component": st.sampled_from([True, False, "x"]),
+        "shared": st.sampled_from(["columns", "rows", "both"]),
+        "detection": st.sampled_from(["consensus", "program"]),
+        "refinement": st.sampled_from(["shrinkage", "average"]),
+        "flagged": st.sampled_from(["ignore", "inform"]),
+        "missing": st.sampled_from(["raise", "drop"]),
+        "noise_penalty": st.one_of(st.none(), st.sampled_from([0.0, 5e-324, 1e-20, 1.0, 1e300])),
+        "block_penalty": st.one_of(st.none(), st.sampled_from([0.0, 1e-10, 0.5, 1e10])),
+    },
+)
+
+
+@st.composite
+def stacks(draw):
+    """Clean, contaminated, exact, repeated or spoilt estimates, in some unit."""
+    n_clients, p, q = draw(SHAPES)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rank = draw(st.integers(0, min(p, 3)))
+    blocks = rng.standard_normal((p, rank)) @ rng.standard_normal((n_clients, rank, q))
+    blocks = blocks + draw(st.sampled_from([0.0, 1e-12, 1e-3, 0.1, 1.0])) * rng.standard_normal((n_clients, p, q))
+    for _ in range(draw(st.integers(0, 3))):
+        k, other = draw(st.integers(0, n_clients - 1)), draw(st.integers(0, n_clients - 1))
+        change = draw(st.sampled_from(["factor", "entry", "copy", "constant", "shift"]))
+        size = draw(st.sampled_from(SPECIAL))
+        with np.errstate(all="ignore"):
+            if change == "factor":
+                blocks[k] = blocks[k] * size
+            elif change == "entry":
+                blocks[k, 0, 0] = size
+            elif change == "copy":
+                blocks[k] = blocks[other]
+            elif change == "constant":
+                blocks[k] = size
+            else:
+                blocks[k] = blocks[k] + size
+    with np.errstate(all="ignore"):
+        return np.ldexp(blocks, draw(st.sampled_from([0, 0, 0, -900, -400, -90, 90, 400, 900])))
+
+
+def fitted(blocks, options, **given):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return CLAIR(**options).fit(blocks, **given)
+
+
+@settings(max_examples=draws(120))
+@given(blocks=stacks(), options=OPTIONS, scale=st.sampled_from([None, 1e-9, 0.1, 10.0]))
+def test_a_fit_is_refused_or_finite(blocks, options, scale):
+    given = {} if scale is None else {"noise_scales": np.full(len(blocks), scale)}
+    with refusals() as refused:
+        model = fitted(blocks, options, **given)
+    if refused:
+        return
+    assert verdict_of(model) == []
+    assert (
+        not_finite(
+            refined=model.refined_,
+            common=model.common_,
+            basis=model.basis_,
+            noise=model.noise_scales_,
+            scores=model.scores_,
+        )
+        == []
+    )
+    assert len(model.reasons_) == len(model.client_names_)
+    assert model.summary()
+    kept = [k for k in range(len(blocks)) if f"client {k}" in model.client_names_]
+    checked = verify_solution(blocks[kept], model.decomposition_)
+    assert checked.valid or "relative duality gap" in checked.message
+    flagged = ~model.collaborative_set_
+    np.testing.assert_array_equal(
+        model.refined_[flagged & ~model.refinement_.members], blocks[kept][flagged & ~model.refinement_.members]
+    )
+
+
+@settings(max_examples=draws(40))
+@given(blocks=stacks(), exponent=st.integers(-200, 200), seed=st.integers(0, 1000))
+def test_neither_unit_nor_rotation_changes_the_verdict(blocks, exponent, seed):
+    with np.errstate(all="ignore"):
+        moved = np.ldexp(blocks, exponent)
+    with refusals() as refused:
+        plain, scaled = fitted(blocks, {}), fitted(moved, {})
+    if refused:
+        return
+    np.testing.assert_array_equal(plain.flagged_, scaled.flagged_)
+    assert (plain.majority_, plain.rank_) == (scaled.majority_, scaled.rank_)
+    np.testing.assert_allclose(plain.p_values_, scaled.p_values_, rtol=1e-6, atol=1e-9)
+
+
+@settings(max_examples=draws(25))
+@given(st.lists(stacks(), min_size=1, max_size=3), st.sampled_from(["raise", "drop"]))
+def test_several_modules_are_refused_or_judged(stack, missing):
+    fewest = min(map(len, stack))
+    modules = {f"m{i}": blocks[:fewest] for i, blocks in enumerate(stack)}
+    with refusals() as refused:
+        model = fitted(modules, {"missing": missing})
+    if refused:
+        return
+    assert verdict_of(model) == []
+    for name in itertools.islice(modules, 2):
+        assert np.isfinite(model.refined_[name]).all()
