@@ -3,6 +3,8 @@
 PYTHON ?= python3
 JOBS ?= 2
 EFFORT ?= quick
+# Studies of `make verify`, with the processor minutes of a first run (the last line of `make verify` tells the time).
+STUDIES ?= linear_regression=1.5 digits=4 copying=4
 FUZZ ?= 120
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -30,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 verify: $(STAMP) ## check every theorem, run the studies, write the report (resumes when interrupted)
-	@$(BIN)/python -m reports verify --effort $(EFFORT) --jobs $(JOBS)
+	@$(BIN)/python -m reports verify --effort $(EFFORT) --jobs $(JOBS) $(STUDIES:%=--study %)
 
 test: $(STAMP) ## the tests (slow ones left out; see test-all)
 	$(BIN)/python -m pytest -n $(JOBS)

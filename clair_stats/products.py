@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import lapack, qr
 
+from clair_stats.linalg import truncated_product
 from clair_stats.records import FloatArray
 
 __all__ = ["capped", "mean_product"]
@@ -55,28 +55,7 @@ def capped(pair: Pair, rank: int | None = None) -> tuple[Pair, float]:
     most = min(left.shape[0], right.shape[1]) if rank is None else rank
     if left.shape[1] <= most:
         return pair, 0.0
-    first, second = _Reflectors(left), _Reflectors(right.T)
-    u, values, vt = np.linalg.svd(first.upper @ second.upper.T)
-    root = np.sqrt(values[:most])
+    first, second, values = truncated_product(left, right, most)
     energy = float(np.sum(values**2))
     lost = float(np.sum(values[most:] ** 2)) / energy if energy > 0 else 0.0
-    return (first.times(u[:, :most] * root), second.times(vt[:most].T * root).T), lost
-
-
-class _Reflectors:
-    """A QR decomposition whose orthonormal factor is applied and never formed: half the time for wide matrices."""
-
-    def __init__(self, matrix: FloatArray) -> None:
-        (self._raw, self._tau), upper = qr(matrix, mode="raw", check_finite=False)
-        self.upper: FloatArray = np.asarray(upper[: min(matrix.shape)], dtype=np.float64)
-
-    def times(self, coordinates: FloatArray) -> FloatArray:
-        """Q C for ``coordinates`` C, min(m, n) × r, as m × r."""
-        columns = min(self._raw.shape)
-        full = np.zeros((self._raw.shape[0], coordinates.shape[1]), order="F")
-        full[:columns] = coordinates
-        size = int(lapack.dormqr("L", "N", self._raw[:, :columns], self._tau, full, -1)[1][0])
-        product, _, info = lapack.dormqr("L", "N", self._raw[:, :columns], self._tau, full, size)
-        if info:
-            raise ValueError(f"LAPACK's dormqr refused its argument {-info}")
-        return np.ascontiguousarray(product)
+    return (first, second), lost

@@ -23,7 +23,7 @@ from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.orientation import ModelOptions, check_options
 from clair_stats.records import BoolArray, Detection, Refinement
-from clair_stats.units import divided, unit_of
+from clair_stats.units import divided, unit_of, without_absurd_sizes
 
 __all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules", "holds_modules"]
 
@@ -267,11 +267,6 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
     """
     if not len(source):
         raise ValueError("estimates: the mapping holds no module; give at least one, by name")
-    if model.detection != "consensus":
-        raise ValueError(
-            f"detection: {model.detection!r}; the path of the program is that of one module, so give one module or "
-            "leave it at 'consensus'"
-        )
     if model.heterogeneity > 0:
         raise ValueError(
             "heterogeneity: a tolerated norm is that of one module; with several modules the scatter of benign clients "
@@ -283,6 +278,7 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
         rank=model.rank,
         level=model.level,
         common_component=model.common_component,
+        program=model.detection == "program",
         shared=model.shared,
         n_jobs=model.n_jobs,
     )
@@ -324,7 +320,7 @@ def _read_and_checked(
 def _checked(record: ClientEstimates, options: ModelOptions) -> ClientEstimates:
     """A record that can be fitted, in a unit in which its squares are numbers."""
     check_options(options, record)
-    return divided(record, unit_of(record))
+    return without_absurd_sizes(divided(record, unit_of(record)))
 
 
 def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first: str) -> ClientEstimates:

@@ -73,6 +73,8 @@ html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+# Pages without pages below them: the bar would be empty.
+html_sidebars: dict[str, list[str]] = {name: [] for name in ("getting_started", "no_majority", "detector", "limits")}
 html_theme_options = {
     "logo": {"text": "CLAIR-stats"},
     "header_links_before_dropdown": 6,

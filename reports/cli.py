@@ -5,7 +5,9 @@ Exit status 0 written; 2 nothing to report, broken input or unwritable output; `
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,11 +28,41 @@ def _root() -> None:
     """Verdicts and studies as LaTeX tables, figures, one PDF and one HTML page."""
 
 
+# A part that was left out, and the command that computes it.
+_LEFT_OUT = re.compile(r"(regime|study) (\S+): left out; run `(.+ )\S+`")
+
+
+def _grouped(messages: Iterable[str]) -> list[str]:
+    """Messages, those on parts that were not run as one line per command."""
+    told: list[str] = []
+    names: dict[tuple[str, str], list[str]] = {}
+    for message in messages:
+        found = _LEFT_OUT.fullmatch(message)
+        if found is None:
+            told.append(message)
+        else:
+            names.setdefault((found[1], found[3]), []).append(message.removesuffix("`").rsplit(" ", 1)[1])
+    plural = {"regime": "regimes", "study": "studies"}
+    told += [
+        f"{len(own)} {plural[kind]} left out, each computed by `{command}NAME`: {', '.join(own)}"
+        for (kind, command), own in names.items()
+    ]
+    return told
+
+
 def _print_verdicts(inputs: Inputs, console: Console) -> None:
+    """Claims that are not supported, and claims whose sabotage was not rejected; all others are in the report."""
     from reports.claims import verdict_table
 
-    table = verdict_table(inputs.claims)
-    shown = RichTable(title="Verdicts", title_justify="left")
+    doubtful = [
+        item
+        for item in inputs.claims
+        if item.verdict.status != "supported" or (item.sabotage is not None and item.sabotage.status != "violated")
+    ]
+    if not doubtful:
+        return
+    table = verdict_table(tuple(doubtful))
+    shown = RichTable(title="Not as it should be", title_justify="left")
     for column in table.columns:
         shown.add_column(column.heading, overflow="fold")
     colours = {"supported": "green", "violated": "red", "inconclusive": "yellow"}
@@ -62,9 +94,8 @@ def build(
         raise ValueError(f"{results}: no verdicts and no studies to report; run `make verify`")
     built = build_all(inputs, output, pdf=pdf)
     typer.echo(built.verdict)
-    if inputs.claims:
-        _print_verdicts(inputs, console)
-    for message in built.messages:
+    _print_verdicts(inputs, console)
+    for message in _grouped(built.messages):
         typer.echo(message)
     last = next((path for path in built.files if path.name == "report.pdf"), output / "report.tex")
     typer.echo(f"{len(built.files)} files in {output}; read {last} or {output / 'index.html'}")
@@ -105,14 +136,18 @@ def gallery(
 def verify(
     effort: Annotated[str, typer.Option("--effort", help="quick, standard or full")] = "quick",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="worker processes")] = 2,
+    study: Annotated[
+        list[str] | None, typer.Option("--study", help="NAME=MINUTES of its first run; repeatable")
+    ] = None,
 ) -> None:
     """Check every theorem, run the studies, write the report; what is already stored is not computed again.
 
     Exit status: 0 every claim is supported and every sabotage rejected, 1 or 3 not so, 2 a step could not run.
     """
-    from reports.verify import run_steps, verify_steps
+    from reports.verify import run_steps, study_minutes, verify_steps
 
-    raise typer.Exit(run_steps(verify_steps(effort, jobs), jobs, typer.echo))
+    steps = verify_steps(effort, jobs, [study_minutes(text) for text in study or ()])
+    raise typer.Exit(run_steps(steps, jobs, typer.echo))
 
 
 def main() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from reports.inputs import ClaimInput, Inputs, RegimeInput
 from reports.numbers import with_error
@@ -14,6 +16,7 @@ __all__ = ["Finding", "Headline", "headline"]
 
 _COMMIT = re.compile(r"commit (\w+)( with local changes)?")
 _VERSION = re.compile(r"clair-stats ([\w.+]+)")
+_ROOT = Path(__file__).resolve().parent.parent
 _MOST_TOLD = 4  # of one regime; its table has the rest
 
 
@@ -91,9 +94,19 @@ def _regime_findings(regimes: Iterable[RegimeInput]) -> list[Finding]:
     return found
 
 
+def _date(commit: str) -> str:
+    """The day of a commit, where the repository knows it; never the day of the build, which would change the bytes."""
+    try:
+        words = ["git", "show", "--no-patch", "--format=%cs", commit, "--"]
+        done = subprocess.run(words, cwd=_ROOT, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return f" of {done.stdout.strip()}" if done.returncode == 0 and done.stdout.strip() else ""
+
+
 def _code(provenance: Sequence[str]) -> str:
-    """Version and commit of the code that wrote the rows, without a date."""
-    commits = dict.fromkeys(f"{m[1]}{m[2] or ''}" for line in provenance if (m := _COMMIT.match(line)))
+    """Version, commit and its day of the code that wrote the rows."""
+    commits = dict.fromkeys(f"{m[1]}{_date(m[1])}{m[2] or ''}" for line in provenance if (m := _COMMIT.match(line)))
     versions = dict.fromkeys(m[1] for line in provenance if (m := _VERSION.search(line)))
     if not commits:
         return "The verdicts carry no provenance: no store of theirs is there."

@@ -12,7 +12,7 @@ from typing import get_args
 import jinja2
 
 from reports.latex import latex
-from reports.numbers import is_number, table_format
+from reports.numbers import UNDEFINED, is_number, table_format
 from reports.webtext import web
 from theory_checks.judge.verdict import Status
 
@@ -84,8 +84,16 @@ def environment() -> jinja2.Environment:
     made.filters["latex"] = latex
     made.filters["html"] = html.escape
     made.filters["web"] = web
+    made.filters["cell"] = _web_cell
     made.globals["statuses"] = (*get_args(Status), "rejected")
     return made
+
+
+def _web_cell(text: str) -> str:
+    """A cell of the page: a dash where there is nothing, and minus signs in place of hyphens in numbers."""
+    if text == UNDEFINED:
+        return "–"
+    return web(text).replace("-", "−") if is_number(text) else web(text)
 
 
 def _latex_cell(text: str, column: Column) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from simulations.engine.progress import time_left
 
-__all__ = ["Step", "announcement", "closing", "run_steps", "verify_steps"]
+__all__ = ["Step", "announcement", "closing", "run_steps", "study_minutes", "verify_steps"]
 
 _INTERRUPTED = (130, 143)  # exit statuses after SIGINT and SIGTERM
 _UNUSABLE = 2  # bad input or an unusable store
@@ -41,7 +41,22 @@ class Step:
     parallel: bool = True
 
 
-def verify_steps(effort: str, jobs: int) -> tuple[Step, ...]:
+def study_minutes(text: str) -> tuple[str, float]:
+    """A study and the processor minutes of its first run, from ``NAME=MINUTES``.
+
+    Raises
+    ------
+    ValueError
+        Of another form.
+    """
+    name, _, minutes = text.partition("=")
+    try:
+        return name, float(minutes)
+    except ValueError:
+        raise ValueError(f"--study {text!r}: give NAME=MINUTES, for example digits=1.5") from None
+
+
+def verify_steps(effort: str, jobs: int, studies: Sequence[tuple[str, float]]) -> tuple[Step, ...]:
     """The steps in their order.
 
     Parameters
@@ -50,26 +65,27 @@ def verify_steps(effort: str, jobs: int) -> tuple[Step, ...]:
         Of the theorem checks: quick, standard or full.
     jobs : int
         Worker processes.
+    studies : sequence of (str, float)
+        Names, and minutes as in :class:`Step`.
 
     Returns
     -------
     tuple of Step
     """
     workers = ("--jobs", str(jobs))
-    studies = (("linear_regression", "linear regression", 1.5), ("digits", "digits", 4.0), ("copying", "LoRA", 4.0))
     return (
         Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 4.0),
         Step("maps of exact recovery", ("theory_checks", "maps", *workers), 1.0),
         *(
-            Step(f"study of {title}", ("simulations", "run", name, *workers), minutes)
-            for name, title, minutes in studies
+            Step(f"study {name.replace('_', ' ')}", ("simulations", "run", name, *workers), minutes)
+            for name, minutes in studies
         ),
         Step("the report", ("reports", "build"), 0.7, parallel=False),
     )
 
 
 def announcement(number: int, total: int, step: Step, jobs: int) -> str:
-    """Such as ``step 3 of 6: study of linear regression, about 1 minute``."""
+    """Such as ``step 3 of 6: study linear regression, about 1 minute``."""
     minutes = max(1, round(step.minutes / (jobs if step.parallel else 1)))
     return f"step {number} of {total}: {step.title}, about {minutes} minute{'s' if minutes > 1 else ''}"
 

@@ -59,6 +59,7 @@ COVERED = {
         "readers.test_frameworks:test_linear_models_hand_on_their_covariances"
     ),
     "sample sizes that do not match were not noticed": f"{__name__}:test_sample_sizes_that_do_not_match_are_told",
+    "a client with NaN could not be left out": "test_quarantine:test_the_command_line_sets_aside_and_names",
     "no JSON, CSV, top N": "test_cli:test_json_says_what_the_table_says",
     "no version, names broken at 60 columns": "test_cli:test_version_and_names_at_sixty_columns",
     "no standard input": "test_cli:test_standard_input",

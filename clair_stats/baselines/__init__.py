@@ -17,11 +17,14 @@ from clair_stats.baselines.geometric_median import geometric_median
 from clair_stats.baselines.krum import krum, multi_krum
 from clair_stats.baselines.local_only import local_only
 from clair_stats.baselines.median_svd import median_svd
+from clair_stats.baselines.outlier_pursuit import outlier_pursuit
+from clair_stats.baselines.ras import ras
+from clair_stats.baselines.robust_reduced_rank import robust_reduced_rank
 from clair_stats.baselines.subspace_tyler import subspace_tyler
 from clair_stats.baselines.trimmed_mean import trimmed_mean
 from clair_stats.baselines.winsorised_spectral import winsorised_spectral
 
-__all__ = ["BASELINES", "Baseline", "BaselineFit"]
+__all__ = ["BASELINES", "STATISTICAL_RIVALS", "Baseline", "BaselineFit"]
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType(
     {
@@ -39,3 +42,8 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
         "armul_low_rank": armul_low_rank,
     }
 )
+
+STATISTICAL_RIVALS: Mapping[str, Baseline] = MappingProxyType(
+    {"outlier_pursuit": outlier_pursuit, "robust_reduced_rank": robust_reduced_rank, "ras": ras}
+)
+"""Methods of the same signature that only the study ``rivals`` compares: they came after the others had been run."""

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from clair_stats.linalg import symmetric_eigen
 from clair_stats.records import FloatArray
 
 __all__ = ["Sparsity", "Split", "split"]
@@ -42,7 +43,20 @@ def _gap(matrix: FloatArray, sparse: FloatArray, dual: FloatArray, penalty: floa
     return primal - float(np.vdot(dual, matrix)) / excess
 
 
-def split(matrix: FloatArray, *, penalty: float, sparsity: Sparsity) -> Split:
+def _shrunk(matrix: FloatArray, threshold: float) -> FloatArray:
+    """Singular values less the threshold, none below 0, from the Gram matrix of the shorter side.
+
+    Singular values below 1e-8 of the largest are inexact there; the threshold is far above them.
+    """
+    if matrix.shape[0] > matrix.shape[1]:
+        return _shrunk(matrix.T, threshold).T
+    squares, vectors = symmetric_eigen(matrix @ matrix.T)
+    values = np.sqrt(np.maximum(squares, 0.0))
+    kept = np.maximum(1.0 - threshold / np.maximum(values, np.finfo(float).tiny), 0.0)
+    return np.asarray((vectors * kept) @ (vectors.T @ matrix), dtype=np.float64)
+
+
+def split(matrix: FloatArray, *, penalty: float, sparsity: Sparsity, tolerance: float = _TOLERANCE) -> Split:
     """Low-rank and sparse part of a matrix.
 
     Parameters
@@ -53,6 +67,8 @@ def split(matrix: FloatArray, *, penalty: float, sparsity: Sparsity) -> Split:
         λ.
     sparsity : {"entries", "columns"}
         What of S is zero.
+    tolerance : float
+        Duality gap over ‖X‖_* at which to stop.
 
     Returns
     -------
@@ -67,20 +83,20 @@ def split(matrix: FloatArray, *, penalty: float, sparsity: Sparsity) -> Split:
     if not penalty > 0.0:
         raise ValueError(f"penalty: {penalty}; give a positive number")
     sparse, dual = np.zeros_like(matrix), np.zeros_like(matrix)
-    total = float(np.abs(matrix).sum())
-    if total == 0.0:
+    sizes = _sizes(matrix, sparsity)
+    if not sizes.any():
         return Split(np.zeros_like(matrix), sparse, 0.0)
-    step = matrix.size / (4.0 * total)  # of Candès et al.; scale of 1/X
+    # Candès et al.: a quarter over the mean size of an entry; of a column where columns are the parts.
+    step = sizes.size / (4.0 * float(sizes.sum()))
     gap = np.inf
     for iteration in range(1, _ITERATIONS + 1):
-        left, values, right = np.linalg.svd(matrix - sparse + dual / step, full_matrices=False)
-        low_rank = (left * np.maximum(values - 1.0 / step, 0.0)) @ right
+        low_rank = _shrunk(matrix - sparse + dual / step, 1.0 / step)
         rest = matrix - low_rank + dual / step
         sizes = np.maximum(_sizes(rest, sparsity), np.finfo(float).tiny)
         sparse = rest * np.maximum(1.0 - penalty / (step * sizes), 0.0)
         dual = dual + step * (matrix - low_rank - sparse)
         if iteration % _CHECKED_EVERY == 0:
             gap = _gap(matrix, sparse, dual, penalty, sparsity)
-            if gap <= _TOLERANCE * float(np.linalg.norm(matrix, "nuc")):
+            if gap <= tolerance * float(np.linalg.norm(matrix, "nuc")):
                 break
     return Split(matrix - sparse, sparse, gap)

@@ -18,10 +18,12 @@ from typing import TypeAlias
 from clair_stats.detection.common_directions import count_above_noise
 from clair_stats.detection.generic_use import used_by_all
 from clair_stats.detection.half_sets import Half, choose_rank, least_median_halves
-from clair_stats.detection.levelling import levelled, scales_differ, with_norms_divided_out
+from clair_stats.detection.levelling import levelled, log_residuals, with_norms_divided_out
 from clair_stats.detection.log_scores import accepted_outward
+from clair_stats.detection.majority_use import used_by_majority
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.program_source import program
+from clair_stats.detection.scales import SCALES_DIFFER, spread_ratio
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_1_everyone import everyone_agrees
 from clair_stats.detection.step_2_candidates import Candidate, Source, rank_limit, search
@@ -107,12 +109,22 @@ def _learnt(
         return under_white_errors(panel)
     divided = with_norms_divided_out(cut)
     other = _best_half(divided, rank, starts)
-    normalised = scales_differ(cut, divided, other.members, other.rank)
+    normalised = _scales_differ(cut, half, divided, other)
     if normalised:
         cut, half = divided, other
     found = accepted_outward(cut, half.members, half.rank, level)
     source = found.source if starts is None else "program"
     return replace(found, cut_to=common, normalised=normalised, source=source)
+
+
+def _scales_differ(given: Panel, half: Half, divided: Panel, other: Half) -> bool:
+    """Whether norms are to be divided out; never at rank 0, where the residual is the norm itself."""
+    if other.rank == 0:
+        return False
+    spread = spread_ratio(
+        log_residuals(given, half.members, half.rank), log_residuals(divided, other.members, other.rank)
+    )
+    return spread > SCALES_DIFFER
 
 
 def _best_half(panel: Panel, rank: int | None, starts: Starts | None) -> Half:
@@ -131,37 +143,59 @@ def _under_white_errors(
     sources = (partial(program, rank=rank), partial(search, rank=rank)) if propose is None else (propose,)
     largest = limit if everyone is None or rank is not None else everyone.rank - 1
     for source in sources:
-        found = _first_accepted(test, source(panel), rank=rank, largest=largest, everyone=everyone)
+        found, largest_set = _first_accepted(test, source(panel), rank=rank, largest=largest, everyone=everyone)
         if found.accepted:
-            break
+            return found
+    # Nothing is left but sets of which a part alone uses some direction: accepted where that part is a majority.
+    for tested, name in ((everyone, "everyone"), largest_set):
+        if tested is not None and _sound(test, tested, given=rank is not None) and _used_by_majority(test, tested):
+            return accept(tested, name, found.evidence)
     return found
 
 
+def _used_by_majority(test: SetTest, tested: Outcome) -> bool:
+    """Whether it is refuted that half of a consistent set lives at a smaller rank."""
+    share = test.level * SHARES["generic use"]
+    return used_by_majority(test.panel, tested.fit, tested.calibrated.noise, level=share)
+
+
 def _generic(test: SetTest, tested: Outcome) -> bool:
-    """Whether it is plausible that no majority of a consistent set lives at a smaller rank."""
-    size = int(tested.passed.sum())
-    half = size // 2 + 1
-    return used_by_all(
-        test.panel,
-        tested.fit,
-        tested.calibrated.noise,
-        rank=tested.rank - 1,
-        counts=(half, (half + size) // 2, size - 1),
-        level=test.level * SHARES["generic use"],
-    )
+    """Whether it is plausible that no majority of a consistent set lives at a smaller rank.
+
+    Remembered by set: candidates of one rank, and those of both sources, mostly meet in the same few sets.
+    """
+    key = tested.fit.members.tobytes(), tested.rank
+    if key not in test.generic:
+        size = int(tested.passed.sum())
+        half = size // 2 + 1
+        test.generic[key] = used_by_all(
+            test.panel,
+            tested.fit,
+            tested.calibrated.noise,
+            rank=tested.rank - 1,
+            counts=(half, (half + size) // 2, size - 1),
+            level=test.level * SHARES["generic use"],
+        )
+    return test.generic[key]
 
 
 def _first_accepted(
     test: SetTest, candidates: Iterator[Candidate], *, rank: int | None, largest: int, everyone: Outcome | None
-) -> Consensus:
-    """The smallest rank with an acceptable majority, unless a larger set agrees one rank further and uses all of it."""
+) -> tuple[Consensus, tuple[Outcome | None, str]]:
+    """The smallest rank with an acceptable majority, unless a larger set agrees one rank further and uses all of it.
+
+    Second the largest set that was not acceptable, and its source.
+    """
     evidence: tuple[RankEvidence, ...] = ()
-    best: Outcome | None = None
+    best: tuple[Outcome | None, str] = (None, "")
     accepted: tuple[Outcome, str] | None = None
     for r, group in groupby(candidates, key=lambda c: c.rank):
         if rank is None and r > largest:
             break
-        found, source, good = _best_of_rank(test, group, given=rank is not None)
+        proposed = tuple(group)
+        if accepted is not None and not _any_grows(test, proposed, accepted[0]):
+            break
+        found, source, good = _best_of_rank(test, proposed, given=rank is not None)
         if found is None:
             continue
         if accepted is not None and not (good and _larger_and_generic(test, found, accepted[0])):
@@ -171,17 +205,24 @@ def _first_accepted(
             accepted = found, source
             if found.passed.all():
                 break
-        elif best is None or found.passed.sum() > best.passed.sum():
-            best = found
+        elif best[0] is None or found.passed.sum() > best[0].passed.sum():
+            best = found, source
     if accepted is not None:
-        return accept(*accepted, evidence[:-1])
-    if best is None:
-        best = everyone if everyone is not None else test(test.panel.canonical_order >= 0, rank or 0)
-        evidence = (*evidence, evidence_of(best, accepted=False))
-    return undecidable(best, evidence, everyone=everyone, rank=rank)
+        return accept(*accepted, evidence[:-1]), best
+    shown = best[0]
+    if shown is None:
+        shown = everyone if everyone is not None else test(test.panel.canonical_order >= 0, rank or 0)
+        evidence = (*evidence, evidence_of(shown, accepted=False))
+    return undecidable(shown, evidence, everyone=everyone, rank=rank), best
 
 
-def _best_of_rank(test: SetTest, group: Iterator[Candidate], *, given: bool) -> tuple[Outcome | None, str, bool]:
+def _any_grows(test: SetTest, group: tuple[Candidate, ...], accepted: Outcome) -> bool:
+    """Whether a candidate of the next rank grows beyond the accepted set; most do not, and need no further look."""
+    count = int(accepted.passed.sum())
+    return any(int(test.agreed(candidate.members, candidate.rank).passed.sum()) > count for candidate in group)
+
+
+def _best_of_rank(test: SetTest, group: tuple[Candidate, ...], *, given: bool) -> tuple[Outcome | None, str, bool]:
     """The largest acceptable set that the candidates of one rank grow into; the largest set where none is."""
     best: Outcome | None = None
     source, good = "", False
@@ -199,11 +240,13 @@ def _best_of_rank(test: SetTest, group: Iterator[Candidate], *, given: bool) -> 
 
 
 def _acceptable(test: SetTest, found: Outcome, *, given: bool) -> bool:
-    """A majority, with nothing but noise left over unless the rank was given, that uses all its directions."""
-    size = int(found.passed.sum())
-    if size < test.panel.half or not (given or found.ratio <= 1.0) or not found.homogeneous:
-        return False
-    return _generic(test, found)
+    """A sound majority that uses all its directions."""
+    return _sound(test, found, given=given) and _generic(test, found)
+
+
+def _sound(test: SetTest, found: Outcome, *, given: bool) -> bool:
+    """A majority, with nothing but noise left over unless the rank was given."""
+    return bool(found.passed.sum() >= test.panel.half and (given or found.ratio <= 1.0) and found.homogeneous)
 
 
 def _larger_and_generic(test: SetTest, found: Outcome, smaller: Outcome) -> bool:

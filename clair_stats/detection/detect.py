@@ -61,8 +61,9 @@ def detect(
 
     Notes
     -----
-    ρ_k²/σ_k² is exactly χ² with (p − r)q degrees of freedom at the true U and M.  For U and M fitted on the clients
-    themselves use :class:`clair_stats.CLAIR`, which corrects the law for the fit.
+    ρ_k²/σ_k² is exactly χ² with (p − r)q degrees of freedom at the true U and M; a basis of the whole space leaves
+    nothing to test, and every p-value is 1.  For U and M fitted on the clients themselves use
+    :class:`clair_stats.CLAIR`, which corrects the law for the fit.
 
     Examples
     --------
@@ -101,7 +102,7 @@ def detect(
     tolerance = heterogeneity * panel.stretch
     calibrated = calibrate(panel, fit, level=level, heterogeneity=tolerance, noise=noise)
     _, calibrated = on_scale_of_estimates(panel, blocks, fit, calibrated)
-    benign = ~(calibrated.p_values < per_client_level(level, checked.n_clients))
+    benign = calibrated.p_values >= per_client_level(level, checked.n_clients)  # without a p-value nobody is benign
     return Detection(benign, calibrated.scores, calibrated.p_values, calibrated.thresholds, level)
 
 

@@ -15,17 +15,34 @@ from numpy.typing import NDArray
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import centred_blocks, fit_shared
 from clair_stats.linalg import project_off
-from clair_stats.records import BoolArray
+from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["kept_ranks", "levelled", "scales_differ", "with_norms_divided_out"]
+__all__ = ["ROUNDING", "common_rank", "kept_ranks", "levelled", "log_residuals", "with_norms_divided_out"]
 
-# Log residuals of equal clients scatter .3 to 1.7 times as much on the scale as given as with norms divided out, those
-# of clients whose scales differ by a factor of 1.1 or more mostly 2 to 70 times (240 development federations).
-_SCALES_DIFFER = 2.0
 # Singular values below this share of the largest are rounding of a product in single precision.
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 # A quarter of the clients cannot lower the common rank, and so cannot blind the test, by sending less.
 _QUANTILE = 0.25
+
+
+def common_rank(ranks: NDArray[np.int64], full: int) -> tuple[int, bool]:
+    """The rank to which larger ones are cut before estimates are compared: the lower quartile of the clients' ranks.
+
+    Parameters
+    ----------
+    ranks : ndarray of int, shape (K,)
+        Numerical ranks of the clients' estimates.
+    full : int
+        The smaller side of an estimate.
+
+    Returns
+    -------
+    tuple of int and bool
+        The rank, and whether anything is to be cut: not where ranks are equal, a quarter of the clients sends zeros, or
+        most clients send estimates of full rank.
+    """
+    common = int(np.quantile(ranks, _QUANTILE, method="lower"))
+    return common, bool(0 < common < ranks.max() and np.median(ranks) < full)
 
 
 def kept_ranks(panel: Panel) -> NDArray[np.int64]:
@@ -40,7 +57,7 @@ def kept_ranks(panel: Panel) -> NDArray[np.int64]:
     ndarray of int, shape (K,)
     """
     sizes = np.linalg.svd(panel.blocks, compute_uv=False)
-    return np.asarray((sizes > _ROUNDING * sizes[:, :1]).sum(axis=1), dtype=np.int64)
+    return np.asarray((sizes > ROUNDING * sizes[:, :1]).sum(axis=1), dtype=np.int64)
 
 
 def levelled(panel: Panel) -> tuple[Panel, int | None]:
@@ -54,9 +71,8 @@ def levelled(panel: Panel) -> tuple[Panel, int | None]:
     -------
     tuple of Panel and int or None
     """
-    ranks = kept_ranks(panel)
-    common = int(np.quantile(ranks, _QUANTILE, method="lower"))
-    if common == 0 or common >= ranks.max() or np.median(ranks) >= min(panel.shape[1:]):
+    common, to_cut = common_rank(kept_ranks(panel), min(panel.shape[1:]))
+    if not to_cut:
         return panel, None
     left, sizes, right = np.linalg.svd(panel.blocks, full_matrices=False)
     blocks = (left[:, :, :common] * sizes[:, None, :common]) @ right[:, :common]
@@ -90,15 +106,12 @@ def with_norms_divided_out(panel: Panel) -> Panel:
     )
 
 
-def scales_differ(given: Panel, divided: Panel, members: BoolArray, rank: int) -> bool:
-    """Whether a half's log residuals scatter so much more on the scale as given that scales of clients differ.
-
-    At rank 0 a residual is the norm itself, and dividing by it would make all clients alike.
+def log_residuals(panel: Panel, members: BoolArray, rank: int) -> FloatArray:
+    """Log ‖(I − UUᵀ)(Y_k − c_km)‖² of every client, U and m fitted on a set.
 
     Parameters
     ----------
-    given, divided : Panel
-        The blocks as they are, and divided by their norms.
+    panel : Panel
     members : bool ndarray, shape (K,)
         True = in the set.
     rank : int
@@ -106,14 +119,8 @@ def scales_differ(given: Panel, divided: Panel, members: BoolArray, rank: int) -
 
     Returns
     -------
-    bool
+    ndarray, shape (K,)
     """
-    if rank == 0:
-        return False
-    spreads = []
-    for panel in (given, divided):
-        fit = fit_shared(panel, members, rank)
-        off = project_off(fit.basis, centred_blocks(panel, fit)[members])
-        energies = np.maximum(np.einsum("kij,kij->k", off, off), panel.floor**2)
-        spreads.append(float(np.log(energies).std(ddof=1)))
-    return spreads[0] > _SCALES_DIFFER * spreads[1]
+    fit = fit_shared(panel, members, rank)
+    off = project_off(fit.basis, centred_blocks(panel, fit))
+    return np.asarray(np.log(np.maximum(np.einsum("kij,kij->k", off, off), panel.floor**2)))

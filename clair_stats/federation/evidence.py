@@ -77,8 +77,8 @@ class ClientEvidence:
         if self.rounds < 2 or len(names) < FEWEST_CLIENTS:
             return frozenset()
         means = np.array([self.sums[name] / self.counts[name] for name in names])
-        accepted, torn = accept_outward(means, means, level * 6.0 / (np.pi * self.rounds) ** 2)
-        return frozenset() if torn else frozenset(n for n, a in zip(names, accepted, strict=True) if not a)
+        walk = accept_outward(means, means, level * 6.0 / (np.pi * self.rounds) ** 2)
+        return frozenset() if walk.torn else frozenset(n for n, a in zip(names, walk.accepted, strict=True) if not a)
 
     def save(self, path: Path) -> None:
         """Write as JSON, whole or not at all.

@@ -7,10 +7,12 @@ from numpy.typing import ArrayLike
 
 from clair_stats.records import FloatArray
 
-__all__ = ["capped_weights"]
+__all__ = ["bounded_shares", "capped_weights"]
 
 # A client counts for at most three times the median client.
 CAP = 3.0
+# A client moves the average at most twice as far as the median client does.  Honest updates of one task differ less.
+REACH = 2.0
 
 
 def capped_weights(n_examples: ArrayLike, *, cap: float = CAP) -> FloatArray:
@@ -42,3 +44,27 @@ def capped_weights(n_examples: ArrayLike, *, cap: float = CAP) -> FloatArray:
     median = float(np.median(stated[known])) if known.any() else 1.0
     counts = np.minimum(np.where(known, stated, median), cap * median)
     return np.asarray(counts / counts.sum())
+
+
+def bounded_shares(weights: FloatArray, sizes: FloatArray, *, reach: float = REACH) -> FloatArray:
+    """Share f_k ≤ 1 of each client's step that enters the average, so that w_k f_k s_k ≤ reach × median of w_j s_j.
+
+    A client that is altered inside the subspace that all share is benign by definition (docs/limits.md): a step times
+    −5 is not told from heterogeneity, but it must not undo what the others have learnt (norm bounding: Sun and others,
+    Can you really backdoor federated learning?, arXiv 1911.07963, 2019).
+
+    Parameters
+    ----------
+    weights : array, shape (K,)
+        w_k, from :func:`capped_weights`.
+    sizes : array, shape (K,)
+        s_k, Frobenius norm of the client's step over all modules.
+    reach : float
+
+    Returns
+    -------
+    array, shape (K,)
+    """
+    moved = weights * sizes
+    bound = reach * float(np.median(moved))
+    return np.where(moved > bound, bound / np.where(moved > 0, moved, 1.0), 1.0)

@@ -65,6 +65,7 @@ def collaborate(
     sample_sizes: FloatArray | None = None,
     halves: Updates | None = None,
     level: float = 0.02,
+    detection: str = "consensus",
 ) -> Collaboration:
     """Joint detection, and refinement of the clients' updates.
 
@@ -86,6 +87,8 @@ def collaborate(
         their distance is error (docs/derivations/shrinkage.md), at a rank of its own; else averaged off the subspace.
     level : float
         Probability of flagging anybody when all are benign.
+    detection : {"consensus", "program"}
+        As in :class:`clair_stats.CLAIR`.
 
     Returns
     -------
@@ -106,7 +109,11 @@ def collaborate(
     if len(counts) != 1:
         raise ValueError(f"updates: modules have {sorted(counts)} clients; every module needs the same K clients")
     if collaborative_set is None:
-        model = CLAIR(shared=cast('Literal["columns", "rows"]', shared), level=level)
+        model = CLAIR(
+            shared=cast('Literal["columns", "rows"]', shared),
+            level=level,
+            detection=cast('Literal["consensus", "program"]', detection),
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NoMajorityWarning)  # told in the result
             model.fit({name: ClientEstimates(values=blocks) for name, blocks in updates.items()})

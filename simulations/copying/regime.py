@@ -141,11 +141,20 @@ def _detection(benign: BoolArray, found: Collaboration) -> dict[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyingDetection:
-    """One-shot detection alone: no model is scored, so many federations are affordable."""
+    """One-shot detection alone: no model is scored, so many federations are affordable.
+
+    Parameters
+    ----------
+    level : float
+        Probability of any false alarm.
+    detection : {"consensus", "program"}
+        As in :class:`clair_stats.CLAIR`.
+    """
 
     name: ClassVar[str] = "copying_detection"
 
     level: float = 0.02
+    detection: str = "consensus"
 
     def evaluate(self, instance: World, generator: np.random.Generator) -> Mapping[str, float]:
         """Who was found, and whether anybody benign was flagged."""
@@ -153,7 +162,7 @@ class CopyingDetection:
         from simulations.copying.pretrain import one_thread
 
         with one_thread():
-            found = collaborate(instance.first.dense(), rank=0, level=self.level)
+            found = collaborate(instance.first.dense(), rank=0, level=self.level, detection=self.detection)
         return _detection(instance.federation.collaborative_set, found)
 
 

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from clair_stats.decomposition.modules.decompose_modules import decompose_modules
 from clair_stats.detection.joint.levelling import as_factors, kept_ranks, levelled
 from clair_stats.detection.joint.module import DenseModule, FactoredModule, module_of
 from clair_stats.detection.joint.scatter import leading_directions, shares_of
-from clair_stats.detection.joint.search import joint_half, rank_by_gap, starting_pairs
+from clair_stats.detection.joint.search import joint_half, program_sets, rank_by_gap, starting_pairs
 from clair_stats.detection.joint.summed_law import accept_outward
 from clair_stats.detection.joint.verdict import joint_verdict
 from clair_stats.detection.joint.view import view_of
+from clair_stats.detection.joint.walk_laws import Critical
 from clair_stats.detection.joint.white import lancaster_sums, spread_is_refuted
 from clair_stats.detection.panel import make_panel
 from clair_stats.estimates import ClientEstimates
@@ -164,8 +166,8 @@ def alarms(draws, n_clients, n_modules, correlation, *, weights=None):
         own = generator.standard_normal((n_modules, n_clients))
         scores = np.sqrt(1 - correlation) * own + np.sqrt(correlation) * generator.standard_normal(n_clients)
         sums = scores.sum(axis=0) if weights is None else weights(scores)
-        accepted, torn = accept_outward(sums, sums, LEVEL)
-        found += torn or not accepted.all()
+        walk = accept_outward(sums, sums, LEVEL)
+        found += walk.torn or not walk.accepted.all()
     return found / draws
 
 
@@ -179,7 +181,9 @@ def test_normal_sums_keep_the_level_however_modules_depend(n_clients, n_modules,
 
 def test_the_level_itself_as_critical_value_would_raise_too_many_alarms(monkeypatch):
     draws = 500
-    monkeypatch.setattr("clair_stats.detection.joint.summed_law.critical_value", lambda n_clients, level: level)
+    monkeypatch.setattr(
+        "clair_stats.detection.joint.summed_law.critical_values", lambda n_clients, level: Critical(level, 0.0)
+    )
     assert alarms(draws, 8, 1, 0.0) > LEVEL + 2 * np.sqrt(LEVEL * (1 - LEVEL) / draws)
 
 
@@ -291,6 +295,34 @@ def test_several_modules_find_the_bad_clients_under_every_disguise(seed):
     assert mixed.cut_to == (4, 4, 4)
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_program_alone_proposes_halves_that_lead_to_the_set(scaled):
+    for seed in range(3):
+        modules, benign = clients(seed + 40)
+        scales = np.exp(0.7 * np.random.default_rng(seed).standard_normal(14))[:, None, None] if scaled else 1.0
+        found = verdict([scales * m for m in modules], program=True)
+        np.testing.assert_array_equal(found.collaborative_set, benign)
+        known = verdict(
+            [ClientEstimates(values=m, sample_sizes=np.arange(20, 34)) for m in modules], program=True
+        )  # sizes that say nothing: weights of the votes only
+        np.testing.assert_array_equal(known.collaborative_set, benign)
+
+
+def test_halves_of_the_program_are_those_with_the_smallest_joint_norms():
+    modules, benign = clients(44)
+    module = [DenseModule(m) for m in modules]
+    views = [
+        view_of(m, products=m.products, scales=np.ones(14), design=np.ones(14), members=None, count=24) for m in module
+    ]
+    halves = program_sets(views)
+    assert (halves.sum(axis=1) == 8).all()
+    assert (~halves[:, ~benign].any(axis=1)).any()  # with too large a penalty a half may be anything
+    whole = decompose_modules(modules, tol=1e-3)  # the same program on whole blocks
+    half = np.zeros(14, dtype=bool)
+    half[np.argsort(whole.block_norms)[:8]] = True
+    assert (halves == half).all(axis=1).any()
+
+
 def test_the_verdict_does_not_depend_on_units_order_or_form():
     modules, benign = clients(30)
     first = verdict(modules)
@@ -303,6 +335,7 @@ def test_the_verdict_does_not_depend_on_units_order_or_form():
     order = np.random.default_rng(0).permutation(14)
     moved = verdict([m[order] for m in modules])
     np.testing.assert_array_equal(moved.collaborative_set, benign[order])
+    np.testing.assert_allclose(moved.scores, first.scores[order], rtol=1e-6)
 
 
 def test_white_errors_are_tested_exactly_and_others_are_not():

@@ -31,12 +31,12 @@ def _no_pauses_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PACE, "0")
 
 
-def start(design: Path, store: Path, *options: str) -> subprocess.Popen[str]:
+def start(design: Path, store: Path, *options: str, pace: str = "1") -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "simulations", "run", str(design), "--store", str(store), *options]
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env={**environment(), PACE: "1"},
+        env={**environment(), PACE: pace},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -118,7 +118,7 @@ def test_kill_minus_nine_a_few_times(toy: Callable[..., Path], tmp_path: Path, d
         assert not alive
     assert counts == sorted(counts)
     assert 0 < counts[0] < 900
-    process = start(design, store)
+    process = start(design, store, pace="0")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert digest(store, study) == expected

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from clair_stats.federation import Adapter, ClientEvidence, Reply, aggregate_round
-from clair_stats.federation.weights import capped_weights
+from clair_stats.federation.weights import bounded_shares, capped_weights
 from tests.adapters.folders import MODULES, PREFIX, config
 from tests.federation.clients import RANK, Federation, product, stranger
 
@@ -167,3 +167,35 @@ def test_evidence_excludes_a_client_from_the_average():
     found = aggregate_round(replies_of(federation), evidence=evidence)
     assert "c3" in found.excluded
     assert "over 10 rounds" in next(row.reason for row in found.report.rows if row.name == "c3")
+
+
+def test_no_step_reaches_further_than_twice_the_median_one():
+    weights, sizes = np.full(5, 0.2), np.array([1.0, 1.2, 0.8, 1.9, 50.0])
+    shares = bounded_shares(weights, sizes)
+    np.testing.assert_array_equal(shares[:4], 1.0)
+    assert shares[4] * sizes[4] == pytest.approx(2.0 * 1.2)
+    np.testing.assert_array_equal(bounded_shares(weights, np.zeros(5)), 1.0)
+
+
+def test_a_step_inside_the_subspace_cannot_undo_the_others():
+    """Times −5 is heterogeneity by definition where the errors are small; the average then keeps the others' step."""
+    federation = Federation(noise=0.02)
+    start = aggregate_round(replies_of(federation), rank=RANK).aggregate
+    steady = {m: np.ones((2, q)) for m, (_, q) in MODULES.items()}
+
+    def reply(k):
+        change = lambda block, m: (-5.0 if k == 5 else 1.0) * (federation.spans[m] @ steady[m] + 0.01 * block)  # noqa: E731
+        return Reply(f"c{k}", federation.adapter(start, change=change), 1e9 if k == 5 else 100.0)
+
+    replies = [reply(k) for k in range(16)]
+    found = aggregate_round(replies, previous=start)
+    for module, span in federation.spans.items():
+        moved = span.T @ (product(found.aggregate, module) - product(start, module))
+        alone = np.mean(
+            [span.T @ (product(r.adapter, module) - product(start, module)) for r in replies if r.name != "c5"], axis=0
+        )
+        cosine = np.sum(moved * alone) / np.linalg.norm(moved) / np.linalg.norm(alone)
+        assert cosine > 0.95
+        assert np.linalg.norm(moved) > 0.5 * np.linalg.norm(alone)
+    row = next(row for row in found.report.rows if row.name == "c5")
+    assert row.verdict == "flagged" or "enters the average" in row.reason

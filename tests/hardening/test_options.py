@@ -83,3 +83,8 @@ def test_a_very_long_name_does_not_fill_the_screen():
         ClientEstimates(values=blocks, client_names=names)
     assert len(str(caught.value)) < 400
     assert ClientEstimates(values=X, client_names=names).names[0] == names[0]  # the record keeps it whole
+
+
+def test_modules_in_a_mapping_are_refused_by_name():
+    with pytest.raises(TypeError, match=r"modules: a mapping; give a sequence"):
+        decompose_modules({"a": X, "b": X})

@@ -7,9 +7,6 @@ import pytest
 
 from clair_stats import CLAIR
 
-# Known and named: at this one the accepted rank hangs on the order of clients (3 or 1, both pass every test of theirs).
-KNOWN = [(138, "order")]
-
 
 def instance(rng):
     """Clean or contaminated clients of random sizes, with known or unknown noise."""
@@ -52,7 +49,7 @@ def differing(count, seed):
 
 
 def test_two_hundred_verdicts_stand():
-    assert differing(200, seed=19) == KNOWN
+    assert differing(200, seed=19) == []
 
 
 @pytest.mark.slow

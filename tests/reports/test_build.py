@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import reports.reading
 from reports.claims import claim_table, verdict_table
-from reports.cli import main
+from reports.cli import _grouped, _print_verdicts, main
 from reports.document import build
 from reports.inputs import StudyInput
 from reports.pdf import LATEX_HINT
@@ -242,6 +244,31 @@ def test_command_writes_and_tells(results, tmp_path, monkeypatch, capsys):
     assert "rejected" in told
     assert str(output) in told
     assert (output / "index.html").is_file()
+
+
+def test_what_was_not_run_is_one_line_per_command():
+    messages = [
+        "study a: left out; run `python -m simulations run a`",
+        "another message",
+        "study b_c: left out; run `python -m simulations run b_c`",
+        "regime glm: left out; run `python -m theory_checks run --regime regime_glm`",
+    ]
+    assert _grouped(messages) == [
+        "another message",
+        "2 studies left out, each computed by `python -m simulations run NAME`: a, b_c",
+        "1 regimes left out, each computed by `python -m theory_checks run --regime NAME`: regime_glm",
+    ]
+
+
+@pytest.mark.parametrize(("status", "shown"), [("supported", False), ("inconclusive", True)])
+def test_only_what_is_not_as_it_should_be_is_a_table(results, status, shown):
+    inputs = read_inputs(results)
+    (item,) = inputs.claims
+    changed = dataclasses.replace(item, verdict=dataclasses.replace(item.verdict, status=status))
+    console = Console(width=160, file=io.StringIO())
+    _print_verdicts(dataclasses.replace(inputs, claims=(changed,)), console)
+    assert (item.verdict.title in console.file.getvalue()) == shown
+    assert (status in console.file.getvalue()) == shown
 
 
 def test_one_study_is_written_alone(results, tmp_path, monkeypatch, capsys):

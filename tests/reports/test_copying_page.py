@@ -9,7 +9,13 @@ import pytest
 
 from reports.inputs import StudyInput
 from reports.renderers.copying.accuracy import accuracy_table, paired_table
-from reports.renderers.copying.detection import contamination_tables, exact_sentence, level_sentence
+from reports.renderers.copying.detection import (
+    contamination_tables,
+    exact_sentence,
+    level_sentence,
+    misses,
+    source_table,
+)
 from reports.renderers.copying.gain import map_table
 from reports.renderers.copying.names import NAMES
 from reports.renderers.copying.page import write_page
@@ -66,6 +72,26 @@ def test_rate_of_exact_sets_by_the_rule_fixed_before(exact, word):
 def test_level_is_kept_where_the_interval_does_not_lie_above_it():
     assert "**kept**" in level_sentence(detections(296))
     assert "**not kept**" in level_sentence(detections(270))
+
+
+def test_each_source_of_candidates_has_its_line_and_its_misses():
+    consensus, program = detections(300), detections(200)
+    rows = pd.concat(
+        part.assign(**{"method.detection": source, "regime.contaminated_share": share})
+        for source, part in (("consensus", consensus), ("program", program))
+        for share in (0.3, 0.0)
+    )
+    lines = source_table(rows).groups[0].rows
+    assert [line[0] for line in lines] == ["CLAIR", "CLAIR (program)"]
+    assert lines[0][1].startswith("300 of 300 ")
+    assert lines[1][1].startswith("200 of 300 ")
+    assert lines[1][2] == "900, 0, 0"
+    assert lines[1][3].startswith("100 of 300 ")
+    # Only the program misses, the exact set and the level; without clean federations there is nothing to say of those.
+    found = misses(rows)
+    assert len(found) == 2
+    assert all(sentence.startswith("CLAIR (program): ") for sentence in found)
+    assert source_table(rows[rows["regime.contaminated_share"] > 0]).groups[0].rows[0][3] == "not run"
 
 
 def test_every_kind_has_its_line_and_the_backdoor_its_own_table():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -12,7 +13,7 @@ from reports.inputs import Inputs, RegimeInput
 from reports.latex import latex
 from reports.numbers import is_number, with_limits
 from reports.reading import read_inputs
-from reports.tables import Column, Group, Table, to_latex
+from reports.tables import Column, Group, Table, to_html, to_latex
 from reports.webtext import markdown_to_html, web
 from tests.reports.test_build import results  # noqa: F401 - the fixture of a small results folder
 from theory_checks.judge.verdict import Verdict
@@ -84,6 +85,8 @@ def test_every_figure_and_table_of_the_document_has_a_caption(results, tmp_path)
     build(read_inputs(results), output, pdf=False)
     text = (output / "report.tex").read_text()
     assert text.count(r"\includegraphics") == text.count(r"\captionof{figure}") > 0
+    # A figure of the page's height would push its caption off the page.
+    assert text.count(r"height=0.8\textheight,keepaspectratio]") == text.count(r"\includegraphics")
     for path in (output / "tables").glob("*.tex"):
         assert re.search(r"\\caption\{.*n(?: = |:)", path.read_text()), path.name
     assert text.index(r"\section*{Result}") < text.index(r"\tableofcontents")
@@ -117,6 +120,11 @@ def test_headline_says_what_is_not_supported_and_what_has_no_power(results):  # 
     assert head.good
     assert head.findings == ()
     assert head.code == "CLAIR-stats 9.8.7, commit 0123456789ab with local changes."
+    log = subprocess.run(["git", "log", "-1", "--format=%H %cs"], capture_output=True, text=True, check=False)
+    known = log.stdout.split()
+    if known:  # not in an unpacked archive
+        dated = headline(inputs, (), (f"commit {known[0][:12]}, Python 3.11, clair-stats 9.8.7, BLAS x",))
+        assert dated.code == f"CLAIR-stats 9.8.7, commit {known[0][:12]} of {known[1]}."
     bad = dataclasses.replace(
         item, verdict=verdict("inconclusive"), sabotage=dataclasses.replace(item.sabotage, status="supported")
     )
@@ -155,6 +163,17 @@ def test_text_of_the_page_is_escaped_and_its_symbols_are_set():
     assert stated.count("<math") == 2
     assert "<em>" not in stated
     assert '<th scope="col">a</th>' in design
+
+
+def test_cells_have_dashes_and_minus_signs():
+    table = Table(
+        "t", "c", (Column("x", is_number=False), Column("y")), (Group("", (("a-b", "-1.03(2)"), ("--", "--"))),)
+    )
+    page = to_html(table)
+    assert "a-b" in page
+    assert "−1.03(2)" in page
+    assert page.count("–") == 2
+    assert "--" not in page
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from reports.verify import run_steps, verify_steps
+from reports.verify import run_steps, study_minutes, verify_steps
 from tests.import_graph import modules
 
-STEPS = verify_steps("quick", 2)
+STUDIES = (("linear_regression", 1.5), ("digits", 4.0), ("copying", 4.0))
+STEPS = verify_steps("quick", 2, STUDIES)
 
 
 def run(statuses):
@@ -35,7 +36,13 @@ def test_every_step_is_a_command_of_the_repository():
     for step in STEPS:
         assert f"{step.arguments[0]}.__main__" in modules()
     makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text(encoding="utf-8")
-    assert "python -m reports verify --effort $(EFFORT) --jobs $(JOBS)" in makefile
+    assert "python -m reports verify --effort $(EFFORT) --jobs $(JOBS) $(STUDIES:%=--study %)" in makefile
+    told = re.search(r"^STUDIES \?= (.*)$", makefile, re.M)[1].split()
+    names = [study_minutes(text)[0] for text in told]
+    assert {f"simulations.studies.{name}" for name in names} <= set(modules(("simulations",)))
+    assert len(names) == 3
+    with pytest.raises(ValueError, match="give NAME=MINUTES"):
+        study_minutes("digits")
 
 
 @pytest.mark.parametrize("ended", [1, 3])

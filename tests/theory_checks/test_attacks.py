@@ -101,7 +101,11 @@ def test_a_part_of_the_family_is_corrected_like_the_whole():
     assert decide([doubtful], family=family_size())[0][0] == "supported"
 
 
-@pytest.mark.parametrize("identifier", CLAIMS)
+# Claims whose sabotage is as fine as it can be; none so far.
+WITHOUT_A_FINE_ONE: set[str] = set()
+
+
+@pytest.mark.parametrize("identifier", sorted(set(CLAIMS) - WITHOUT_A_FINE_ONE))
 def test_every_claim_has_a_fine_sabotage_that_runs_as_many_replications(identifier):
     claim = CLAIMS[identifier]
     finer = claim.finely_sabotaged()

@@ -149,7 +149,8 @@ class _Runner:
         def told(step: Judged) -> None:
             # A study on a regime serves all of its settings: only the lines that took time are worth reading.
             if not step.setting or step.seconds >= _WORTH_TELLING:
-                typer.echo(progress_line(step))
+                console.print(progress_line(step), markup=False, highlight=False, soft_wrap=True)
+                console.file.flush()  # a file shows every line when it is there
 
         def finished(report: RunReport) -> None:
             self.foreign += report.foreign

@@ -8,7 +8,7 @@ first seen and may be loaded lazily, so what is held is one compressed stack per
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.decomposition.compression import compress
-from clair_stats.decomposition.modules.joint_solver import solve_modules
+from clair_stats.decomposition.modules.joint_solver import JointPoint, solve_modules
 from clair_stats.decomposition.modules.solution import ModulesDecomposition
 from clair_stats.decomposition.options import ProgramOptions, check_options
 from clair_stats.decomposition.penalties import (
@@ -100,6 +100,8 @@ def decompose_modules(
     >>> solution.module(1).block_shape
     (8, 5)
     """
+    if isinstance(modules, Mapping):
+        raise TypeError("modules: a mapping; give a sequence, for instance list(modules.values())")
     if not len(modules):
         raise ValueError("modules: none given; give one stack or set of factors per module")
     if scale_modules not in ("median", "none"):
@@ -119,10 +121,10 @@ def decompose_modules(
         client_weights=client_weights,
         allow_degenerate=False,
     )
-    loaded = [
+    loaded = tuple(
         _loaded(modules[number] if number else first, number, names, common_component, shared, scale_modules)
         for number in range(len(modules))
-    ]
+    )
     lam = _joint_penalty(block_penalty, loaded, options)
     asked = options.program
     problems = tuple(
@@ -130,30 +132,10 @@ def decompose_modules(
         for module in loaded
     )
     point = solve_modules(problems, tolerance=options.tol, max_iterations=options.max_iterations)
-    certificate = point.certificate
-    status, message = status_of(
-        certificate.relative_gap, point.method, point.n_iterations, tol=options.tol, limit=options.max_iterations
-    )
-    if status != "optimal":
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
-    return ModulesDecomposition(
-        objective=certificate.objective,
-        duality_gap=certificate.duality_gap,
-        block_norms=certificate.block_norms,
-        module_scales=np.array([module.scale for module in loaded]),
-        n_iterations=point.n_iterations,
-        status=status,
-        message=message,
-        program=asked.letter,
-        block_penalty=lam,
-        solver=point.method,
-        shared=shared,
-        _point=point,
-        _source=modules,
-        _shapes=tuple(module.shape for module in loaded),
-        _problems=problems,
-        _shifts=tuple(module.shift for module in loaded),
-    )
+    solution = _told(modules, loaded, problems, point, options, lam)
+    if solution.status != "optimal":
+        warnings.warn(solution.message, RuntimeWarning, stacklevel=2)
+    return solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +146,39 @@ class _Loaded:
     shift: FloatArray  # (q', p'), on the module's own scale
     scale: float
     shape: tuple[int, int]
+
+
+def _told(
+    modules: Sequence[ClientEstimates | ArrayLike],
+    loaded: tuple[_Loaded, ...],
+    problems: tuple[Problem, ...],
+    point: JointPoint,
+    options: ProgramOptions,
+    lam: float,
+) -> ModulesDecomposition:
+    """The point that was found as the answer to the question that was asked."""
+    certificate = point.certificate
+    status, message = status_of(
+        certificate.relative_gap, point.method, point.n_iterations, tol=options.tol, limit=options.max_iterations
+    )
+    return ModulesDecomposition(
+        objective=certificate.objective,
+        duality_gap=certificate.duality_gap,
+        block_norms=certificate.block_norms,
+        module_scales=np.array([module.scale for module in loaded]),
+        n_iterations=point.n_iterations,
+        status=status,
+        message=message,
+        program=options.program.letter,
+        block_penalty=lam,
+        solver=point.method,
+        shared=options.shared,
+        _point=point,
+        _source=modules,
+        _shapes=tuple(module.shape for module in loaded),
+        _problems=problems,
+        _shifts=tuple(module.shift for module in loaded),
+    )
 
 
 def _joint_penalty(block_penalty: float | None, loaded: Sequence[_Loaded], options: ProgramOptions) -> float:

@@ -13,15 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clair_stats.detection.joint.module import triangular
+from clair_stats.detection.levelling import ROUNDING, common_rank
 from clair_stats.estimates import ClientEstimates
+from clair_stats.linalg import truncated_product
 from clair_stats.records import FloatArray
 
 __all__ = ["as_factors", "kept_ranks", "levelled"]
-
-# Singular values below this share of the largest are rounding of a product in single precision.
-_ROUNDING = 1e-6
-# A quarter of the clients cannot lower the common rank, and so cannot blind the test, by sending less.
-_QUANTILE = 0.25
 
 # Dense blocks from this size on are looked at for a rank of at most a quarter of it; below, whole blocks are cheap.
 _LARGE = 64
@@ -52,10 +49,10 @@ def as_factors(record: ClientEstimates) -> ClientEstimates:
         basis = np.linalg.qr(block @ probe)[0]
         inner = basis.T @ block
         energy = float(np.sum(block**2))
-        if energy - float(np.sum(inner**2)) > _ROUNDING**2 * energy:
+        if energy - float(np.sum(inner**2)) > ROUNDING**2 * energy:
             return record
         values, vectors = np.linalg.eigh(inner @ inner.T)
-        used = vectors[:, values > _ROUNDING**2 * values[-1]] if values[-1] > 0 else vectors[:, -1:]
+        used = vectors[:, values > ROUNDING**2 * values[-1]] if values[-1] > 0 else vectors[:, -1:]
         pairs.append((basis @ used, used.T @ inner))
     covariances = {"row_covariances": None, "column_covariances": None, "residual_degrees_of_freedom": None}
     return replace(record, values=None, factors=tuple(pairs), halves=None, **covariances)
@@ -74,13 +71,15 @@ def kept_ranks(record: ClientEstimates) -> NDArray[np.int64]:
     """
     if record.factors is not None:
         sizes = [_spectrum(left, right) for left, right in record.factors]
-        return np.array([int((s > _ROUNDING * s[0]).sum()) for s in sizes])
+        return np.array([int((s > ROUNDING * s[0]).sum()) for s in sizes])
     blocks = record.dense()
     if blocks.shape[1] > blocks.shape[2]:
         blocks = blocks.transpose(0, 2, 1)
+    largest = np.abs(blocks).max(axis=(1, 2), keepdims=True)
+    blocks = blocks / np.where(largest > 0.0, largest, 1.0)  # every client in its own unit: ranks have none
     # Squares from the smaller Gram matrices: a hundredfold faster than K decompositions, and 1e-12 is far above 1e-16.
     squares = np.linalg.eigvalsh(blocks @ blocks.transpose(0, 2, 1))
-    return np.asarray((squares > _ROUNDING**2 * squares[:, -1:]).sum(axis=1), dtype=np.int64)
+    return np.asarray((squares > ROUNDING**2 * squares[:, -1:]).sum(axis=1), dtype=np.int64)
 
 
 def levelled(record: ClientEstimates) -> tuple[ClientEstimates, int, bool]:
@@ -95,12 +94,13 @@ def levelled(record: ClientEstimates) -> tuple[ClientEstimates, int, bool]:
     tuple of ClientEstimates, int and bool
     """
     ranks = kept_ranks(record)
-    common = int(np.quantile(ranks, _QUANTILE, method="lower"))
-    if common == 0 or common >= ranks.max() or np.median(ranks) >= min(record.block_shape):
+    common, to_cut = common_rank(ranks, min(record.block_shape))
+    if not to_cut:
         return record, max(common, 1), False
     if record.factors is not None:
         cut = tuple(
-            _cut(*pair, common) if rank > common else pair for pair, rank in zip(record.factors, ranks, strict=True)
+            truncated_product(*pair, common)[:2] if rank > common else pair
+            for pair, rank in zip(record.factors, ranks, strict=True)
         )
         return replace(record, factors=cut), common, True
     blocks = record.dense().copy()
@@ -113,11 +113,3 @@ def levelled(record: ClientEstimates) -> tuple[ClientEstimates, int, bool]:
 def _spectrum(left: FloatArray, right: FloatArray) -> FloatArray:
     """Singular values of a product, from the triangular factors of its two sides."""
     return np.asarray(np.linalg.svd(triangular(left) @ triangular(right.T).T, compute_uv=False))
-
-
-def _cut(left: FloatArray, right: FloatArray, rank: int) -> tuple[FloatArray, FloatArray]:
-    """The best approximation of a product at ``rank``, as factors."""
-    outer, first = np.linalg.qr(left)
-    inner, second = np.linalg.qr(right.T)
-    head, sizes, tail = np.linalg.svd(first @ second.T)
-    return outer @ (head[:, :rank] * sizes[:rank]), tail[:rank] @ inner.T

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from clair_stats.decomposition.modules.decompose_modules import decompose_modules
 from clair_stats.detection.joint.view import View
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["JointHalf", "joint_half", "rank_by_gap", "starting_pairs"]
+__all__ = ["JointHalf", "joint_half", "program_sets", "rank_by_gap", "starting_pairs", "starting_sets"]
 
 _PAIRS = 60  # at a contaminated share of .45 no pair is all benign with probability .7^60 < 1e-9
 _FOURS = 15  # fours suffer less from noise where contaminated clients are few
@@ -23,6 +25,9 @@ _KEPT = 6
 _STEPS = 10
 _SEED = 20_261_124
 MOST_RANK = 9
+# Penalties of the program as multiples of its usual one: below, few clients are marked, above, many.
+_PENALTIES = (0.6, 0.8, 1.0, 1.25, 1.6)
+_PROGRAM_TOLERANCE = 1e-3  # of the duality gap; only the order of the ‖S_k‖ is used
 # A rank is a rank when its gap in the typical residual is this many times what follows.  Tuned on development seeds
 # of the adapter designs for one module, taken over; a heuristic.
 _CLEAR_GAP = 3.0
@@ -53,6 +58,62 @@ def starting_pairs(n_clients: int) -> BoolArray:
     sizes = np.repeat([min(2, n_clients), min(4, n_clients)], [_PAIRS, _FOURS])
     order = np.argsort(generator.random((sizes.size, n_clients)), axis=1)
     return np.asarray(np.argsort(order, axis=1) < sizes[:, None])
+
+
+def starting_sets(views: Sequence[View], *, program: bool) -> BoolArray:
+    """What halves are grown from: the program's sets, or random pairs and fours.
+
+    Random ones count the clients by their distance from the mean over all modules, so that neither the order in which
+    clients come nor a rotation of their blocks changes the answer.
+
+    Parameters
+    ----------
+    views : sequence of View
+        One per module.
+    program : bool
+        Whether the program proposes.
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
+    """
+    if program:
+        return program_sets(views)
+    everyone = np.ones((1, views[0].design.size), dtype=np.bool_)
+    distances = sum(np.log(view.fits(everyone, 0)[0][0]) for view in views)
+    starts = np.zeros_like(drawn := starting_pairs(everyone.size))
+    starts[:, np.argsort(distances, kind="stable")] = drawn
+    return starts
+
+
+def program_sets(views: Sequence[View]) -> BoolArray:
+    """Halves (N, K) with the smallest joint ‖S_k‖ of program (E) on all modules, over a few penalties around the usual.
+
+    Parameters
+    ----------
+    views : sequence of View
+        One per module.
+
+    Returns
+    -------
+    bool ndarray, shape (N, K)
+    """
+    n_clients = views[0].design.size
+    # Where the common component enters all alike the coordinates are taken as they are; else s_k weighs the votes.
+    equal = bool((views[0].design == views[0].design[0]).all())
+    blocks = [view.coordinates if equal else view.coordinates / view.scales[:, None, None] for view in views]
+    options: dict[str, Any] = {
+        "common_component": bool(views[0].design.any()),
+        "client_weights": None if equal else views[0].scales / views[0].scales.max(),
+        "tol": _PROGRAM_TOLERANCE,
+    }
+    usual = decompose_modules(blocks, **options)
+    halves = np.zeros((len(_PENALTIES), n_clients), dtype=np.bool_)
+    for half, multiple in zip(halves, _PENALTIES, strict=True):
+        penalty = multiple * usual.block_penalty
+        found = usual if multiple == 1.0 else decompose_modules(blocks, block_penalty=penalty, **options)
+        half[np.argsort(found.block_norms, kind="stable")[: n_clients // 2 + 1]] = True
+    return np.unique(halves, axis=0)
 
 
 def joint_half(

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from scipy import special
 
 from clair_stats.detection.joint.view import View
+from clair_stats.detection.joint.walk_laws import critical_values, widest_gap
 from clair_stats.parallel import each
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = [
     "SummedScores",
     "accept_outward",
-    "critical_value",
     "log_scores",
     "prediction_p_values",
     "settle",
@@ -33,11 +32,6 @@ __all__ = [
 
 _MOST_REFITS = 10
 _FIRST_SHARE = 0.2  # the first look alone flags at a fifth of the critical value, both together at it
-# Normal samples behind the critical value; the Monte Carlo error of a level α is √(α(1 − α)/_SAMPLES).
-_SAMPLES = 20_000
-_SEED = 20_261_127
-# From this many clients on the critical value is the level itself to three digits (Bonferroni's bound is then tight).
-_MANY = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,37 +125,6 @@ def _combined(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.minimum(np.minimum(first / _FIRST_SHARE, np.maximum(first, second)), 1.0)
 
 
-@lru_cache(maxsize=64)
-def critical_value(n_clients: int, level: float) -> float:
-    """What (n + 1) × p-value of a walk outward falls below with probability ``level`` on normal scores.
-
-    n = ⌊K/2⌋, … clients accepted, the next is compared with them at critical/(n + 1).  The clients accepted first are
-    those with the lowest scores, so the next one looks farther away than a fresh one would: at critical = level 8 to 10
-    walks in 100 raise an alarm for 6 to 12 clients, in place of 5.  The law of the walk depends on K alone.
-
-    Parameters
-    ----------
-    n_clients : int
-        K.
-    level : float
-        Family-wise level.
-
-    Returns
-    -------
-    float
-    """
-    if n_clients >= _MANY:
-        return level
-    scores = np.sort(np.random.default_rng(_SEED).standard_normal((_SAMPLES, n_clients)), axis=1)
-    sums, squares = np.cumsum(scores, axis=1), np.cumsum(scores**2, axis=1)
-    least = np.full(_SAMPLES, np.inf)
-    for n in range(n_clients // 2, n_clients):
-        mean = sums[:, n - 1] / n
-        spread = np.sqrt(np.maximum(squares[:, n - 1] - n * mean**2, 0.0) / (n - 1) * (1.0 + 1.0 / n))
-        least = np.minimum(least, (n + 1) * special.stdtr(n - 1, -(scores[:, n] - mean) / spread))
-    return float(np.quantile(least, level))
-
-
 def p_values_of(first: FloatArray, second: FloatArray, members: BoolArray) -> FloatArray:
     """One p-value a client (K,) from the sums (K,) of both scores.
 
@@ -181,11 +144,21 @@ def p_values_of(first: FloatArray, second: FloatArray, members: BoolArray) -> Fl
     return _combined(prediction_p_values(first, members), prediction_p_values(second, members))
 
 
-def accept_outward(first: FloatArray, second: FloatArray, level: float) -> tuple[BoolArray, bool]:
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """Who was accepted on the way outward."""
+
+    accepted: BoolArray  # (K,)
+    torn: bool  # already the client that would make a majority stands out: no more than half agree
+    group: BoolArray  # (K,), above a gap that is too wide for chance
+    group_share: float  # p-value of that gap over its critical value; 1 where there is no such group
+
+
+def accept_outward(first: FloatArray, second: FloatArray, level: float) -> Walk:
     """Accept clients in the order of their first sums (K,) from the lower half outward, passing those that stand out.
 
-    One that stands out does not stop the walk: a benign client of large coefficients may lie behind it.  Where already
-    the client that would make a majority stands out, the second value is True: no more than half agree.
+    One that stands out does not stop the walk: a benign client of large coefficients may lie behind it.  A group that
+    stands out together, by the gap below it, is passed as one.
 
     Parameters
     ----------
@@ -198,18 +171,21 @@ def accept_outward(first: FloatArray, second: FloatArray, level: float) -> tuple
 
     Returns
     -------
-    tuple of bool ndarray, shape (K,), and bool
+    Walk
     """
-    critical = critical_value(first.size, level)
-    order = np.argsort(first, kind="stable")
+    critical, gap = critical_values(first.size, level), widest_gap(first)
+    order, half = np.argsort(first, kind="stable"), first.size // 2
+    group = np.zeros(first.size, dtype=np.bool_)
+    if gap.p_value < critical.group:
+        group[order[gap.below :]] = True
     accepted = np.zeros(first.size, dtype=np.bool_)
-    accepted[order[: first.size // 2]] = True
-    for k in order[first.size // 2 :]:
-        accepted[k] = p_values_of(first, second, accepted)[k] >= critical / (accepted.sum() + 1)
-        if not accepted[k] and k == order[first.size // 2]:
+    accepted[order[:half]] = True
+    for k in order[half : first.size - int(group.sum())]:
+        accepted[k] = p_values_of(first, second, accepted)[k] >= critical.single / (accepted.sum() + 1)
+        if not accepted[k] and k == order[half]:
             accepted[k] = True
-            return accepted, True
-    return accepted, False
+            return Walk(accepted, True, group, 1.0)
+    return Walk(accepted, False, group, gap.p_value / critical.group if group.any() else 1.0)
 
 
 def settle(
@@ -246,15 +222,17 @@ def settle(
     for _ in range(_MOST_REFITS):
         scores, shares = log_scores(views, ranks, members, n_jobs)
         first, second = weights @ scores, weights @ shares
-        accepted, torn = accept_outward(first, second, level)
-        if torn or accepted.tobytes() in seen:
+        walk = accept_outward(first, second, level)
+        if walk.torn or walk.accepted.tobytes() in seen:
             break
-        seen.add(accepted.tobytes())
-        members = accepted
-    n, critical = int(accepted.sum()), critical_value(accepted.size, level)
+        seen.add(walk.accepted.tobytes())
+        members = walk.accepted
+    accepted, critical = walk.accepted, critical_values(first.size, level).single
+    n = int(accepted.sum())
     centre, spread = float(first[accepted].mean()), float(first[accepted].std(ddof=1))
     reach = -special.stdtrit(n - 1, _FIRST_SHARE * critical / (n + 1)) * np.sqrt(1.0 + 1.0 / n)
     sums = (first - centre) / spread if spread > 0 else first - centre
-    return SummedScores(
-        accepted, np.exp(scores), sums, p_values_of(first, second, accepted), critical, float(reach), torn
-    )
+    p_values = p_values_of(first, second, accepted)
+    # A group's p-value is brought to the scale on which single clients are flagged.
+    p_values = np.where(walk.group, np.minimum(p_values, walk.group_share * critical / (n + 1)), p_values)
+    return SummedScores(accepted, np.exp(scores), sums, p_values, critical, float(reach), walk.torn)

@@ -24,11 +24,12 @@ from scipy import special
 
 from clair_stats.detection.joint.levelling import as_factors, levelled
 from clair_stats.detection.joint.module import DenseModule, Module, module_of
-from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_pairs
+from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_sets
 from clair_stats.detection.joint.summed_law import settle, standardised
 from clair_stats.detection.joint.view import View, view_of
 from clair_stats.detection.joint.white import SUM_SHARE, are_white, white_rank, white_set
 from clair_stats.detection.panel import Panel, panel_of
+from clair_stats.detection.scales import SCALES_DIFFER, spread_ratio
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import per_client_level
 from clair_stats.parallel import each
@@ -45,10 +46,9 @@ _COORDINATES = 24
 _SPARE = 6
 # The half is looked for in at most this many modules, evenly spread; every module has its part in the scores.
 _SEARCHED = 16
-# How many times as much the half's scores scatter on the scale as given as with norms divided out: up to 1.8 where
-# scales are equal, 4.7 and more where half of the clients are multiplied by 3 (240 development federations); .7 to 4.5
-# for a Transformer's adapters, which only the second scale tells apart.
-_SCALES_EQUAL, _SCALES_DIFFER = 0.5, 2.0
+# Below this ratio of spreads dividing by norms only adds scatter, and clients are compared as given; above
+# SCALES_DIFFER with norms divided out, and in between on both scales (joint_verdict.md, section 2).
+_SCALES_EQUAL = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +103,7 @@ def joint_verdict(
     common_component: bool = True,
     shared: Literal["columns", "rows"] = "columns",
     n_jobs: int | None = 1,
+    program: bool = False,
 ) -> JointVerdict:
     """Find the collaborative set of clients from all modules together.
 
@@ -120,6 +121,8 @@ def joint_verdict(
         What they share.
     n_jobs : int, optional
         Modules at a time, see :func:`clair_stats.parallel.each`.
+    program : bool
+        Whether the sets from which the half is looked for come from the convex program in place of random pairs.
 
     Returns
     -------
@@ -127,15 +130,15 @@ def joint_verdict(
     """
     read = each(partial(_read, common_component=common_component, shared=shared), records, n_jobs=n_jobs)
     n_clients = read[0].module.shape[0]
-    given = _search(read, rank, normalised=False, n_jobs=n_jobs)
-    divided = _search(read, rank, normalised=True, n_jobs=n_jobs)
-    # Where both are rounding, clients agree exactly on both scales.
-    least = float(np.finfo(float).eps)
-    ratio = max(given.spread_on(divided.best), least) / max(divided.spread_on(divided.best), least)
+    given = _search(read, rank, normalised=False, program=program, n_jobs=n_jobs)
+    divided = _search(read, rank, normalised=True, program=program, n_jobs=n_jobs)
+    ratio = spread_ratio(given.log_residuals, divided.log_residuals)
     white = _white(read, given, rank, level)
     if white is not None:
         return white
-    searches = [given] * (ratio <= _SCALES_DIFFER) + [divided] * (ratio > _SCALES_EQUAL)
+    # With norms divided out a residual at rank 0 is an angle, which alone does not tell a client by its size.
+    only_angles = not any(divided.best.ranks)
+    searches = [given] * (ratio <= SCALES_DIFFER or only_angles) + [divided] * (ratio > _SCALES_EQUAL)
     if n_clients < _FEWEST_CLIENTS:
         reason = f"{n_clients} clients are too few to learn how benign ones scatter; {_FEWEST_CLIENTS} are needed"
         return _undecided(read, searches[0], searches[0].ranks_of_all(), reason)
@@ -201,15 +204,12 @@ class _Search:
         """On which clients are compared."""
         return "norms divided out" if self.normalised else "as given"
 
-    def spread_on(self, half: JointHalf) -> float:
-        """Interquartile range over a half of the clients' mean log residual energy on this scale.
-
-        With norms divided out a client of 100 times the usual size can be in the half; a standard deviation would then
-        say that scales differ, and the norm, which gives that client away, would be divided out for good.
-        """
-        fits = [view.fits(half.members[None], rank)[0][0] for view, rank in zip(self.views, half.ranks, strict=True)]
-        lower, upper = np.quantile(np.log(fits).mean(axis=0)[half.members], (0.25, 0.75))
-        return float(upper - lower)
+    @property
+    def log_residuals(self) -> FloatArray:
+        """Mean over the searched modules of log ‖R_k‖² about the best half's own fit, (K,)."""
+        members = self.best.members[None]
+        fits = [view.fits(members, rank)[0][0] for view, rank in zip(self.views, self.best.ranks, strict=True)]
+        return np.asarray(np.log(fits).mean(axis=0))
 
     def half_at(self, ranks: Sequence[int]) -> BoolArray:
         """The best half with other ranks for all modules."""
@@ -232,13 +232,15 @@ class _Search:
         return tuple(each(own, range(len(self.read)), n_jobs=self.n_jobs, shared_memory=True))
 
 
-def _search(read: Sequence[_Read], rank: int | None, *, normalised: bool, n_jobs: int | None) -> _Search:
+def _search(
+    read: Sequence[_Read], rank: int | None, *, normalised: bool, n_jobs: int | None, program: bool = False
+) -> _Search:
     chosen = tuple(sorted({int(i) for i in np.linspace(0, len(read) - 1, min(_SEARCHED, len(read))).round()}))
     views = tuple(
         each(lambda number: _view(read[number], normalised=normalised), chosen, n_jobs=n_jobs, shared_memory=True)
     )
     limits = [_limit(read[number], rank) for number in chosen]
-    starts = starting_pairs(read[0].module.shape[0])
+    starts = starting_sets(views, program=program)
     if rank is not None:
         best = joint_half(views, limits, starts)
         return _Search(read, rank, normalised, chosen, views, (best,), best, (), n_jobs)

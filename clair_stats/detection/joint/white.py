@@ -67,7 +67,7 @@ def lancaster_sums(panels: Sequence[Panel], ranks: Sequence[int], members: BoolA
     for number, (panel, rank) in enumerate(zip(panels, ranks, strict=True)):
         fit = fit_shared(panel, members, rank)
         tested = calibrate(panel, fit, level=level).p_values
-        values[number] = np.where(np.isnan(tested), 1.0, tested)
+        values[number] = np.where(np.isnan(tested), 0.0, tested)  # without a p-value nobody is benign
         degrees[number] = (panel.shape[1] - rank) * panel.shape[2]
     parts = special.chdtri(degrees[:, None], np.maximum(values, _LEAST))
     total = float(degrees.sum())

@@ -8,10 +8,11 @@ from scipy import stats
 from reports.renderers.copying.names import NAMES
 from reports.tables import Table, plain_table
 
-__all__ = ["contamination_tables", "exact_sentence", "level_sentence", "misses"]
+__all__ = ["contamination_tables", "exact_sentence", "level_sentence", "misses", "source_table"]
 
 # Rule of the studies on detection, fixed before their first run: Wilson's lower end reaches this rate.
 _RATE = 0.95
+_SOURCES = {"consensus": "CLAIR", "program": "CLAIR (program)"}
 _SHOWN = ("local", "average", "coordinate_median", "geometric_median", "krum", "multi_krum", "clair", "clair rows")
 
 
@@ -80,13 +81,32 @@ def misses(rows: pd.DataFrame) -> tuple[str, ...]:
     rows : DataFrame
         One row per federation and method.
     """
-    contaminated = rows["regime.contaminated_share"] > 0
     found = []
-    if contaminated.any() and _exact_verdict(rows[contaminated]) != "shown":
-        found.append(exact_sentence(rows[contaminated]))
-    if (~contaminated).any() and _level_verdict(rows[~contaminated]) != "kept":
-        found.append(level_sentence(rows[~contaminated]))
+    for source, part in rows.groupby("method.detection", sort=False):
+        contaminated = part["regime.contaminated_share"] > 0
+        if contaminated.any() and _exact_verdict(part[contaminated]) != "shown":
+            found.append(f"{_SOURCES[str(source)]}: {exact_sentence(part[contaminated])}")
+        if (~contaminated).any() and _level_verdict(part[~contaminated]) != "kept":
+            found.append(f"{_SOURCES[str(source)]}: {level_sentence(part[~contaminated])}")
     return tuple(sentence.replace("**", "") for sentence in found)
+
+
+def source_table(rows: pd.DataFrame) -> Table:
+    """Exact sets, counts of clients and false alarms, a line for each source of candidates.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per federation and method.
+    """
+    lines = []
+    for source, part in rows.groupby("method.detection", sort=False):
+        bad = part["regime.contaminated_share"] > 0
+        counts = ", ".join(str(count) for count in _counts(part[bad]))
+        alarms = _share(part[~bad]["any_false_alarm"])[0] if (~bad).any() else "not run"
+        lines.append((_SOURCES[str(source)], _share(part[bad]["exact_set"])[0], counts, alarms))
+    heading = ("detection", "exact set", "found, missed, wrongly flagged", "somebody flagged where all are benign")
+    return plain_table("copying-detection", heading, lines)
 
 
 def contamination_tables(rows: pd.DataFrame) -> tuple[Table, Table]:

@@ -15,7 +15,7 @@ from clair_stats.files import written_whole
 from reports.figures import save_picture
 from reports.inputs import StudyInput
 from reports.renderers.copying.accuracy import accuracy_picture, accuracy_table, paired_table
-from reports.renderers.copying.detection import contamination_tables, exact_sentence, level_sentence
+from reports.renderers.copying.detection import contamination_tables, exact_sentence, level_sentence, source_table
 from reports.renderers.copying.federation import (
     certificate_table,
     outcomes_of,
@@ -107,7 +107,11 @@ def copying_page(studies: Sequence[StudyInput], folder: Path, files: list[Path])
     parts = _parts(studies)
     methods, detected = parts["methods"].rows(), parts["detection"].rows()
     files.append(save_picture(accuracy_picture(methods), folder / "copying-accuracy.png"))
-    contaminated = detected["regime.contaminated_share"] > 0
+    default = detected["method.detection"] == "consensus"
+    contaminated, clean = (
+        default & (detected["regime.contaminated_share"] > 0),
+        default & (detected["regime.contaminated_share"] == 0),
+    )
     contents = {
         "ACCURACY": to_markdown(accuracy_table(methods)),
         "PAIRED": to_markdown(paired_table(methods)),
@@ -115,7 +119,8 @@ def copying_page(studies: Sequence[StudyInput], folder: Path, files: list[Path])
         "FEDERATIONS": str(parts["methods"].study.replications),
         "DETECTION": exact_sentence(detected[contaminated]),
         "EXACT": exact_sentence(parts["exact_set"].rows()),
-        "LEVEL": level_sentence(detected[~contaminated]),
+        "LEVEL": level_sentence(detected[clean]),
+        "SOURCES": to_markdown(source_table(detected)),
         "CONTAMINATIONS": "\n\n".join(to_markdown(t) for t in contamination_tables(parts["contaminations"].rows())),
         "KINDS_FEDERATIONS": str(parts["contaminations"].study.replications),
         "MAP_FEDERATIONS": str(parts["map"].study.replications),
