@@ -156,10 +156,10 @@ _TOGETHER = Claim(
     ),
     fine=Sabotage(
         name="leverage-undercounted",
-        description="0.6 of the error of the fitted subspace are counted",
+        description="0.3 of the error of the fitted subspace are counted",
         cells=crossed(
             grid(Leveraged, heterogeneity=levels(*_HETEROGENEITY)),
-            IntervalCoverage(simultaneous=True, leverage=0.6),
+            IntervalCoverage(simultaneous=True, leverage=0.3),
         ),
     ),
 )
