@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.claims import verdict_table
-from reports.headline import headline
+from reports.headline import Finding, headline
 from reports.inputs import ClaimInput, Inputs, RegimeInput, StudyInput
 from reports.pdf import LATEX_HINT, compile_report
 from reports.registered import registered_table
@@ -76,8 +76,9 @@ def _content(inputs: Inputs, writer: Writer, tell: Callable[[str], None]) -> dic
     maps = writer.maps(inputs.maps)
     provenance = _provenance(inputs)
     losses = [loss for study in studies for loss in study.losses]
+    gains = [Finding(study.title, " ".join(study.gains), study.name) for study in studies if study.gains]
     return {
-        "headline": headline(inputs, losses, provenance),
+        "headline": headline(inputs, losses, provenance, gains),
         "verdicts": verdicts,
         "verdicts_html": _html(verdicts),
         "claims": claims,
