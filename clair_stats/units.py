@@ -149,6 +149,8 @@ def consensus_in_unit(found: Consensus, unit: float) -> Consensus:
     -------
     Consensus
     """
+    if unit == 1.0:
+        return found
     tested = found.calibrated
     return replace(
         found,
@@ -169,6 +171,8 @@ def decomposition_in_unit(found: Decomposition, unit: float) -> Decomposition:
     -------
     Decomposition
     """
+    if unit == 1.0:
+        return found
     noisy = found.program == "N"
     value = unit * unit if noisy else unit
     return replace(
@@ -196,6 +200,8 @@ def refinement_in_unit(found: Refinement, unit: float) -> Refinement:
     -------
     Refinement
     """
+    if unit == 1.0:
+        return found
     return replace(
         found,
         estimates=found.estimates * unit,
@@ -217,6 +223,6 @@ def combination_in_unit(found: Combination | None, unit: float) -> Combination |
     -------
     Combination or None
     """
-    if found is None:
-        return None
+    if found is None or unit == 1.0:
+        return found
     return replace(found, estimates=found.estimates * unit, centre=found.centre * unit)
