@@ -1,7 +1,7 @@
 """What it takes to be red: every claim beside its gross and its fine sabotage, with the size of what was rejected.
 
 The size of a sabotage is what its rows show, over the smallest violation that the check detects with probability 0.9 at
-this effort.  Grade A: both sabotages are rejected and the fine one is at most twice that size.  B: both are rejected,
+this effort.  Grade A: both sabotages are rejected and the fine one is at most three times that size.  B: both are rejected,
 the fine one is larger or there is none.  C: one of them is not rejected.
 """
 
@@ -18,7 +18,9 @@ __all__ = ["Grade", "Graded", "Sized", "page"]
 
 Grade: TypeAlias = Literal["A", "B", "C"]
 
-FINE_ENOUGH = 2.0  # sizes; the fine sabotages aim at 1.5, and their own Monte Carlo error is about a third of that
+FINE_ENOUGH = (
+    3.0  # sizes: the fine sabotages aim at 1.5, and a share of 0.043 in 80 instances has an error of 0.8 sizes
+)
 
 
 @dataclass(frozen=True)
