@@ -40,9 +40,8 @@ test: $(STAMP) ## the tests (slow ones left out; see test-all)
 test-all: $(STAMP) ## every test, the slow ones too
 	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow"
 
-nightly: $(STAMP) ## every test, and fresh draws for the fuzzers, FUZZ times as many as in continuous integration
-	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow" --ignore tests/fuzz
-	HYPOTHESIS_PROFILE=explore FUZZ=$(FUZZ) $(BIN)/python -m pytest -n $(JOBS) tests/fuzz
+nightly: $(STAMP) ## slow tests, FUZZ times as many fuzzing draws, standard effort, fresh seeds, long studies: hours
+	JOBS=$(JOBS) FUZZ=$(FUZZ) bash .ci/nightly
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)

@@ -20,7 +20,7 @@ import typer
 from simulations.commands.ablation import ablation
 from simulations.commands.gains import gains
 from simulations.commands.pooled import pooled
-from simulations.commands.reading import ademp, check, export, list_studies, merge, summarise
+from simulations.commands.reading import ademp, check, export, list_studies, merge, names, summarise
 from simulations.commands.registering import decide, register, registry
 from simulations.commands.repairing import repair
 from simulations.commands.running import plan, replay, run, sequential
@@ -34,6 +34,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 app.command("list")(list_studies)
+app.command()(names)
 for command in (
     plan,
     run,

@@ -57,7 +57,7 @@ def adapters_command(
         if json_file is not None:
             check_output(json_file, (".json",), inputs=folders)
         with _progress() as tell, _workers(scheduler):
-            n_jobs = -1 if scheduler is not None else jobs or len(os.sched_getaffinity(0))
+            n_jobs = -1 if scheduler is not None else jobs or os.cpu_count()
             found = aggregate_adapters(
                 folders, output=output, rank=rank, level=level, refined=refined, n_jobs=n_jobs, progress=tell
             ).report
