@@ -30,7 +30,8 @@ class Step:
     arguments : tuple of str
         Module and arguments of ``python -m``.
     minutes : float
-        Processor time of a first run at quick effort, in minutes, as ``make verify`` printed it at its end.
+        Processor time of a first run at quick effort; on an idle machine the time that ``make verify`` prints at its
+        end, times the workers.
     parallel : bool
         Whether workers share it.
     """
@@ -74,8 +75,8 @@ def verify_steps(effort: str, jobs: int, studies: Sequence[tuple[str, float]]) -
     """
     workers = ("--jobs", str(jobs))
     return (
-        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 4.0),
-        Step("maps of exact recovery", ("theory_checks", "maps", *workers), 1.0),
+        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 2.6),
+        Step("maps of exact recovery", ("theory_checks", "maps", *workers), 0.4),
         *(
             Step(f"study {name.replace('_', ' ')}", ("simulations", "run", name, *workers), minutes)
             for name, minutes in studies
