@@ -31,7 +31,8 @@ class Step:
     arguments : tuple of str
         Module and arguments of ``python -m``.
     minutes : float
-        Processor time of a first run at quick effort, in minutes, as ``make verify`` printed it at its end.
+        Processor time of a first run at quick effort; on an idle machine the time that ``make verify`` prints at its
+        end, times the workers.
     parallel : bool
         Whether workers share it.
     """
@@ -83,8 +84,8 @@ def verify_steps(effort: str, jobs: int, studies: Sequence[StudyTime]) -> tuple[
     """
     workers = ("--jobs", str(jobs))
     return (
-        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 4.0),
-        Step("maps of exact recovery", ("theory_checks", "maps", *workers), 1.0),
+        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 2.6),
+        Step("maps of exact recovery", ("theory_checks", "maps", *workers), 0.4),
         *(
             Step(
                 f"study {study.name.replace('_', ' ')}",
