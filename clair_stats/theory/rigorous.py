@@ -27,7 +27,7 @@ ProofState: TypeAlias = Literal["proved", "refuted", "open"]
 
 _BITS = 128  # of the arithmetic; the enclosures end up at about the accuracy of the oracle's gradient, 1e-13
 _ENOUGH = 4.0  # radius of the ball around the oracle's point, in gradient over strong convexity; 2 at least
-_SLACK = (1e-12, 1e-9, 1e-6)  # relative widths that are tried for the upper end of η
+_SLACK = (1e-12, 1e-9, 1e-6, 1e-4, 1e-2)  # relative widths that are tried for the upper end of η
 
 
 @dataclass(frozen=True, eq=False)
