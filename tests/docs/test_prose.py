@@ -28,7 +28,7 @@ CODE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 # Two pages are written by programs.
-WRITTEN_BY_PROGRAMS = {"docs/performance.md", "docs/gallery/copying.md"}
+WRITTEN_BY_PROGRAMS = {"docs/claims.md", "docs/performance.md", "docs/gallery/copying.md"}
 
 
 def tracked(*suffixes):
