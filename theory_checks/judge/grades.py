@@ -117,10 +117,9 @@ def page(graded: Sequence[Graded], effort: str) -> str:
     lines += ["", "## Statements", ""]
     for item in graded:
         claim = item.claim
-        lines += [
-            f"**{claim.identifier}.** {claim.statement} *Checked:* {claim.statistic}. *Source:* {claim.source}.",
-            "",
-        ]
+        # TeX as it is written: the report and `explain` show it as a formula.
+        lines += [f"**{claim.identifier}.** {claim.title}: `{claim.statement}`", ""]
+        lines += [f"*Checked:* {claim.statistic}. *Source:* {claim.source}.", ""]
         fine = f" *Fine:* {claim.fine.description}." if claim.fine else ""
         lines += [f"*Gross:* {claim.sabotage.description}.{fine}", ""]
     return "\n".join(lines).rstrip() + "\n"
