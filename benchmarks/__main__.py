@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -49,17 +49,28 @@ NOTES = {
     "One verdict from many modules": "`CLAIR().fit` on LoRA factors, a fifth of the clients contaminated; every module "
     "is generated when it is read (generation included in the time), nothing of size p × q is formed; one process each "
     "(`python -m benchmarks.joint_verdict`).",
-    "CLAIR without tuning against one SVD": "`CLAIR().fit` (candidates, tests, decomposition, refinement) over one "
-    "economy SVD of the stack; noise sd 0.1, 20 % of the clients contaminated at random by their own size.",
-    "CLAIR without tuning against one decomposition": "`CLAIR().fit` (candidates, tests, decomposition, refinement) "
-    "over `decompose` of the program that the fit reports; K = 60, p = 40, q = 20, r = 3, nine settings of share and "
+    "CLAIR without tuning against one SVD": "`CLAIR().fit` (candidates, tests, refinement) over one economy SVD of the "
+    "stack, and with `decomposition_`, which is solved when it is asked for; noise sd 0.1, 20 % of the clients "
+    "contaminated at random by their own size.",
+    "CLAIR without tuning against one decomposition": "`CLAIR().fit` (candidates, tests, refinement) and its "
+    "`decomposition_` over `decompose` of that program; K = 60, p = 40, q = 20, r = 3, nine settings of share and "
     "noise for every kind.",
+    "CLAIR on very many clients": "`CLAIR().fit` on K blocks of 40 × 20, r = 3, noise sd 0.1, 20 % of the clients "
+    "contaminated at random by their own size; one process each (`python -m benchmarks.many_clients`), peak memory is "
+    "the resident set of the whole process, input included.",
     "Peers": "40 × 1200, no noise.  Robust PCA packages solve the entrywise program and are shown when installed "
     "(`pip install tensorly rpca`): contamination of whole blocks is outside their model.",
     "Batched LoRA fine-tuning": "The copying case (`simulations.copying`): all clients of the study `copying` in one "
     "forward pass against the same code on one client at a time; one PyTorch thread by processor time, two by the wall "
     "clock.",
 }
+
+
+class Measured(NamedTuple):
+    """The rows of one part, and the day on which they were measured."""
+
+    when: str
+    rows: list[dict[str, Any]]
 
 
 PARTS: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
@@ -72,6 +83,7 @@ PARTS: dict[str, tuple[str, Callable[[], list[dict[str, Any]]]]] = {
     "peers": ("Peers", solvers.peers),
     "fit_svd": ("CLAIR without tuning against one SVD", fit.against_svd),
     "fit": ("CLAIR without tuning against one decomposition", fit.against_decomposition),
+    "clients": ("CLAIR on very many clients", lambda: _clients()),
     "copying": ("Batched LoRA fine-tuning", lambda: _copying()),
     "curves": ("Gap against time", solvers.curves),
 }
@@ -90,17 +102,20 @@ def main() -> None:
     for name in wanted:
         start = time.perf_counter()
         print(f"{PARTS[name][0]} …", flush=True)
-        _write(RESULTS / f"{name}.json", json.dumps(PARTS[name][1](), indent=1, default=float))
+        measured = {"measured": time.strftime("%d %B %Y"), "rows": PARTS[name][1]()}
+        _write(RESULTS / f"{name}.json", json.dumps(measured, indent=1, default=float))
         print(f"  {time.perf_counter() - start:.0f} s", flush=True)
     page = DOCS / "performance.md"
-    _write(page, _page({name: _read(name) for name in PARTS}))
+    _write(page, _page({name: _read(name) for name in PARTS}, page.read_text(encoding="utf-8")))
     print(f"wrote {page.relative_to(DOCS.parent)}")
 
 
-def _read(name: str) -> list[dict[str, Any]]:
+def _read(name: str) -> Measured:
     path = RESULTS / f"{name}.json"
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return rows
+    if not path.exists():
+        return Measured("", [])
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return Measured(found["measured"], found["rows"])
 
 
 def _write(path: Path, text: str) -> None:
@@ -108,31 +123,61 @@ def _write(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
-def _page(tables: dict[str, list[dict[str, Any]]]) -> str:
+def _page(tables: dict[str, Measured], former: str) -> str:
+    """The page; parts that were not measured here keep what the former page has of them, which says when it was."""
     (DOCS / "gallery").mkdir(parents=True, exist_ok=True)
     head = (
         f"\n{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
         f"numpy {np.__version__}, scipy {scipy.__version__}; {threads()}.\n"
     )
     parts = [INTRODUCTION, head]
-    for name, rows in tables.items():
+    for name, (when, rows) in tables.items():
         if name == "curves":
             continue
         title = PARTS[name][0]
-        body = _markdown(rows) if rows else f"Not measured yet: `python -m benchmarks {name}`."
-        parts.append(f"\n## {title}\n\n{NOTES[title]}  Command: `python -m benchmarks {name}`.\n\n{body}\n")
+        if not rows and (kept := _section(former, title)):
+            parts.append(f"\n## {title}\n{kept}")
+            continue
+        body = f"Measured on {when}.\n\n{_markdown(rows)}" if rows else "Not measured yet."
+        parts.append(f"\n## {title}\n\n{NOTES[title]}  Command: `python -m benchmarks {name}`.  {body}\n")
+    if not (tables["curves"].rows or tables["growth"].rows) and (kept := _section(former, "Figures")):
+        return "".join([*parts, f"\n## Figures\n{kept}"])
     parts.append("\n## Figures\n")
-    if tables["curves"]:
-        _curve_figure(tables["curves"], DOCS / "gallery" / "solver_gap_against_time.png")
+    if tables["curves"].rows:
+        _curve_figure(tables["curves"].rows, DOCS / "gallery" / "solver_gap_against_time.png")
         parts.append(
             "\n![gap against time](gallery/solver_gap_against_time.png)\n\nEach point is a run to one accuracy; "
             "40 × 400, M = 0, without noise (left) and with noise (right).  The textbook loop shows its own estimate, "
             "the others the certified gap.  Command: `python -m benchmarks curves`.\n"
         )
-    if tables["growth"]:
-        _growth_figure(tables["growth"], DOCS / "gallery" / "solver_growth.png")
+    if tables["growth"].rows:
+        _growth_figure(tables["growth"].rows, DOCS / "gallery" / "solver_growth.png")
         parts.append("\n![growth](gallery/solver_growth.png)\n")
     return "".join(parts)
+
+
+def _section(page: str, title: str) -> str:
+    """What a page holds below a heading of the second level, up to the next; empty where there is none."""
+    _, _, rest = page.partition(f"\n## {title}\n")
+    body, found, _ = rest.partition("\n## ")
+    return f"{body}\n" if found and not body.endswith("\n") else body
+
+
+def _clients() -> list[dict[str, Any]]:
+    rows = []
+    for n_clients in (10_000, 30_000, 100_000):
+        found = in_own_process("benchmarks.many_clients", str(n_clients))
+        rows.append(
+            {
+                "K": f"{n_clients:,}",
+                "processor, s": found["cpu_seconds"],
+                "wall, s": found["wall_seconds"],
+                "input, GiB": found["gibibytes_input"],
+                "peak memory, GiB": found["gibibytes_peak"],
+                "set found": "yes" if found["exact"] else "no",
+            }
+        )
+    return rows
 
 
 def _factors() -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.conventions import EstimatorConventions, NotFittedError
-from clair_stats.convex_solution import convex_solution
+from clair_stats.convex_solution import SolvedOnDemand
 from clair_stats.decomposition.compression import Compression
 from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.decide import decide
@@ -28,7 +28,7 @@ from clair_stats.inference import ConfidenceIntervals
 from clair_stats.majority import NoMajorityWarning
 from clair_stats.orientation import check_options, oriented
 from clair_stats.quarantine import usable
-from clair_stats.records import BoolArray, Combination, Decomposition, Detection, FloatArray, Refinement
+from clair_stats.records import BoolArray, Combination, Detection, FloatArray, Refinement
 from clair_stats.refining import Refining, refine_by_verdict
 from clair_stats.report.modules_summary import summarise_modules
 from clair_stats.report.reasons import explain_clients, margins
@@ -37,7 +37,6 @@ from clair_stats.several_modules import SeveralModules, fit_modules, holds_modul
 from clair_stats.units import (
     combination_in_unit,
     consensus_in_unit,
-    decomposition_in_unit,
     divided,
     refinement_in_unit,
     unit_of,
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["CLAIR", "NoMajorityWarning", "NotFittedError"]
 
 
-class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts):
+class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDemand):
     """Estimate the shared subspace, flag contaminated clients, refine the estimates of the others.
 
     Parameters
@@ -127,9 +126,9 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts):
     noise_scales_ : array, shape (K,)
         σ_k, given or estimated; 0 for estimates that agree exactly.
     decomposition_ : Decomposition
-        The convex solution that proposed the accepted set, with its certificate; program (N) where all clients agreed
-        or the search proposed it.  In the orientation of ``shared="columns"``; for factored input in the coordinates of
-        the joint column and row spaces, where the program is the same (theory.md section 2).
+        The convex solution that proposed the accepted set, with its certificate, solved when first asked for; program
+        (N) where all clients agreed or the search proposed it.  In the orientation of ``shared="columns"``; for
+        factored input in the coordinates of the joint column and row spaces (theory.md section 2).
     detection_, refinement_ : Detection, Refinement
     consensus_ : Consensus
         The verdict: the law that decided and why, what proposed the set, the evidence at every rank that was looked at.
@@ -174,7 +173,6 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts):
     rank_: int
     noise_scales_: FloatArray
     quarantined_: dict[str, str]
-    decomposition_: Decomposition
     detection_: Detection
     refinement_: Refinement
     combination_: Combination | None
@@ -276,9 +274,7 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts):
         consensus = verdict(panel, unit)
         fit, calibrated = on_scale_of_estimates(panel, blocks, consensus.fit, consensus.calibrated)
         consensus = replace(consensus, fit=fit, calibrated=calibrated)
-        tau = None if self.noise_penalty is None else self.noise_penalty / unit
-        solution = convex_solution(blocks, panel, consensus, block_penalty=self.block_penalty, noise_penalty=tau)
-        self.decomposition_ = decomposition_in_unit(solution, unit)
+        self._set_program(blocks, panel, consensus, unit)
         self._estimates, self._unit = checked, unit
         self._conclude(record, blocks, panel, consensus)
 

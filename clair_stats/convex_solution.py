@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property, partial
+
 import numpy as np
 
 from clair_stats.decomposition.decompose import decompose
@@ -11,8 +14,37 @@ from clair_stats.detection.panel import Panel
 from clair_stats.detection.program_source import proposer_of
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.records import Decomposition, FloatArray
+from clair_stats.units import decomposition_in_unit
 
-__all__ = ["convex_solution"]
+__all__ = ["SolvedOnDemand", "convex_solution"]
+
+
+class SolvedOnDemand:
+    """Mixed into :class:`clair_stats.CLAIR`: ``decomposition_``, solved when it is first asked for."""
+
+    block_penalty: float | None
+    noise_penalty: float | None
+    _solve: Callable[[], Decomposition]
+
+    def _set_program(self, blocks: FloatArray, panel: Panel, consensus: Consensus, unit: float) -> None:
+        """Say what ``decomposition_`` solves; chosen penalties are tried at once, since they may be refused."""
+        chosen, tau = self.block_penalty, self.noise_penalty
+        penalties = {"block_penalty": chosen, "noise_penalty": None if tau is None else tau / unit}
+        self.__dict__.pop("decomposition_", None)
+        self._solve = partial(_in_unit, unit, blocks, panel, consensus, penalties)
+        if chosen is not None or tau is not None:
+            self.decomposition_ = self._solve()
+
+    @cached_property
+    def decomposition_(self) -> Decomposition:
+        """The convex solution that belongs to the verdict, with its certificate."""
+        return self._solve()
+
+
+def _in_unit(
+    unit: float, blocks: FloatArray, panel: Panel, consensus: Consensus, penalties: dict[str, float | None]
+) -> Decomposition:
+    return decomposition_in_unit(convex_solution(blocks, panel, consensus, **penalties), unit)
 
 
 def convex_solution(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Literal, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import norm
 
 from clair_stats.records import FloatArray, Refinement
 from clair_stats.refinement.intervals import (
@@ -20,6 +21,9 @@ from clair_stats.refinement.intervals import (
 from clair_stats.refining import Refining, error_law
 from clair_stats.several_modules import SeveralModules
 from clair_stats.units import refinement_in_unit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ConfidenceIntervals", "Parameter"]
 
@@ -97,9 +101,72 @@ class ConfidenceIntervals:
             functionals=functionals,
             simultaneous=simultaneous,
         )
-        found = Intervals(*(getattr(found, field.name) * self._unit for field in fields(found)))
+        scaled = {name: getattr(found, name) * self._unit for name in ("estimate", "standard_error", "lower", "upper")}
+        found = replace(found, **scaled)
         turned = self.shared == "rows" and functionals is None and parameter != "coefficients"
         return swapped(found) if turned else found
+
+    def summary_frame(
+        self,
+        client: str | None = None,
+        *,
+        level: float = 0.95,
+        parameter: Parameter = "refined",
+        simultaneous: bool = False,
+    ) -> pd.DataFrame:
+        """The table of coefficients of a statsmodels summary: estimate, standard error, z, p-value and interval.
+
+        Parameters
+        ----------
+        client : str, optional
+            Only this client; by default all, one below the other.
+        level : float
+            Confidence of the intervals.
+        parameter : {"refined", "own", "coefficients", "common"}
+            As in :meth:`conf_int`.
+        simultaneous : bool
+            Whether the intervals hold together, over all clients also where one is asked for; p-values are then those
+            of Šidák.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows by client, row and column of the block (row and column for "common"; client, column and direction for
+            "coefficients"), from 0; columns ``coef``, ``std err``, ``z``, ``P>|z|`` and the ends, named as in
+            statsmodels ("[0.025", "0.975]").  z and p-value are those of "the entry is 0"; an entry without error has
+            an infinite z, and NaN where it is 0.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`conf_int`; a client that is not there.
+        """
+        import pandas as pd
+
+        names = [str(name) for name in self._told.record.names] if self.modules_ is None else []
+        if client is not None and self.modules_ is None and (client not in names or parameter == "common"):
+            raise ValueError(f"client: {client!r}; give one of the clients' names, and none with parameter='common'")
+        found = self.conf_int(level, parameter=parameter, simultaneous=simultaneous)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = found.estimate / found.standard_error
+            p_values = 2.0 * norm.sf(np.abs(z))
+            if simultaneous:
+                p_values = -np.expm1(z.size * np.log1p(-p_values))
+        tail = (1.0 - level) / 2.0
+        shown = {
+            "coef": found.estimate,
+            "std err": found.standard_error,
+            "z": z,
+            "P>|z|": p_values,
+            f"[{tail:.4g}": found.lower,
+            f"{1.0 - tail:.4g}]": found.upper,
+        }
+        places = [range(size) for size in found.estimate.shape[-2:]]
+        inner = ["column", "direction"] if parameter == "coefficients" else ["row", "column"]
+        sides, words = (places, inner) if parameter == "common" else ([names, *places], ["client", *inner])
+        index = pd.MultiIndex.from_product(sides, names=words)
+        frame = pd.DataFrame({name: np.asarray(part).ravel() for name, part in shown.items()}, index=index)
+        return frame if client is None else frame.loc[[client]]
 
     def _functionals(self, given: ArrayLike, parameter: str) -> FloatArray:
         """L in the orientation and coordinates of the fit, (m, p, q)."""

@@ -24,6 +24,7 @@ __all__ = [
     "sin_theta",
     "stack",
     "symmetric_eigen",
+    "trailing_projectors",
     "truncated_product",
     "unstack",
 ]
@@ -33,6 +34,13 @@ __all__ = [
 _ORTHONORMAL = 1e-5
 # The same of one that is orthonormal to float64 rounding already, and is taken as it is.
 _ROUNDING = 1e-12
+
+
+# Of the inverse of a positive semi-definite matrix: what is added to it, over its trace, so that it can be inverted;
+# rounds of squarings; and what may be left of other eigenvectors before the last one, so that it leaves 1e-14.
+_SHIFT = 1e-14
+_ROUNDS, _SQUARINGS = 2, 6
+_NEARLY_ONE = 1e-7
 
 
 def checked_frame(basis: ArrayLike, p: int, *, field: str = "basis") -> FloatArray:
@@ -310,6 +318,53 @@ def symmetric_eigen(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
         values = np.stack([pair[0] for pair in pairs]).reshape(matrices.shape[:-1])
         vectors = np.stack([pair[1] for pair in pairs]).reshape(matrices.shape)
     return values, vectors
+
+
+def trailing_projectors(matrices: FloatArray, count: int) -> FloatArray:
+    """Orthogonal projectors (…, n, n) on the eigenvectors of the ``count`` smallest eigenvalues.
+
+    For a single one by squaring the inverse until it has rank one: at n = 15 in half the time of all eigenvectors.
+    What does not separate in 2¹² powers is left to the eigenvectors.
+
+    Parameters
+    ----------
+    matrices : ndarray, shape (…, n, n)
+        Symmetric, positive semi-definite up to rounding.
+    count : int
+        At least 1.
+
+    Returns
+    -------
+    ndarray, shape (…, n, n)
+    """
+    size = matrices.shape[-1]
+    if not matrices.size:
+        return np.zeros_like(matrices)
+    flat = matrices.reshape(-1, size, size)
+    found = np.empty_like(flat)
+    open_ = np.arange(len(flat))
+    if count == 1 and size > 1:
+        trace = np.trace(flat, axis1=1, axis2=2)
+        usable = np.isfinite(trace) & (trace > 0.0)
+        shift = np.where(usable, _SHIFT * trace, 1.0)[:, None, None] * np.eye(size)
+        try:
+            powers = np.linalg.inv(flat + shift)
+        except np.linalg.LinAlgError:
+            powers = np.full_like(flat, np.nan)
+        for _ in range(_ROUNDS):
+            for _ in range(_SQUARINGS):
+                powers = powers / np.trace(powers, axis1=1, axis2=2)[:, None, None]
+                powers = powers @ powers
+            powers = powers / np.trace(powers, axis1=1, axis2=2)[:, None, None]
+            # Trace one: 1 − ‖P‖² is twice the weight of the next eigenvector, which another squaring squares.
+            alone = 1.0 - np.einsum("kij,kij->k", powers, powers) <= _NEARLY_ONE
+            squared = powers[alone] @ powers[alone]
+            found[open_[alone]] = squared / np.trace(squared, axis1=1, axis2=2)[:, None, None]
+            open_, powers = open_[~alone], powers[~alone]
+    if open_.size:
+        left = symmetric_eigen(flat[open_])[1][:, :, :count]
+        found[open_] = left @ left.transpose(0, 2, 1)
+    return found.reshape(matrices.shape)
 
 
 def sin_theta(first: FloatArray, second: FloatArray) -> float:

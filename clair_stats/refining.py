@@ -74,15 +74,14 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
     members = benign if told.method == "average" else _members(told, benign)
     if not members.any():
         return Refinement(blocks, fit.basis, fit.common, np.zeros(n_clients), members), None
-    record = ClientEstimates(values=blocks, client_names=told.record.names)
-    averaged = refine(
-        record, basis=fit.basis, collaborative_set=benign if benign.any() else members, weights=told.weights
-    )
+    shares, centre = _average(told, benign if benign.any() else members)
     combined = None
     if told.flagged == "inform" and benign.any() and not benign.all() and told.noise_scales.all():
-        directions = flagged_directions(project_off(fit.basis, blocks[~benign] - averaged.centre), fit.basis.shape[1])
+        directions = flagged_directions(project_off(fit.basis, blocks[~benign] - centre), fit.basis.shape[1])
         combined = _combination(told, benign, directions)
     if told.method == "average":
+        record = ClientEstimates(values=blocks, client_names=told.record.names)
+        averaged = refine(record, basis=fit.basis, collaborative_set=benign, weights=told.weights)
         if combined is None:
             return averaged, None
         return replace(averaged, estimates=combined.estimates, centre=combined.centre), combined
@@ -91,10 +90,16 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
     estimates = found.estimates
     if combined is not None:
         estimates[~members] = combined.estimates[~members]
-    refinement = Refinement(
-        estimates, found.basis, averaged.centre, averaged.weights, members, found.kept, found.risk, found.own_risk
-    )
+    refinement = Refinement(estimates, found.basis, centre, shares, members, found.kept, found.risk, found.own_risk)
     return refinement, combined
+
+
+def _average(told: Refining, members: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Shares (K,) of the members, and their weighted mean (p, q)."""
+    shares = np.where(members, told.weights, 0.0)
+    shares = shares / shares.sum()
+    n_clients, p, q = told.blocks.shape
+    return shares, np.asarray(shares @ told.blocks.reshape(n_clients, -1)).reshape(p, q)
 
 
 def _members(told: Refining, benign: BoolArray) -> BoolArray:

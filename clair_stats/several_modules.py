@@ -23,7 +23,7 @@ from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.orientation import ModelOptions, check_options
 from clair_stats.records import BoolArray, Detection, Refinement
-from clair_stats.units import divided, unit_of
+from clair_stats.units import divided, unit_of, without_absurd_sizes
 
 __all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules", "holds_modules"]
 
@@ -320,7 +320,7 @@ def _read_and_checked(
 def _checked(record: ClientEstimates, options: ModelOptions) -> ClientEstimates:
     """A record that can be fitted, in a unit in which its squares are numbers."""
     check_options(options, record)
-    return divided(record, unit_of(record))
+    return without_absurd_sizes(divided(record, unit_of(record)))
 
 
 def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first: str) -> ClientEstimates:

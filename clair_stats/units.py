@@ -26,12 +26,15 @@ __all__ = [
     "refinement_in_unit",
     "sizes",
     "unit_of",
+    "without_absurd_sizes",
 ]
 
 # Squares of sizes between these are normal numbers, with room for sums over entries.
 LARGEST_ENTRY, SMALLEST_ENTRY = 1e150, 1e-150
 # Up to 2^±60 fourth powers and sums of them stay in range: such data are left in their own unit.
 _ORDINARY_EXPONENT = 60
+# Beyond 2²⁶ ≈ 1/√ε times the usual size, the square of a client wipes out all others in a common sum of squares.
+_ABSURD_EXPONENT = 26
 
 
 def sizes(record: ClientEstimates) -> FloatArray:
@@ -98,6 +101,35 @@ def divided(record: ClientEstimates, unit: float) -> ClientEstimates:
         )
 
 
+def without_absurd_sizes(record: ClientEstimates) -> ClientEstimates:
+    """The record with clients beyond 2²⁶ times the median size brought down to that, by powers of two.
+
+    For a verdict on several modules, where whole clients are multiplied with each other: beside a larger one the others
+    vanish in rounding.  At 2²⁶ times the usual size a client is far outside whatever it holds.
+
+    Parameters
+    ----------
+    record : ClientEstimates
+
+    Returns
+    -------
+    ClientEstimates
+        The record itself where nobody is that large.
+    """
+    found = np.minimum(sizes(record), np.finfo(np.float64).max)
+    usual = float(np.median(found)) or float(found.max())
+    if usual == 0.0:
+        return record
+    excess = np.maximum(np.frexp(found)[1] - math.frexp(usual)[1] - _ABSURD_EXPONENT, 0)
+    if not excess.any():
+        return record
+    if record.values is not None:
+        return replace(record, values=np.ldexp(record.values, -excess[:, None, None]), halves=None)
+    assert record.factors is not None
+    pairs = zip(record.factors, excess, strict=True)
+    return replace(record, factors=tuple((np.ldexp(left, -by), right) for (left, right), by in pairs), halves=None)
+
+
 def _divided_pair(left: FloatArray, right: FloatArray, unit: float) -> tuple[FloatArray, FloatArray]:
     """B_k and A_k whose product is over ``unit``, the size of the product evenly on both sides."""
     first, second = (math.frexp(float(np.abs(side).max()))[1] for side in (left, right))
@@ -117,6 +149,8 @@ def consensus_in_unit(found: Consensus, unit: float) -> Consensus:
     -------
     Consensus
     """
+    if unit == 1.0:
+        return found
     tested = found.calibrated
     return replace(
         found,
@@ -137,6 +171,8 @@ def decomposition_in_unit(found: Decomposition, unit: float) -> Decomposition:
     -------
     Decomposition
     """
+    if unit == 1.0:
+        return found
     noisy = found.program == "N"
     value = unit * unit if noisy else unit
     return replace(
@@ -164,6 +200,8 @@ def refinement_in_unit(found: Refinement, unit: float) -> Refinement:
     -------
     Refinement
     """
+    if unit == 1.0:
+        return found
     return replace(
         found,
         estimates=found.estimates * unit,
@@ -185,6 +223,6 @@ def combination_in_unit(found: Combination | None, unit: float) -> Combination |
     -------
     Combination or None
     """
-    if found is None:
-        return None
+    if found is None or unit == 1.0:
+        return found
     return replace(found, estimates=found.estimates * unit, centre=found.centre * unit)

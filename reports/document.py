@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from reports.claims import verdict_table
-from reports.headline import headline
+from reports.headline import Finding, headline
 from reports.inputs import ClaimInput, Inputs, RegimeInput, StudyInput
 from reports.pdf import LATEX_HINT, compile_report
+from reports.registered import registered_table
 from reports.renderers.regimes import regime_summary_table
 from reports.sections import Writer
 from reports.tables import Table, environment, to_html
@@ -60,7 +61,8 @@ def _content(inputs: Inputs, writer: Writer, tell: Callable[[str], None]) -> dic
     verdicts = verdict_table(inputs.claims) if inputs.claims else None
     judged = [verdict for regime in inputs.regimes for verdict in regime.verdicts]
     summary = regime_summary_table(judged) if judged else None
-    for table in (verdicts, summary):
+    registered = registered_table(inputs.entries)
+    for table in (verdicts, summary, registered):
         if table is not None:
             writer.table(table)
     claims = []
@@ -74,8 +76,9 @@ def _content(inputs: Inputs, writer: Writer, tell: Callable[[str], None]) -> dic
     maps = writer.maps(inputs.maps)
     provenance = _provenance(inputs)
     losses = [loss for study in studies for loss in study.losses]
+    gains = [Finding(study.title, " ".join(study.gains), study.name) for study in studies if study.gains]
     return {
-        "headline": headline(inputs, losses, provenance),
+        "headline": headline(inputs, losses, provenance, gains),
         "verdicts": verdicts,
         "verdicts_html": _html(verdicts),
         "claims": claims,
@@ -84,6 +87,8 @@ def _content(inputs: Inputs, writer: Writer, tell: Callable[[str], None]) -> dic
         "regime_summary_html": _html(summary),
         "studies": studies,
         "maps": maps,
+        "registered": registered,
+        "registered_html": _html(registered),
         "missing": inputs.missing,
         "provenance": provenance,
     }

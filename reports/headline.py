@@ -22,7 +22,7 @@ _MOST_TOLD = 4  # of one regime; its table has the rest
 
 @dataclass(frozen=True)
 class Finding:
-    """One negative result in plain words, and the section that has its numbers."""
+    """One result in plain words, and the section that has its numbers."""
 
     where: str
     text: str
@@ -37,6 +37,7 @@ class Headline:
     good: bool
     findings: tuple[Finding, ...]
     code: str
+    shown: tuple[Finding, ...] = ()  # what studies show in favour of CLAIR
 
 
 def _claims_sentence(claims: Sequence[ClaimInput]) -> str:
@@ -114,7 +115,9 @@ def _code(provenance: Sequence[str]) -> str:
     return f"CLAIR-stats {', '.join(versions) or 'of unknown version'}, commit{several} {', '.join(commits)}."
 
 
-def headline(inputs: Inputs, losses: Iterable[Finding], provenance: Sequence[str]) -> Headline:
+def headline(
+    inputs: Inputs, losses: Iterable[Finding], provenance: Sequence[str], shown: Iterable[Finding] = ()
+) -> Headline:
     """The first page.
 
     Parameters
@@ -124,6 +127,8 @@ def headline(inputs: Inputs, losses: Iterable[Finding], provenance: Sequence[str
         Of the studies.
     provenance : sequence of str
         Lines on code and machine.
+    shown : iterable of Finding
+        What the studies show in favour of CLAIR.
     """
     verdict = _claims_sentence(inputs.claims) if inputs.claims else "No claim was checked in these results."
     if inputs.unrun:
@@ -138,4 +143,4 @@ def headline(inputs: Inputs, losses: Iterable[Finding], provenance: Sequence[str
             for item in inputs.claims
         )
     )
-    return Headline(verdict, good, findings, _code(provenance))
+    return Headline(verdict, good, findings, _code(provenance), tuple(shown))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from simulations.design import Study
+from simulations.registration import Entry
 from simulations.storage.store import load_rows
 from theory_checks.claim import Claim
 from theory_checks.judge.verdict import Verdict
@@ -75,3 +76,4 @@ class Inputs:
     regimes: tuple[RegimeInput, ...] = ()
     missing: tuple[str, ...] = field(default=())  # one plain line each: what is left out and the command that makes it
     unrun: int = 0  # registered claims without a verdict
+    entries: tuple[Entry, ...] = ()  # of the registry of confirmatory runs

@@ -8,6 +8,7 @@ from reports.inputs import ClaimInput, Inputs, RegimeInput, StudyInput
 from simulations.design import Study
 from simulations.measures.summarise import summarise
 from simulations.presentation import RegimeSweeps
+from simulations.registration import read_registry
 from simulations.storage.database import OtherConfigurationError
 from simulations.storage.provenance import header_lines
 from simulations.storage.store import Store, StoreError, load_rows
@@ -180,4 +181,4 @@ def read_inputs(results: Path) -> Inputs:
     if not maps:
         missing.append("maps of theorem, certificate and recovery: left out; run `python -m theory_checks maps`")
     unrun = len(all_claims()) - len(claims) if claims else 0
-    return Inputs(claims, found, maps, regimes, tuple(missing), unrun)
+    return Inputs(claims, found, maps, regimes, tuple(missing), unrun, tuple(read_registry()))

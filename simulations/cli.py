@@ -4,7 +4,8 @@
 ``python -m simulations register`` enters a confirmatory study into the registry before it runs, ``decide`` tests its
 criteria at the level of the try, ``registry`` lists every try.
 ``python -m simulations pooled heldout_designs`` pools a metric over settings, method against method.
-``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation.
+``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation,
+``python -m simulations gains`` the page ``docs/refinement_gains.md`` from that of refinement_gains.
 
 Exit status: 0 every row is there; 1 complete, but some replications failed (or a replay gave other numbers); 2 bad
 input or an unusable store; 3 rows are missing; 130 ended by Ctrl-C; 143 ended by SIGTERM.
@@ -17,8 +18,9 @@ import sys
 import typer
 
 from simulations.commands.ablation import ablation
+from simulations.commands.gains import gains
 from simulations.commands.pooled import pooled
-from simulations.commands.reading import ademp, check, export, list_studies, merge, summarise
+from simulations.commands.reading import ademp, check, export, list_studies, merge, names, summarise
 from simulations.commands.registering import decide, register, registry
 from simulations.commands.repairing import repair
 from simulations.commands.running import plan, replay, run, sequential
@@ -32,6 +34,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 app.command("list")(list_studies)
+app.command()(names)
 for command in (
     plan,
     run,
@@ -49,6 +52,7 @@ for command in (
 ):
     app.command()(command)
 app.command()(ablation)
+app.command()(gains)
 app.command()(pooled)
 
 

@@ -122,6 +122,13 @@ def _value(value: object, where: str) -> Any:  # noqa: ANN401 - a field of a des
     return value
 
 
+def _table(table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    found = table.get(key, {})
+    if not isinstance(found, Mapping):
+        raise TypeError(f"{where}.{key}: expected a table, got {type(found).__name__}; give {key} = {{ name = value }}")
+    return found
+
+
 def _parts(tables: object, where: str, method: str) -> tuple[Any, ...]:
     made: list[Any] = []
     if not isinstance(tables, list) or not tables:
@@ -130,8 +137,8 @@ def _parts(tables: object, where: str, method: str) -> tuple[Any, ...]:
         here = f"{where}[{number}]"
         table = _only(raw, _PART, here)
         part = _class(table.get("type"), here, method)
-        factors = {key: _value(value, f"{here}.{key}") for key, value in table.get("fixed", {}).items()}
-        for key, values in table.get("crossed", {}).items():
+        factors = {key: _value(value, f"{here}.{key}") for key, value in _table(table, "fixed", here).items()}
+        for key, values in _table(table, "crossed", here).items():
             if not isinstance(values, list) or not values:
                 raise ValueError(f"{here}.crossed.{key}: give a list of levels")
             factors[key] = levels(*(_value(value, f"{here}.{key}") for value in values))

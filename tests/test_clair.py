@@ -47,6 +47,20 @@ def test_the_convex_solution_stays_visible_with_its_certificate():
     assert default.noise_penalty == 1.5
 
 
+def test_the_convex_solution_is_solved_when_it_is_asked_for():
+    """And again after another fit; a chosen penalty that is refused is refused by ``fit``."""
+    blocks, *_ = _federation(6)
+    model = CLAIR().fit(blocks)
+    assert "decomposition_" not in vars(model)
+    first = model.decomposition_
+    assert model.decomposition_ is first
+    other = model.fit(2.0 * blocks).decomposition_
+    assert other.objective == pytest.approx(2.0 * first.objective, rel=1e-6)
+    assert "decomposition_" in vars(CLAIR(block_penalty=0.6).fit(blocks))
+    with pytest.raises(ValueError, match="block_penalty"):
+        CLAIR(block_penalty=1e-3).fit(blocks)
+
+
 def test_program_alone_and_with_the_search_behind_it():
     """The same verdict on ordinary data; the summary says what proposed the set."""
     blocks, _, _, benign = _federation(6)

@@ -103,6 +103,20 @@ def test_certify_recomputes_the_gap_and_judges_the_instance(tmp_path):
     assert done.exit_code == (0 if "exact recovery certified" in done.stdout else 3)
 
 
+def test_certify_rigorous_proves_the_same_or_says_what_is_missing(tmp_path, monkeypatch):
+    path = clients(tmp_path, contaminated=1, n_clients=40)
+    pytest.importorskip("flint")
+    plain, done = run("certify", path), run("certify", path, "--rigorous")
+    assert "ball arithmetic" not in plain.stdout
+    assert "ball arithmetic: η in [" in done.stdout
+    assert ("exact recovery is proved" in done.stdout) == ("exact recovery certified" in plain.stdout)
+    assert done.exit_code == plain.exit_code
+    monkeypatch.setitem(sys.modules, "flint", None)
+    without = run("certify", path, "--rigorous")
+    assert without.exit_code == 2
+    assert "clair-stats[proofs]" in without.stderr
+
+
 def changes(kind, good):
     """Arrays that a good file has instead, or beside its own."""
     with_nan = good.copy()

@@ -105,6 +105,7 @@ def test_every_extra_has_a_room_that_uses_it():
         "studies": ("simulations/regimes", "sklearn"),
         "docs": ("docs", "sphinx_gallery"),
         "bench": ("benchmarks", "tensorly"),
+        "proofs": ("clair_stats/theory", "flint"),
         "dev": ("tests", "hypothesis"),
     }
     assert set(rooms) == set(extras) - {"all", "release"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
 from simulations.design import Cell, Study
@@ -80,6 +80,7 @@ class Sabotage:
     rule: Rule | None = None
     section: str = ""
     setting: str = ""
+    share: float = 0.5  # of the claim's replications that it runs, where it has cells of its own
 
     def __post_init__(self) -> None:
         if self.cells is None and self.rule is None:
@@ -119,6 +120,10 @@ class Claim:
         The design whose study holds the rows; None: a study of the claim's own.
     settings : tuple of Setting
         Each gets a verdict of its own; empty: one setting with all cells.
+    fine : Sabotage or None
+        A change of about 1.5 times the smallest violation that the check detects at quick effort with probability 0.9,
+        in place of the gross one; None: the sabotage is as fine as it can be (said in its description), or belongs to a
+        shared design.
     counted : tuple of str
         Columns whose sums are reported beside the verdict, such as clients whose fit did not converge.
     """
@@ -138,6 +143,7 @@ class Claim:
     design: SharedDesign | None = None
     settings: tuple[Setting, ...] = ()
     counted: tuple[str, ...] = ()
+    fine: Sabotage | None = None
 
     def __post_init__(self) -> None:
         if not _IDENTIFIER.fullmatch(self.identifier):
@@ -146,10 +152,24 @@ class Claim:
             raise TypeError(f"claim {self.identifier}: a claim without sabotage does not register; give one")
         if set(self.replications) != set(EFFORTS):
             raise ValueError(f"claim {self.identifier}: give replications for {', '.join(EFFORTS)}")
+        if self.fine is not None and self.fine.name == self.sabotage.name:
+            raise ValueError(f"claim {self.identifier}: both sabotages are called {self.fine.name}; rename one")
         if not 0 <= self.theorem <= 5:
             raise ValueError(f"claim {self.identifier}: theorem {self.theorem}; give 0 to 5")
         if self.design is not None and not self.settings:
             raise ValueError(f"claim {self.identifier}: a shared design needs settings; name the cells that are judged")
+
+    def finely_sabotaged(self) -> Claim:
+        """The claim with its fine sabotage in the place of the gross one.
+
+        Raises
+        ------
+        ValueError
+            It has none.
+        """
+        if self.fine is None:
+            raise ValueError(f"claim {self.identifier} has no finer sabotage than {self.sabotage.name}")
+        return replace(self, sabotage=replace(self.fine, share=1.0), fine=None)
 
     @property
     def regime(self) -> str:
@@ -164,7 +184,7 @@ class Claim:
     def study(self, effort: Effort, *, sabotaged: bool = False, root_seed: int | None = None) -> Study:
         """The simulation behind the claim; every effort has rows of its own (:func:`effort_seed`).
 
-        A sabotage with cells of its own gets half of the claim's replications: it must be rejected all the more with
+        A sabotage with cells of its own gets a share of the claim's replications: it must be rejected all the more with
         all of them.  A sabotage that changes only the rule reuses the claim's rows, and so does one whose cells lie in
         a shared design.
         """
@@ -177,7 +197,7 @@ class Claim:
             name=f"{self.identifier}{suffix}",
             title=self.title,
             cells=self.active_cells(sabotaged=sabotaged),
-            replications=math.ceil(self.replications[effort] / 2) if own_data else self.replications[effort],
+            replications=math.ceil(self.replications[effort] * (self.sabotage.share if own_data else 1.0)),
             root_seed=effort_seed(ROOT_SEED if root_seed is None else root_seed, effort),
             aims=self.statement,
             estimands=self.statistic,

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.laws import per_client_level
 from clair_stats.linalg import block_norms, entrywise_median, project_off
 from clair_stats.records import BoolArray, FloatArray
 
@@ -193,7 +194,7 @@ def flag(
         benign = np.zeros(n_clients, dtype=np.bool_)
         benign[np.argsort(residual, kind="stable")[: n_clients - n_contaminated]] = True
         return benign
-    alpha = -np.expm1(np.log1p(-level) / n_clients)
+    alpha = per_client_level(level, n_clients)
     limit = np.sqrt(stats.chi2.isf(alpha, (p - basis.shape[1]) * q)) if p > basis.shape[1] else np.inf
     return np.asarray(residual <= limit * record.noise_scales)
 

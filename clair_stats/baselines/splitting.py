@@ -52,7 +52,7 @@ def _shrunk(matrix: FloatArray, threshold: float) -> FloatArray:
         return _shrunk(matrix.T, threshold).T
     squares, vectors = symmetric_eigen(matrix @ matrix.T)
     values = np.sqrt(np.maximum(squares, 0.0))
-    kept = np.maximum(1.0 - threshold / np.maximum(values, np.finfo(float).tiny), 0.0)
+    kept = np.maximum(values - threshold, 0.0) / np.where(values > threshold, values, 1.0)
     return np.asarray((vectors * kept) @ (vectors.T @ matrix), dtype=np.float64)
 
 

@@ -221,19 +221,23 @@ def certify(
     shared: Shared = "columns",
     block_penalty: Penalty = None,
     heterogeneity: Tolerance = 0.0,
+    rigorous: Annotated[
+        bool, typer.Option("--rigorous", help="Prove the certificate in ball arithmetic (needs python-flint).")
+    ] = False,
     drop_missing: DropMissing = False,
 ) -> None:
     """Check the convex solution from scratch and say how far the recovery theorems reach here.
 
     The theorems speak of estimates without error; they are evaluated on the fitted instance: benign clients replaced by
-    their part inside the estimated structure, contaminated clients as they are.
+    their part inside the estimated structure, contaminated clients as they are.  With --rigorous the certificate is a
+    proof about that instance, its numbers taken as exact.
     """
     with clear_errors():
         from clair_stats.cli.certificates import print_certificates
 
         estimates, _ = _load(source, drop_missing)
         model = _fit(estimates, rank, level, common, shared, block_penalty, heterogeneity)
-        certified = print_certificates(estimates, model, plain_console())
+        certified = print_certificates(estimates, model, plain_console(), rigorous=rigorous)
     if not model.majority_:
         raise typer.Exit(EXIT_NO_MAJORITY)
     raise typer.Exit(EXIT_OK if certified else EXIT_FLAGGED)

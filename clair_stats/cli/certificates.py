@@ -9,13 +9,14 @@ from clair_stats.cli.clients import turned
 from clair_stats.decomposition.verify import verify_solution
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_on
-from clair_stats.theory import instance_certificate, recovery_condition
+from clair_stats.records import FloatArray
+from clair_stats.theory import instance_certificate, recovery_condition, rigorous_certificate
 
 __all__ = ["print_certificates"]
 
 
-def print_certificates(estimates: ClientEstimates, model: CLAIR, console: Console) -> bool:
-    """Print; True when exact recovery is certified on the fitted instance."""
+def print_certificates(estimates: ClientEstimates, model: CLAIR, console: Console, *, rigorous: bool = False) -> bool:
+    """Print; True when exact recovery is certified (with ``rigorous``: proved) on the fitted instance."""
     blocks = turned(model, estimates.dense())
     solution = model.decomposition_
     check = verify_solution(blocks, solution)
@@ -61,4 +62,31 @@ def print_certificates(estimates: ClientEstimates, model: CLAIR, console: Consol
         f"κ ≤ {condition.kappa_bound:.4g}: {'holds' if condition.holds else 'does not hold'}",
         soft_wrap=True,
     )
-    return bool(certificate.certified)
+    if not rigorous:
+        return bool(certificate.certified)
+    return _print_proof(fitted, model, console)
+
+
+def _print_proof(fitted: FloatArray, model: CLAIR, console: Console) -> bool:
+    """Print what ball arithmetic says about the fitted instance; True when recovery is proved."""
+    try:
+        proof = rigorous_certificate(
+            fitted,
+            basis=model.basis_,
+            collaborative_set=model.collaborative_set_,
+            block_penalty=model.decomposition_.block_penalty,
+            common_component=model.common_component,
+        )
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    meaning = {
+        "proved": "exact recovery is proved",
+        "refuted": "exact recovery is refuted",
+        "open": f"nothing is proved: {proof.reason}",
+    }
+    console.print(
+        f"ball arithmetic: η in [{proof.eta[0]:.12g}, {proof.eta[1]:.12g}], κ in [{proof.kappa[0]:.12g}, "
+        f"{proof.kappa[1]:.12g}]: {meaning[proof.state]}, about an instance within {proof.distance:.1g} of this one",
+        soft_wrap=True,
+    )
+    return proof.state == "proved"

@@ -43,7 +43,8 @@ def to_tall(blocks: FloatArray) -> FloatArray:
     ndarray, shape (K, q, p)
         A copy.
     """
-    return np.ascontiguousarray(blocks.transpose(0, 2, 1))
+    # Not ascontiguousarray: the transpose of one column is contiguous already, and would not be copied.
+    return np.array(blocks.transpose(0, 2, 1), order="C")
 
 
 def from_tall(tall: FloatArray) -> FloatArray:

@@ -8,17 +8,27 @@ there).  A tolerance for benign heterogeneity makes these laws non-central.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import Residuals, SharedFit, hat_blocks, standardised_residuals
+from clair_stats.detection.shared_fit import (
+    ROUNDING,
+    Residuals,
+    SharedFit,
+    centred_blocks,
+    hat_blocks,
+    residuals_along,
+    standardised_residuals,
+)
 from clair_stats.laws import chi_square, lower_beta_quantile, per_client_level
 from clair_stats.records import FloatArray
 
-__all__ = ["Calibrated", "calibrate", "calibrate_along", "residual_variance"]
+__all__ = ["Alone", "Calibrated", "calibrate", "calibrate_alone", "calibrate_along", "residual_variance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +67,14 @@ class Calibrated:
 
 # Below this level the digits of 1 − α are lost.
 _TINY = 1e-9
+
+
+class Alone(NamedTuple):
+    """The test of one client; score and threshold on the scale of the X_k."""
+
+    p_value: float
+    score: float
+    threshold: float
 
 
 def residual_variance(panel: Panel, fit: SharedFit, raw: FloatArray) -> tuple[float, float]:
@@ -151,6 +169,51 @@ def calibrate(
     )
 
 
+def calibrate_alone(panel: Panel, fit: SharedFit, client: int, *, level: float, heterogeneity: float) -> Alone:
+    """The numbers of :func:`calibrate` for one client that is not in the fit, from its own matrices alone.
+
+    For a panel with covariances of the errors.  ΣÃᵀÃ of the members is diagonal in the basis of their own fit, with
+    their leading eigenvalues.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    client : int
+        k, no member.
+    level : float
+        Family-wise level over all clients.
+    heterogeneity : float
+        Tolerated ‖H_k‖_F on the scale of the Y_k.
+
+    Returns
+    -------
+    Alone
+    """
+    assert panel.covariances is not None
+    k, (n_clients, p, q) = slice(client, client + 1), panel.shape
+    law, rank = panel.covariances.of(k), fit.basis.shape[1]
+    centred = centred_blocks(panel, fit, k)
+    inside = fit.basis.T @ centred
+    residual = centred - fit.basis @ inside
+    sizes = fit.eigenvalues[:rank]
+    kept = sizes > ROUNDING * sizes[:1]
+    rows = inside[0, kept] / np.sqrt(sizes[kept])[:, None]
+    hat = rows.T @ rows
+    if panel.common_component:
+        hat += float(panel.design[client] ** 2 / np.sum(panel.design[fit.members] ** 2)) * np.eye(q)
+    between, precision = law.off_subspace(residual, fit.basis)
+    statistics, columns, _ = law.standardised(between, precision, hat[None], np.zeros(1, dtype=np.bool_))
+    alpha, shift = per_client_level(level, n_clients), (heterogeneity / panel.scales[k]) ** 2
+    p_values, critical = law.test(statistics, p - rank, columns, shift, alpha)
+    statistic, raw = float(statistics[0]), float(np.sum(residual**2))
+    unit = float(panel.scales[client] * panel.units[client])
+    if p == rank or columns[0] == 0:
+        return Alone(1.0 if p == rank else math.nan, math.sqrt(raw) * unit, math.inf)
+    ratio = raw / statistic if statistic > 0 else 1.0
+    return Alone(float(p_values[0]), math.sqrt(raw) * unit, math.sqrt(float(critical[0]) * ratio) * unit)
+
+
 def _over(energies: FloatArray, phi: float) -> FloatArray:
     """Energies in units of φ²; infinite beside the rounding floor of estimates that are zero."""
     with np.errstate(over="ignore"):
@@ -158,7 +221,7 @@ def _over(energies: FloatArray, phi: float) -> FloatArray:
 
 
 def calibrate_along(
-    panel: Panel, fit: SharedFit, residual: FloatArray, directions: FloatArray, *, alpha: float, heterogeneity: float
+    panel: Panel, fit: SharedFit, directions: FloatArray, *, alpha: float, heterogeneity: float
 ) -> tuple[FloatArray, FloatArray]:
     """p-values (K,) of R_k along orthonormal directions (p, s), and statistics over critical values at ``alpha``.
 
@@ -168,8 +231,6 @@ def calibrate_along(
     ----------
     panel : Panel
     fit : SharedFit
-    residual : ndarray, shape (K, p, q)
-        R_k on the scale of the Y_k.
     directions : ndarray, shape (p, s)
         Orthonormal columns.
     alpha : float
@@ -183,8 +244,8 @@ def calibrate_along(
     """
     law = panel.covariances
     assert law is not None
-    between, precision = law.along(residual, directions)
-    statistics, columns = law.standardised(between, precision, hat_blocks(panel, fit), fit.members)
+    between, precision = law.along(residuals_along(panel, fit, directions), directions)
+    statistics, columns, _ = law.standardised(between, precision, hat_blocks(panel, fit), fit.members)
     shift = (heterogeneity / panel.scales) ** 2
     p_values, critical = law.test(statistics, directions.shape[1], columns, shift, alpha)
     return p_values, statistics / critical

@@ -75,9 +75,8 @@ def leading_directions(panel: Panel, count: int) -> Coordinates:
 
 def _along(panel: Panel, directions: FloatArray) -> Coordinates:
     directions = np.ascontiguousarray(directions)
-    inside = directions.T @ panel.centred
-    energies = np.einsum("kij,kij->k", panel.centred, panel.centred)
-    outside = np.maximum(energies - np.einsum("kij,kij->k", inside, inside), 0.0)
+    inside = np.concatenate([directions.T @ blocks for _, blocks in panel.centred_parts()])
+    outside = np.maximum(panel.centred_energies - np.einsum("kij,kij->k", inside, inside), 0.0)
     return Coordinates(directions, inside, outside)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -47,6 +48,26 @@ class ErrorCovariances:
     column_squares: FloatArray  # (K,), tr(Σ_k²)/q ≥ 1, likewise
     stiffness: FloatArray  # (K,), largest eigenvalue of (G_k ⊗ Σ_k)⁻¹
 
+    @cached_property
+    def precision_traces(self) -> FloatArray:
+        """tr G_k⁻¹, shape (K,)."""
+        return np.asarray(np.trace(self.row_precisions, axis1=1, axis2=2))
+
+    def of(self, clients: slice) -> ErrorCovariances:
+        """The law of these clients alone.
+
+        Parameters
+        ----------
+        clients : slice
+
+        Returns
+        -------
+        ErrorCovariances
+        """
+        names = ("rows", "row_precisions", "columns", "row_squares", "column_squares", "stiffness")
+        own = {name: getattr(self, name)[clients] for name in names}
+        return replace(self, degrees=None if self.degrees is None else self.degrees[clients], **own)
+
     def off_subspace(self, residual: FloatArray, basis: FloatArray) -> tuple[FloatArray, FloatArray]:
         """RᵀV(VᵀG_kV)⁻¹VᵀR (K, q, q) with V spanning the complement of ``basis``, and tr((VᵀG_kV)⁻¹)/(p − r) (K,).
 
@@ -66,22 +87,22 @@ class ErrorCovariances:
         p, rank = basis.shape
         precise = self.row_precisions @ residual
         between = residual.transpose(0, 2, 1) @ precise
-        total = np.trace(self.row_precisions, axis1=1, axis2=2)
+        total = self.precision_traces
         if rank:
             half = self.row_precisions @ basis  # G⁻¹U, (K, p, r)
             inner = np.linalg.inv(basis.T @ half)
             inside = basis.T @ precise
             between = between - inside.transpose(0, 2, 1) @ inner @ inside
-            total = total - np.einsum("kij,kpj,kpi->k", inner, half, half, optimize=True)
+            total = total - np.einsum("kij,kij->k", inner, half.transpose(0, 2, 1) @ half)
         return between, self._unbiased(np.maximum(total, 0.0) / max(p - rank, 1), p - rank)
 
-    def along(self, residual: FloatArray, directions: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along(self, inside: FloatArray, directions: FloatArray) -> tuple[FloatArray, FloatArray]:
         """RᵀD(DᵀG_kD)⁻¹DᵀR (K, q, q) for orthonormal directions D (p, s), and tr((DᵀG_kD)⁻¹)/s (K,).
 
         Parameters
         ----------
-        residual : ndarray, shape (K, p, q)
-            R_k on the scale of the Y_k.
+        inside : ndarray, shape (K, s, q)
+            DᵀR_k on the scale of the Y_k.
         directions : ndarray, shape (p, s)
             Orthonormal columns.
 
@@ -90,7 +111,6 @@ class ErrorCovariances:
         tuple of ndarray, shapes (K, q, q) and (K,)
         """
         inner = np.linalg.inv(directions.T @ self.rows @ directions)
-        inside = directions.T @ residual
         size = directions.shape[1]
         precision = np.trace(inner, axis1=1, axis2=2) / size
         return np.asarray(inside.transpose(0, 2, 1) @ inner @ inside), self._unbiased(precision, size)
@@ -103,8 +123,8 @@ class ErrorCovariances:
 
     def standardised(
         self, between: FloatArray, precision: FloatArray, hat: FloatArray, members: BoolArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """T_k (K,) corrected for leverage, and the number of column directions (K,) that client k does not fit alone.
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """T_k corrected for leverage, the number of column directions that client k does not fit alone, its leverage.
 
         ``hat`` (K, q, q) is H_kk.  A member keeps the share I − H_kk of its own error and takes over that of others
         with covariance H_kk(I − H_kk); a client outside keeps all of its own and takes over H_kk.  Where Σ_k is
@@ -121,6 +141,7 @@ class ErrorCovariances:
         Returns
         -------
         tuple of ndarray, shape (K,)
+            The leverage is the largest eigenvalue of H_kk.
         """
         leverages, axes = np.linalg.eigh(hat)
         kept = np.where(members[:, None], 1.0 - leverages, 1.0)
@@ -137,7 +158,7 @@ class ErrorCovariances:
         noise = np.where(spent, identity, noise)
         between = np.where(spent, 0.0, axes.transpose(0, 2, 1) @ between @ axes)
         statistics = np.trace(np.linalg.solve(noise, between), axis1=1, axis2=2)
-        return np.maximum(statistics, 0.0), np.asarray((~full).sum(axis=1), dtype=np.float64)
+        return np.maximum(statistics, 0.0), np.asarray((~full).sum(axis=1), dtype=np.float64), leverages[:, -1]
 
     def test(
         self, statistics: FloatArray, n_rows: int, n_columns: FloatArray, shift: FloatArray, alpha: float
@@ -190,10 +211,12 @@ class ErrorCovariances:
         tuple of ndarray, shape (p − r,), and float
         """
         p, rank = basis.shape
-        weights = self.column_squares[members] / members.sum()
-        variance = np.tensordot(weights, self.row_squares[members] + (p - rank) * self.rows[members], axes=1)
-        excess = float(np.trace(variance) - np.trace(basis.T @ variance @ basis)) / (p - rank)
-        mean = self.rows[members].mean(axis=0)
+        counted = members.astype(np.float64) / members.sum()  # zeros, not a copy of the members' matrices
+        weights = self.column_squares * counted
+        squares, rows = (m.reshape(len(members), -1) for m in (self.row_squares, self.rows))
+        variance = (weights @ squares + (p - rank) * (weights @ rows)).reshape(p, p)
+        excess = float(np.trace(variance) - np.sum(basis * (variance @ basis))) / (p - rank)
+        mean = (counted @ rows).reshape(p, p)
         mean = mean - basis @ (basis.T @ mean)
         mean = mean - (mean @ basis) @ basis.T
         return np.linalg.eigvalsh(mean)[rank:], (p - rank + 1.0) / excess

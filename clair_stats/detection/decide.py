@@ -160,17 +160,23 @@ def _used_by_majority(test: SetTest, tested: Outcome) -> bool:
 
 
 def _generic(test: SetTest, tested: Outcome) -> bool:
-    """Whether it is plausible that no majority of a consistent set lives at a smaller rank."""
-    size = int(tested.passed.sum())
-    half = size // 2 + 1
-    return used_by_all(
-        test.panel,
-        tested.fit,
-        tested.calibrated.noise,
-        rank=tested.rank - 1,
-        counts=(half, (half + size) // 2, size - 1),
-        level=test.level * SHARES["generic use"],
-    )
+    """Whether it is plausible that no majority of a consistent set lives at a smaller rank.
+
+    Remembered by set: candidates of one rank, and those of both sources, mostly meet in the same few sets.
+    """
+    key = tested.fit.members.tobytes(), tested.rank
+    if key not in test.generic:
+        size = int(tested.passed.sum())
+        half = size // 2 + 1
+        test.generic[key] = used_by_all(
+            test.panel,
+            tested.fit,
+            tested.calibrated.noise,
+            rank=tested.rank - 1,
+            counts=(half, (half + size) // 2, size - 1),
+            level=test.level * SHARES["generic use"],
+        )
+    return test.generic[key]
 
 
 def _first_accepted(
@@ -186,7 +192,10 @@ def _first_accepted(
     for r, group in groupby(candidates, key=lambda c: c.rank):
         if rank is None and r > largest:
             break
-        found, source, good = _best_of_rank(test, group, given=rank is not None)
+        proposed = tuple(group)
+        if accepted is not None and not _any_grows(test, proposed, accepted[0]):
+            break
+        found, source, good = _best_of_rank(test, proposed, given=rank is not None)
         if found is None:
             continue
         if accepted is not None and not (good and _larger_and_generic(test, found, accepted[0])):
@@ -207,7 +216,13 @@ def _first_accepted(
     return undecidable(shown, evidence, everyone=everyone, rank=rank), best
 
 
-def _best_of_rank(test: SetTest, group: Iterator[Candidate], *, given: bool) -> tuple[Outcome | None, str, bool]:
+def _any_grows(test: SetTest, group: tuple[Candidate, ...], accepted: Outcome) -> bool:
+    """Whether a candidate of the next rank grows beyond the accepted set; most do not, and need no further look."""
+    count = int(accepted.passed.sum())
+    return any(int(test.agreed(candidate.members, candidate.rank).passed.sum()) > count for candidate in group)
+
+
+def _best_of_rank(test: SetTest, group: tuple[Candidate, ...], *, given: bool) -> tuple[Outcome | None, str, bool]:
     """The largest acceptable set that the candidates of one rank grow into; the largest set where none is."""
     best: Outcome | None = None
     source, good = "", False

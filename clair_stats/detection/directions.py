@@ -17,7 +17,7 @@ from scipy.linalg import eigh
 
 from clair_stats.detection.calibration import calibrate_along
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit
+from clair_stats.detection.shared_fit import SharedFit, residuals_along
 from clair_stats.laws import noise_edge, per_client_level
 from clair_stats.linalg import stack
 from clair_stats.records import FloatArray
@@ -62,7 +62,6 @@ def flagged_directions(residual: FloatArray, rank: int, floor: float = 0.0) -> F
 def second_look(
     panel: Panel,
     fit: SharedFit,
-    residual: FloatArray,
     directions: FloatArray,
     noise: float,
     *,
@@ -75,8 +74,6 @@ def second_look(
     ----------
     panel : Panel
     fit : SharedFit
-    residual : ndarray, shape (K, p, q)
-        R_k on the scale of the Y_k.
     directions : ndarray, shape (p, s)
         Orthonormal columns.
     noise : float
@@ -93,8 +90,8 @@ def second_look(
     n_clients, _, q = panel.shape
     alpha = per_client_level(level, n_clients)
     if panel.covariances is not None:
-        return calibrate_along(panel, fit, residual, directions, alpha=alpha, heterogeneity=heterogeneity)
-    along = directions.T @ residual
+        return calibrate_along(panel, fit, directions, alpha=alpha, heterogeneity=heterogeneity)
+    along = residuals_along(panel, fit, directions)
     energy = np.einsum("kiq,kiq->k", along, along)
     # Members' residuals are short by the leverage of the mean, other clients' long by it; the part of the subspace is
     # smaller still.  An allowance keeps the first-order level.

@@ -14,9 +14,9 @@ import math
 import numpy as np
 
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, centred_blocks
+from clair_stats.detection.shared_fit import SharedFit, inside_subspace
 from clair_stats.detection.step_2_candidates import random_subsets
-from clair_stats.linalg import symmetric_eigen
+from clair_stats.linalg import symmetric_eigen, trailing_projectors
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["used_by_all"]
@@ -25,6 +25,7 @@ _FIRST_DRAWS = 9  # enough to see that the data are nothing special, as in nine 
 # At most 4/(9(1 + k²)) of a unimodal law lies k standard deviations below its mean, .003 at 12 (Vysochanskij and
 # Petunin, Theory Probab. Math. Statist. 21, 1980): no further draws are needed.
 _FAR_OUTSIDE = 12.0
+_BATCH = 1 << 24  # numbers (128 MiB) that the coordinates, or the residuals, of one batch of draws take
 _STARTS = (20, 4)  # smallest subsets, and as large as the sub-set
 _STEPS = 3
 _SEED = 20_261_127
@@ -60,12 +61,12 @@ def used_by_all(
     """
     n_members, larger = int(fit.members.sum()), fit.basis.shape[1]
     counts = tuple(sorted({n for n in counts if n < n_members}))
-    if larger <= rank or not counts:
+    if larger <= rank or larger == 0 or not counts:
         return True
     q = panel.shape[2]
     # In an order that the data give: starts and draws are then those of the same clients however they are numbered.
     members = panel.canonical_order[fit.members[panel.canonical_order]]
-    inside = fit.basis.T @ centred_blocks(panel, fit)[members]
+    inside = inside_subspace(panel, fit)[members]
     design, precision = panel.design[members], 1.0 / panel.scales[members]
     generator = np.random.default_rng(_SEED)
     fewest = min(int(panel.common_component) + max(-(-rank // q), 1), n_members)
@@ -73,13 +74,15 @@ def used_by_all(
     scatter = np.einsum("kiq,kjq->ij", inside, inside) / q
     values, vectors = symmetric_eigen((scatter - n_members * noise**2 * np.eye(larger)) / float(precision @ precision))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    shares = np.zeros((len(counts), 0))
+    # Many clients are drawn in batches; of few all at once, so that their draws are one stream.
+    batch = max(_BATCH // (n_members * max(larger * q, len(starts))), 1)
+    shares = _log_shares(inside[None], design, rank, counts, starts)  # the data are the first of the samples
     for n_draws in (_FIRST_DRAWS, max(math.ceil(min(1.0 / level, _MOST_DRAWS)) - 1 - _FIRST_DRAWS, 1)):
-        drawn = precision[:, None, None] * (root @ generator.standard_normal((n_draws, n_members, larger, q)))
-        drawn += noise * generator.standard_normal(drawn.shape)
-        if not shares.size:  # the data are the first of the samples
-            drawn = np.concatenate([inside[None], drawn])
-        shares = np.concatenate([shares, _log_shares(drawn, design, rank, counts, starts)], axis=1)
+        for first in range(0, n_draws, batch):
+            size = (min(batch, n_draws - first), n_members, larger, q)
+            drawn = precision[:, None, None] * (root @ generator.standard_normal(size))
+            drawn += noise * generator.standard_normal(size)
+            shares = np.concatenate([shares, _log_shares(drawn, design, rank, counts, starts)], axis=1)
         spread = np.maximum(shares.std(axis=1, keepdims=True), np.finfo(float).tiny)
         extremes = ((shares - shares.mean(axis=1, keepdims=True)) / spread).min(axis=0)
         if extremes[0] >= extremes[1:].min():
@@ -109,8 +112,7 @@ def _log_shares(
         blocks_of_centre = centre.reshape(*centre.shape[:2], size, q)
         about = (blocks_of_centre @ blocks_of_centre.transpose(0, 1, 3, 2)).reshape(*centre.shape[:2], -1)
         within = (weights @ scatter - mass[..., None] * about).reshape(*centre.shape[:2], size, size)
-        left = symmetric_eigen(within)[1][..., : size - rank]
-        projectors = left @ left.transpose(0, 1, 3, 2)
+        projectors = trailing_projectors(within, size - rank)
         shadow = (projectors @ blocks_of_centre).reshape(centre.shape)
         residuals = projectors.reshape(*centre.shape[:2], -1) @ scatter.transpose(0, 2, 1)
         residuals -= 2.0 * design * (shadow @ flat.transpose(0, 2, 1))

@@ -8,6 +8,7 @@ See docs/derivations/detection.md, sections 1 and 7.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -31,6 +32,8 @@ _ROUNDING = 1e-11
 _LARGEST_EXPONENT = 26
 # Up to 2^±100 fourth powers and their sums stay in range, and blocks are left on their own scale.
 _SAFE_EXPONENT = 100
+# Beyond this many numbers (64 MiB) the blocks are gone through in parts, so that no second stack is formed.
+_PART = 1 << 23
 _CENTRE_STEPS = 100
 _CENTRE_TOLERANCE = 1e-6  # of the largest weight; the centre is a starting point, refitted on every set
 
@@ -78,12 +81,37 @@ class Panel:
         return self.blocks - self.design[:, None, None] * self.robust_centre
 
     @cached_property
+    def parts(self) -> tuple[slice, ...]:
+        """Consecutive clients of at most 2²³ numbers together: one part as a rule."""
+        n_clients, p, q = self.shape
+        width = max(_PART // (p * q), 1)
+        return tuple(slice(first, first + width) for first in range(0, n_clients, width))
+
+    def centred_parts(self) -> Iterator[tuple[slice, FloatArray]]:
+        """The blocks about the robust centre, part by part.
+
+        Yields
+        ------
+        tuple of slice and ndarray, shape (n, p, q)
+        """
+        if len(self.parts) == 1:
+            yield self.parts[0], self.centred
+            return
+        for part in self.parts:
+            yield part, self.blocks[part] - self.design[part, None, None] * self.robust_centre
+
+    @cached_property
+    def centred_energies(self) -> FloatArray:
+        """‖Y_k − c_kM‖_F² about the robust centre, shape (K,)."""
+        return np.concatenate([np.einsum("kij,kij->k", blocks, blocks) for _, blocks in self.centred_parts()])
+
+    @cached_property
     def canonical_order(self) -> NDArray[np.int64]:
         """Clients by their distance from the robust centre, shape (K,): the order in which random starts count them.
 
         So neither the order in which clients come nor a rotation of their blocks changes the answer, up to ties.
         """
-        return np.argsort(np.einsum("kij,kij->k", self.centred, self.centred), kind="stable")
+        return np.argsort(self.centred_energies, kind="stable")
 
     @cached_property
     def proposals(self) -> tuple[Proposal, ...]:
@@ -99,13 +127,15 @@ class Panel:
     def sign_spectrum(self) -> tuple[FloatArray, FloatArray]:
         """Eigenvalues (p,), descending, and vectors (p, p) of the scatter of the blocks, each scaled to norm one."""
         _, p, q = self.blocks.shape
-        norms = np.sqrt(np.einsum("kij,kij->k", self.centred, self.centred))
+        norms = np.sqrt(self.centred_energies)
         weights = 1.0 / np.maximum(norms, max(self.floor * np.sqrt(p * q), np.finfo(float).tiny))
         if self.moments is not None:
             scatter = (weights**2 @ self.moments[1]).reshape(p, p)
         else:
-            tall = (self.centred * weights[:, None, None]).transpose(1, 0, 2).reshape(p, -1)
-            scatter = tall @ tall.T
+            scatter = np.zeros((p, p))
+            for part, blocks in self.centred_parts():
+                tall = (blocks * weights[part, None, None]).transpose(1, 0, 2).reshape(p, -1)
+                scatter += tall @ tall.T
         values, vectors = symmetric_eigen(scatter)
         return np.maximum(values[::-1], 0.0), vectors[:, ::-1]
 
@@ -114,13 +144,18 @@ class Panel:
         """Blocks about the robust centre (K, pq) and their scatters (K, p²), formed once.
 
         Fits on many sets of clients are sums over these.  None for tall blocks, where K p² numbers would take more
-        than four times the memory of the estimates.
+        than four times the memory of the estimates, and for stacks of more than one part.
         """
         n_clients, p, q = self.blocks.shape
-        if p > 4 * q:
+        if p > 4 * q or len(self.parts) > 1:
             return None
         scatters = self.centred @ self.centred.transpose(0, 2, 1)
         return self.centred.reshape(n_clients, -1), scatters.reshape(n_clients, -1)
+
+    @cached_property
+    def spectra(self) -> dict[bytes, tuple[FloatArray, FloatArray, FloatArray]]:
+        """What ``fit_shared`` remembers of the last sets, by mask: M (p, q), eigenvalues (p,) and vectors (p, p)."""
+        return {}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -211,7 +246,11 @@ def make_panel(
         scales = inverse / np.exp(np.mean(np.log(inverse)))
     else:
         scales = np.ones(n_clients)
-    whitened = np.ascontiguousarray((blocks / units[:, None, None]) / scales[:, None, None])
+    whitened = blocks
+    for divisor in (units, scales):
+        if (divisor != 1.0).any():  # nothing to divide by needs no copy
+            whitened = whitened / divisor[:, None, None]
+    whitened = np.ascontiguousarray(whitened)
     energies = np.einsum("kij,kij->k", whitened, whitened)
     typical = float(np.sqrt(np.median(energies) / (p * q)))
     design = 1.0 / scales if common_component else np.zeros(n_clients)

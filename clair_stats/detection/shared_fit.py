@@ -14,10 +14,11 @@ import numpy as np
 
 from clair_stats.detection.covariance import FULL_LEVERAGE
 from clair_stats.detection.panel import Panel
-from clair_stats.linalg import symmetric_eigen
+from clair_stats.linalg import project_off, symmetric_eigen
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = [
+    "ROUNDING",
     "Residuals",
     "SharedFit",
     "centre_and_scatter",
@@ -25,8 +26,14 @@ __all__ = [
     "fit_shared",
     "given_fit",
     "hat_blocks",
+    "inside_subspace",
+    "residuals_along",
     "standardised_residuals",
 ]
+
+
+ROUNDING = 1e-12  # of the largest eigenvalue of a scatter: coefficients below are rounding
+_SPECTRA_KEPT = 4  # sets; a p × p and a p × q array each
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +49,8 @@ class SharedFit:
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """Off-subspace residuals R_k = (I − P_U)(Y_k − c_k M) of all clients against one fit."""
+    """Energies of the off-subspace residuals R_k = (I − P_U)(Y_k − c_k M) of all clients against one fit."""
 
-    blocks: FloatArray  # (K, p, q), R_k
     raw: FloatArray  # (K,), ‖R_k‖_F²
     standardised: FloatArray  # (K,), T_k = tr R_k (I ∓ H_kk)^{-1} R_kᵀ, − for members; H: hat matrix, linearised fit
     degrees: FloatArray  # (K,), (p − r)(q − number of directions that client k fits alone)
@@ -66,9 +72,7 @@ def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
     -------
     SharedFit
     """
-    common, scatter = centre_and_scatter(panel, members)
-    values, vectors = symmetric_eigen(scatter)
-    values, vectors = values[::-1], vectors[:, ::-1]
+    common, values, vectors = _spectrum(panel, members)
     # Singular vectors of the stack, not eigenvectors of its square, when noise is near rounding: squaring would lose
     # every direction below 1e-8 of the largest.  The Gram route is ten times faster and exact enough otherwise.
     if rank and rank < values.size and values[rank] < 1e-12 * values[0]:
@@ -79,6 +83,21 @@ def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
     return SharedFit(
         np.ascontiguousarray(vectors[:, :rank]), common, members.copy(), np.asarray(np.maximum(values, 0.0)), vectors
     )
+
+
+def _spectrum(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Common component, eigenvalues (descending) and eigenvectors of the members' scatter, whatever the rank.
+
+    The panel keeps those of the last few sets: step 1 asks for one set at every rank.
+    """
+    key = members.tobytes()
+    if key not in panel.spectra:
+        common, scatter = centre_and_scatter(panel, members)
+        values, vectors = symmetric_eigen(scatter)
+        while len(panel.spectra) >= _SPECTRA_KEPT:
+            del panel.spectra[next(iter(panel.spectra))]
+        panel.spectra[key] = common, values[::-1], vectors[:, ::-1]
+    return panel.spectra[key]
 
 
 def centre_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
@@ -96,6 +115,8 @@ def centre_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, Fl
     -------
     tuple of ndarray, shapes (p, q) and (p, p)
     """
+    if len(panel.parts) > 1:
+        return _in_parts(panel, members)
     if panel.moments is None:
         common, tall = _stacked(panel, members)
         return common, tall @ tall.T
@@ -108,6 +129,22 @@ def centre_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, Fl
     mass = float(weights @ panel.design**2)
     shift = ((weights * panel.design) @ shifted).reshape(p, q) / mass
     return panel.robust_centre + shift, scatter - mass * (shift @ shift.T)
+
+
+def _in_parts(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """The same for stacks too large for a copy of the members' blocks."""
+    n_clients, p, q = panel.shape
+    common = np.zeros((p, q))
+    if panel.common_component:
+        weights = np.where(members, panel.design, 0.0)
+        common = (weights @ panel.blocks.reshape(n_clients, -1)).reshape(p, q) / float(weights @ weights)
+    scatter = np.zeros((p, p))
+    for part in panel.parts:
+        chosen = members[part]
+        blocks = panel.blocks[part][chosen] - panel.design[part][chosen, None, None] * common
+        tall = blocks.transpose(1, 0, 2).reshape(p, -1)
+        scatter += tall @ tall.T
+    return common, scatter
 
 
 def _stacked(panel: Panel, members: BoolArray) -> tuple[FloatArray, FloatArray]:
@@ -138,8 +175,30 @@ def given_fit(panel: Panel, basis: FloatArray, common: FloatArray) -> SharedFit:
     return SharedFit(basis, common, np.zeros(panel.shape[0], dtype=np.bool_), np.zeros(0), np.zeros((0, 0)))
 
 
-def centred_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
-    """Y_k − c_k M, shape (K, p, q).
+def centred_blocks(panel: Panel, fit: SharedFit, chosen: slice | BoolArray = slice(None)) -> FloatArray:
+    """Y_k − c_k M, shape (K, p, q), or of the chosen clients alone.
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    chosen : slice or bool ndarray, shape (K,)
+        Which clients; all by default.
+
+    Returns
+    -------
+    ndarray, shape (K, p, q)
+    """
+    blocks, design = panel.blocks[chosen], panel.design[chosen]
+    if not panel.common_component:
+        return blocks
+    if design.size and np.ptp(design) == 0.0:  # one product for all clients; this is an inner loop
+        return np.asarray(blocks - design[0] * fit.common)
+    return blocks - design[:, None, None] * fit.common
+
+
+def inside_subspace(panel: Panel, fit: SharedFit) -> FloatArray:
+    """Uᵀ(Y_k − c_k M), shape (K, r, q).
 
     Parameters
     ----------
@@ -148,13 +207,26 @@ def centred_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
 
     Returns
     -------
-    ndarray, shape (K, p, q)
+    ndarray, shape (K, r, q)
     """
-    if not panel.common_component:
-        return panel.blocks
-    if np.ptp(panel.design) == 0.0:  # one product for all clients; this is an inner loop
-        return np.asarray(panel.blocks - panel.design[0] * fit.common)
-    return panel.blocks - panel.design[:, None, None] * fit.common
+    return np.concatenate([fit.basis.T @ centred_blocks(panel, fit, part) for part in panel.parts])
+
+
+def residuals_along(panel: Panel, fit: SharedFit, directions: FloatArray) -> FloatArray:
+    """DᵀR_k for directions D (p, s), shape (K, s, q).
+
+    Parameters
+    ----------
+    panel : Panel
+    fit : SharedFit
+    directions : ndarray, shape (p, s)
+
+    Returns
+    -------
+    ndarray, shape (K, s, q)
+    """
+    parts = (project_off(fit.basis, centred_blocks(panel, fit, part)) for part in panel.parts)
+    return np.concatenate([directions.T @ residual for residual in parts])
 
 
 def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
@@ -174,28 +246,24 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     """
     n_clients, p, q = panel.shape
     rank = fit.basis.shape[1]
-    centred = centred_blocks(panel, fit)
-    inside = fit.basis.T @ centred  # (K, r, q)
-    residual = centred - fit.basis @ inside
-    raw = np.einsum("kij,kij->k", residual, residual)
     if panel.covariances is not None:
+        centred = centred_blocks(panel, fit)
+        inside = fit.basis.T @ centred  # (K, r, q)
+        residual = centred - fit.basis @ inside
+        raw = np.einsum("kij,kij->k", residual, residual)
         between, precision = panel.covariances.off_subspace(residual, fit.basis)
-        hat = hat_blocks(panel, fit)
-        statistics, columns = panel.covariances.standardised(between, precision, hat, fit.members)
-        top = np.where(fit.members, np.linalg.eigvalsh(hat)[:, -1], 0.0)
-        return Residuals(residual, raw, statistics, (p - rank) * columns, top)
+        hat = hat_blocks(panel, fit, inside)
+        statistics, columns, leverage = panel.covariances.standardised(between, precision, hat, fit.members)
+        return Residuals(raw, statistics, (p - rank) * columns, np.where(fit.members, leverage, 0.0))
+    raw, energies, leverages = _energies(panel, fit)
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
-        return Residuals(residual, raw, raw.copy(), degrees, np.zeros(n_clients))
+        return Residuals(raw, raw.copy(), degrees, np.zeros(n_clients))
     mean_leverage = panel.design**2 / float(np.sum(panel.design[members] ** 2)) if panel.common_component else 0.0
     own = np.broadcast_to(np.where(members, 1.0 - mean_leverage, 1.0 + mean_leverage), (n_clients,))
     if rank == 0:
-        return Residuals(residual, raw, raw / np.maximum(own, 1e-12), degrees, np.zeros(n_clients))
-    rows = _leverage_rows(inside, members)
-    leverages, axes = symmetric_eigen(rows @ rows.transpose(0, 2, 1))  # of B_kᵀB_k
-    cross = residual @ rows.transpose(0, 2, 1) @ axes  # R_k B_k in the eigenbasis, (K, p, r')
-    energies = np.einsum("kij,kij->kj", cross, cross)
+        return Residuals(raw, raw / np.maximum(own, 1e-12), degrees, np.zeros(n_clients))
     # Woodbury on (own I ∓ B Bᵀ): only r × r systems, whatever q.
     remaining = own[:, None] - np.where(members[:, None], leverages, -leverages)
     full = members[:, None] & (remaining < own[:, None] * (1.0 - FULL_LEVERAGE))
@@ -203,7 +271,6 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     correction = np.where(full, 0.0, np.where(members[:, None], energies, -energies) / safe)
     standardised = (raw + correction.sum(axis=1)) / np.maximum(own, 1e-12)
     return Residuals(
-        residual,
         raw,
         np.maximum(standardised, 0.0),
         degrees - (p - rank) * full.sum(axis=1),
@@ -211,21 +278,43 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     )
 
 
+def _energies(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """‖R_k‖_F² (K,), ‖R_kB_k‖² along the eigenvectors of B_kᵀB_k (K, r'), and its eigenvalues (K, r')."""
+    one = len(panel.parts) == 1
+    centred = centred_blocks(panel, fit) if one else None  # in parts they are formed twice, and never all at once
+    inside = fit.basis.T @ centred if centred is not None else inside_subspace(panel, fit)
+    leveraged = bool(fit.members.any()) and fit.basis.shape[1] > 0
+    rows = _leverage_rows(inside, fit.members) if leveraged else inside[:, :0]
+    leverages, axes = symmetric_eigen(rows @ rows.transpose(0, 2, 1))
+    raw, energies = np.empty(len(inside)), np.empty(leverages.shape)
+    for part in panel.parts:
+        own = centred if centred is not None else centred_blocks(panel, fit, part)
+        residual = own - fit.basis @ inside[part]
+        raw[part] = np.einsum("kij,kij->k", residual, residual)
+        if leveraged:
+            cross = residual @ rows[part].transpose(0, 2, 1) @ axes[part]  # R_k B_k in the eigenbasis
+            energies[part] = np.einsum("kij,kij->kj", cross, cross)
+    return raw, energies, leverages
+
+
 def _leverage_rows(inside: FloatArray, members: BoolArray) -> FloatArray:
     """B_kᵀ = (ΣÃᵀÃ)^{-1/2} Ã_kᵀ of every client from the parts inside the subspace (K, r, q), shape (K, r', q)."""
-    values, vectors = symmetric_eigen(np.einsum("kiq,kjq->ij", inside[members], inside[members]))
-    keep = values > 1e-12 * values[-1]
+    own = inside[members].transpose(1, 0, 2).reshape(inside.shape[1], -1)
+    values, vectors = symmetric_eigen(own @ own.T)
+    keep = values > ROUNDING * values[-1]
     root = vectors[:, keep] / np.sqrt(values[keep])  # (r, r')
-    return np.asarray(np.einsum("ij,kiq->kjq", root, inside))
+    return np.asarray(root.T @ inside)
 
 
-def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
+def hat_blocks(panel: Panel, fit: SharedFit, inside: FloatArray | None = None) -> FloatArray:
     """H_kk = c_k²/Σc² I + B_kB_kᵀ of every client in the linearised fit, shape (K, q, q); 0 for a given fit.
 
     Parameters
     ----------
     panel : Panel
     fit : SharedFit
+    inside : ndarray, shape (K, r, q), optional
+        Uᵀ(Y_k − c_kM), for a caller that has it.
 
     Returns
     -------
@@ -238,7 +327,8 @@ def hat_blocks(panel: Panel, fit: SharedFit) -> FloatArray:
         share = panel.design**2 / float(np.sum(panel.design[members] ** 2))
         hat += share[:, None, None] * np.eye(q)
     if members.any() and fit.basis.shape[1]:
-        inside = fit.basis.T @ centred_blocks(panel, fit)
+        if inside is None:
+            inside = fit.basis.T @ centred_blocks(panel, fit)
         rows = _leverage_rows(inside, members)
         hat += rows.transpose(0, 2, 1) @ rows
     return hat

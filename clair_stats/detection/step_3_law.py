@@ -17,7 +17,6 @@ import numpy as np
 from scipy import special
 
 from clair_stats.detection.calibration import calibrate, residual_variance
-from clair_stats.detection.common_directions import leading_directions
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import Residuals, SharedFit, centred_blocks, standardised_residuals
 from clair_stats.linalg import project_off
@@ -52,10 +51,9 @@ def sphericity(residuals: FloatArray, rank: int) -> FloatArray:
     rows, columns = residuals.shape[1] - rank, residuals.shape[2]
     if rows < 2 or columns < 2:
         return np.full(len(residuals), np.nan)
-    # Either Gram matrix has the same traces.
-    gram = residuals @ residuals.transpose(0, 2, 1)
-    if columns < residuals.shape[1]:
-        gram = residuals.transpose(0, 2, 1) @ residuals
+    # Either Gram matrix has the same traces; the smaller one is formed.
+    turned = residuals.transpose(0, 2, 1)
+    gram = turned @ residuals if columns < residuals.shape[1] else residuals @ turned
     total = np.trace(gram, axis1=1, axis2=2)
     squares = np.einsum("kij,kij->k", gram, gram)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -81,9 +79,17 @@ def errors_are_white(residuals: FloatArray, rank: int, floor: float) -> bool:
     -------
     bool
     """
+    return _look_white(_deviations(residuals, rank, floor))
+
+
+def _deviations(residuals: FloatArray, rank: int, floor: float) -> FloatArray:
+    """John's statistic of those clients of whom it can be told."""
     deviations = sphericity(residuals, rank)
     above = np.einsum("kij,kij->k", residuals, residuals) > floor**2 * residuals[0].size
-    deviations = deviations[np.isfinite(deviations) & above]
+    return np.asarray(deviations[np.isfinite(deviations) & above])
+
+
+def _look_white(deviations: FloatArray) -> bool:
     return deviations.size == 0 or float(np.median(deviations)) <= _DEVIATIONS
 
 
@@ -99,8 +105,9 @@ def white_off_common_directions(panel: Panel) -> bool:
     bool
     """
     count = min(_COMMON, panel.shape[1] // 2)
-    directions = leading_directions(panel, count).directions
-    return errors_are_white(project_off(directions, panel.centred), count, panel.floor)
+    directions = np.ascontiguousarray(panel.sign_spectrum[1][:, :count])
+    parts = (project_off(directions, blocks) for _, blocks in panel.centred_parts())
+    return _look_white(np.concatenate([_deviations(part, count, panel.floor) for part in parts]))
 
 
 def white_about(panel: Panel, fit: SharedFit, members: BoolArray) -> bool:

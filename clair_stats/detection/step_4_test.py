@@ -14,16 +14,19 @@ See docs/derivations/detection.md, section 3.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 
-from clair_stats.detection.calibration import Calibrated, calibrate, residual_variance
+from clair_stats.detection.calibration import Alone, Calibrated, calibrate, calibrate_alone, residual_variance
 from clair_stats.detection.covariance import covariance_edge
 from clair_stats.detection.directions import flagged_directions, second_look
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import Residuals, SharedFit, fit_shared, standardised_residuals
+from clair_stats.detection.shared_fit import Residuals, SharedFit, centred_blocks, fit_shared, standardised_residuals
 from clair_stats.laws import TRACY_WIDOM, homogeneity_quantile, noise_edge, per_client_level
+from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["SHARES", "Outcome", "SetTest", "spike_ratio"]
@@ -41,8 +44,21 @@ class Outcome:
     fit: SharedFit
     calibrated: Calibrated
     passed: BoolArray  # (K,)
-    ratio: float  # largest residual eigenvalue over its noise edge; white when ≤ 1
-    homogeneous: bool  # whether the members' residual energies are as equal as noise makes them
+    find_ratio: Callable[[], float]
+    find_homogeneous: Callable[[], bool]
+
+    @cached_property
+    def ratio(self) -> float:
+        """Largest residual eigenvalue over its noise edge; white when at most 1.
+
+        Found when asked for, which most sets on the way to a fixed point are not.
+        """
+        return self.find_ratio()
+
+    @cached_property
+    def homogeneous(self) -> bool:
+        """Whether the members' residual energies are as equal as noise makes them."""
+        return self.find_homogeneous()
 
     @property
     def consistent(self) -> bool:
@@ -62,6 +78,7 @@ class SetTest:
         self.panel, self.level, self.heterogeneity = panel, level, heterogeneity
         self.alpha = per_client_level(level, panel.shape[0])
         self._known: dict[tuple[bytes, int], Outcome] = {}
+        self.generic: dict[tuple[bytes, int], bool] = {}  # by set and rank: whether all members use all directions
 
     def __call__(self, members: BoolArray, rank: int) -> Outcome:
         """Fit ``rank`` on the members (K,) and test all clients."""
@@ -105,7 +122,6 @@ class SetTest:
 
     def _test(self, fit: SharedFit) -> Outcome:
         panel = self.panel
-        ratio = spike_ratio(panel, fit, heterogeneity=self.heterogeneity)
         residuals = standardised_residuals(panel, fit)
         calibrated = self._split(
             calibrate(
@@ -119,8 +135,14 @@ class SetTest:
         calibrated = self._exact_refits(fit, residuals, calibrated)
         passed = self._passed(fit, calibrated)
         if passed.sum() >= panel.half:
-            calibrated, passed = self._shared_directions(fit, residuals, calibrated, passed)
-        return Outcome(fit, calibrated, passed, ratio, self._homogeneous(fit, residuals, calibrated.noise))
+            calibrated, passed = self._shared_directions(fit, calibrated, passed)
+        return Outcome(
+            fit,
+            calibrated,
+            passed,
+            find_ratio=partial(spike_ratio, panel, fit, heterogeneity=self.heterogeneity),
+            find_homogeneous=partial(self._homogeneous, fit, residuals, calibrated.noise),
+        )
 
     def _split(self, calibrated: Calibrated) -> Calibrated:
         """p-values on the scale of the whole level: below α_K exactly when the score is above its threshold."""
@@ -141,17 +163,24 @@ class SetTest:
             if others.sum() <= 1:
                 continue
             refit = fit_shared(self.panel, others, fit.basis.shape[1])
-            exact = calibrate(self.panel, refit, level=self.level * share, heterogeneity=self.heterogeneity)
-            p_value = min(float(exact.p_values[k]) / share, 1.0)
+            exact = self._alone(refit, int(k), level=self.level * share)
+            p_value = min(exact.p_value / share, 1.0)
             if p_value < p_values[k]:
                 p_values[k] = p_value
             if p_value < self.alpha:  # the threshold goes where the score of the reported fit is above it
-                excess = exact.thresholds[k] / max(float(exact.scores[k]), np.finfo(float).tiny)
+                excess = exact.threshold / max(exact.score, np.finfo(float).tiny)
                 thresholds[k] = min(float(thresholds[k]), float(calibrated.scores[k]) * excess)
         return replace(calibrated, p_values=p_values, thresholds=thresholds)
 
+    def _alone(self, fit: SharedFit, client: int, *, level: float) -> Alone:
+        """The test of one client outside the fit; with covariances all clients' tests cost K times as much."""
+        if self.panel.covariances is not None:
+            return calibrate_alone(self.panel, fit, client, level=level, heterogeneity=self.heterogeneity)
+        exact = calibrate(self.panel, fit, level=level, heterogeneity=self.heterogeneity)
+        return Alone(float(exact.p_values[client]), float(exact.scores[client]), float(exact.thresholds[client]))
+
     def _shared_directions(
-        self, fit: SharedFit, residuals: Residuals, calibrated: Calibrated, passed: BoolArray
+        self, fit: SharedFit, calibrated: Calibrated, passed: BoolArray
     ) -> tuple[Calibrated, BoolArray]:
         """The look along the directions that flagged clients share.
 
@@ -160,13 +189,13 @@ class SetTest:
         """
         if passed.all():
             return calibrated, passed
-        directions = flagged_directions(residuals.blocks[~passed], fit.basis.shape[1], self.panel.floor)
+        left_over = project_off(fit.basis, centred_blocks(self.panel, fit, ~passed))
+        directions = flagged_directions(left_over, fit.basis.shape[1], self.panel.floor)
         if directions.shape[1] == 0:
             return calibrated, passed
         p_values, excess = second_look(
             self.panel,
             fit,
-            residuals.blocks,
             directions,
             calibrated.noise,
             level=self.level * SHARES["shared directions"],

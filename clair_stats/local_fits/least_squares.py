@@ -4,7 +4,10 @@ The error of OLS is E_k = (ZᵀZ)⁻¹ZᵀW: its covariance is (ZᵀZ)⁻¹ ⊗ 
 of the returned fit averages its diagonal; :mod:`clair_stats.local_fits.whitening` removes what clients have in common
 of the shape.
 
-The sandwich is HC3 (MacKinnon and White, Journal of Econometrics 29(3), 1985).
+"HC2" and "sandwich", which is HC3, are those of MacKinnon and White (Journal of Econometrics 29(3), 1985).  With
+errors of one variance the expectation of HC2 is the covariance of the estimate, and that of HC3 is larger by 1/(1 −
+leverage).  A test that must not reject too often wants HC3; shrinkage, which gives up an estimate in proportion to its
+stated error, wants HC2 (docs/derivations/shrinkage.md, what departures from the setting cost).
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ __all__ = ["fit_least_squares", "select_ridge"]
 
 # Leverages above this are cut: with h_i = 1 the observation is interpolated and its left-out residual is undefined.
 _LARGEST_LEVERAGE = 1.0 - 1e-8
+# Power of 1 − leverage by which residuals are divided (MacKinnon and White 1985, HC2 and HC3).
+_LEVERAGE_POWERS = {"sandwich": 1.0, "HC2": 0.5}
 
 
 def _checked_penalty(ridge: ArrayLike, p: int, client: str) -> FloatArray:
@@ -39,7 +44,7 @@ def fit_least_squares(
     responses: ArrayLike,
     *,
     ridge: ArrayLike = 0.0,
-    covariance: Literal["classical", "sandwich"] = "classical",
+    covariance: Literal["classical", "sandwich", "HC2"] = "classical",
     client: str = "client",
 ) -> LocalFit:
     """Minimise ‖Y − ZΘ‖_F² + Σ_i ridge_i ‖Θ_i·‖².
@@ -52,18 +57,20 @@ def fit_least_squares(
         Y.
     ridge : float or array_like, shape (p,)
         Penalty per row of Θ, on the scale of ZᵀZ; 0 (default) is ordinary least squares and needs rank p.
-    covariance : {"classical", "sandwich"}
+    covariance : {"classical", "sandwich", "HC2"}
         "classical": errors of constant covariance, s²-estimate with n − 2tr(H) + tr(HHᵀ) degrees of freedom.
         "sandwich": HC3, residuals divided by 1 − leverage, for errors whose variance depends on the design (labels
-        coded as 0/1 are of that kind).  Neither contains the bias that a penalty adds.
+        coded as 0/1 are of that kind).  "HC2": residuals divided by √(1 − leverage), which does not overstate the
+        error where leverages are high and is the one to hand to refinement.  None contains the bias that a penalty
+        adds.
     client : str
         Name used in messages.
 
     Returns
     -------
     LocalFit
-        ``row_covariance`` R (p, p) and ``column_covariance`` S (q, q), tr(S) = q; under "sandwich" the Kronecker form
-        is an approximation that keeps both marginals.
+        ``row_covariance`` R (p, p) and ``column_covariance`` S (q, q), tr(S) = q; under "sandwich" and "HC2" the
+        Kronecker form is an approximation that keeps both marginals.
 
     Raises
     ------
@@ -102,15 +109,16 @@ def fit_least_squares(
     if covariance == "classical":
         row = shrinkage @ bread
         column = residuals.T @ residuals / degrees
-    elif covariance == "sandwich":
-        left_out = residuals / (1.0 - np.minimum(leverages, _LARGEST_LEVERAGE))[:, None]
+    elif covariance in _LEVERAGE_POWERS:
+        kept = 1.0 - np.minimum(leverages, _LARGEST_LEVERAGE)
+        left_out = residuals / (kept ** _LEVERAGE_POWERS[covariance])[:, None]
         sizes = np.sum(left_out**2, axis=1) / y.shape[1]
         row = influence.T @ (sizes[:, None] * influence)
         column = left_out.T @ (np.sum(influence**2, axis=1)[:, None] * left_out)
         # Both marginals carry the total variance once; tr(S) = q leaves it with the rows.
         column = column * (y.shape[1] / float(np.trace(column))) if np.trace(column) > 0.0 else column
     else:
-        raise ValueError(f"{client}: covariance {covariance!r}; use 'classical' or 'sandwich'")
+        raise ValueError(f"{client}: covariance {covariance!r}; use 'classical', 'sandwich' or 'HC2'")
     return LocalFit.from_covariances(
         estimate,
         row,

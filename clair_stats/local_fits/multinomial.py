@@ -9,7 +9,7 @@ The sandwich is that of White (Econometrica 50(1), 1982).
 from __future__ import annotations
 
 import warnings
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import scipy.linalg
@@ -136,6 +136,7 @@ def fit_multinomial(
     n_classes: int,
     ridge: float,
     max_iterations: int = 1000,
+    covariance: Literal["sandwich", "HC2"] = "sandwich",
     client: str = "client",
 ) -> LocalFit:
     """Penalised multinomial logistic regression of one client.
@@ -152,25 +153,31 @@ def fit_multinomial(
         Positive; separable data have no finite estimate without it.
     max_iterations : int
         Of Newton's method with conjugate gradients; when they run out ``converged`` is False and ``message`` says so.
+    covariance : {"sandwich", "HC2"}
+        "sandwich": left-out scores, the multinomial form of HC3.  "HC2": scores brought to the variance that they have
+        at the truth, the form to hand to refinement (as in :func:`clair_stats.local_fits.fit_least_squares`).
     client : str
         Name used in messages.
 
     Returns
     -------
     LocalFit
-        ``estimate`` (p, n_classes − 1) as in :func:`multinomial_coefficients`; marginals of the sandwich covariance
-        with left-out scores.  The penalty's bias is not in it.
+        ``estimate`` (p, n_classes − 1) as in :func:`multinomial_coefficients`; marginals of the sandwich covariance.
+        The penalty's bias is not in it.
 
     Raises
     ------
     ImportError, ValueError
-        As :func:`multinomial_coefficients`.
+        As :func:`multinomial_coefficients`; an unknown covariance.
     """
+    if covariance not in ("sandwich", "HC2"):
+        raise ValueError(f"{client}: covariance {covariance!r}; use 'sandwich' or 'HC2'")
     estimate, converged = multinomial_coefficients(
         design, labels, n_classes=n_classes, ridge=ridge, max_iterations=max_iterations, client=client
     )
     z, y = _checked(design, labels, n_classes, client)
-    influences, spent = _left_out_influences(z, y, estimate, class_contrasts(n_classes), ridge)
+    contrasts = class_contrasts(n_classes)
+    influences, spent = _influences(z, y, estimate, contrasts, ridge, left_out=covariance == "sandwich")
     return LocalFit.from_covariances(
         estimate,
         np.einsum("nij,nkj->ik", influences, influences) / (n_classes - 1),
@@ -189,13 +196,15 @@ def _unit_average(covariance: FloatArray) -> FloatArray:
     return covariance / average if average > 0.0 else covariance
 
 
-def _left_out_influences(
-    z: FloatArray, y: IntArray, estimate: FloatArray, contrasts: FloatArray, ridge: float
+def _influences(
+    z: FloatArray, y: IntArray, estimate: FloatArray, contrasts: FloatArray, ridge: float, *, left_out: bool
 ) -> tuple[FloatArray, float]:
-    """One-step effect of leaving out each observation, (n, p, q), and the parameters spent tr(H⁻¹(H − ridge I)).
+    """One-step effect of each observation, (n, p, q), and the parameters spent tr(H⁻¹(H − ridge I)).
 
-    With Hessian H = Σ_i z_i z_iᵀ ⊗ W_i + ridge I the step for observation i is H⁻¹(z_i ⊗ (I − W_i M_i)⁻¹ s_i),
-    M_i = (z_i ⊗ I)ᵀ H⁻¹ (z_i ⊗ I): the multinomial form of dividing a residual by 1 − leverage (HC3).
+    With Hessian H = Σ_i z_i z_iᵀ ⊗ W_i + ridge I the step of leaving out observation i is H⁻¹(z_i ⊗ (I − W_i M_i)⁻¹
+    s_i), M_i = (z_i ⊗ I)ᵀ H⁻¹ (z_i ⊗ I): the multinomial form of dividing a residual by 1 − leverage (HC3).  Not
+    ``left_out``, the inverse root (I − W_i M_i)^(−1/2) in its place (HC2): s_i has about the covariance
+    (I − W_i M_i)W_i.
     """
     n, p = z.shape
     q = contrasts.shape[1]
@@ -213,6 +222,18 @@ def _left_out_influences(
     half = np.tensordot(z, inverse, axes=([1], [2]))  # (n, p, q, q): H⁻¹ (z_i ⊗ I)
     own = np.einsum("ni,nijk->njk", z, half)
     residuals = contrasts[y] - means
-    corrected = np.linalg.solve(np.eye(q) - curvatures @ own, residuals[:, :, None])[:, :, 0]
+    if left_out:
+        corrected = np.linalg.solve(np.eye(q) - curvatures @ own, residuals[:, :, None])[:, :, 0]
+    else:
+        corrected = _half_left_out(curvatures, own, residuals)
     spent = p * q - ridge * float(np.einsum("ijij->", inverse))
     return np.einsum("nijk,nk->nij", half, corrected), spent
+
+
+def _half_left_out(curvatures: FloatArray, own: FloatArray, residuals: FloatArray) -> FloatArray:
+    """(I − WM)^(−1/2) s for every observation, (n, q): with M = LLᵀ it is L⁻ᵀ(I − LᵀWL)^(−1/2)Lᵀ, and I − LᵀWL > 0."""
+    factor = np.linalg.cholesky(own + np.finfo(float).tiny * np.eye(own.shape[1]))  # an observation of zeros has M = 0
+    turned = np.swapaxes(factor, 1, 2)
+    values, vectors = np.linalg.eigh(np.eye(own.shape[1]) - turned @ curvatures @ factor)
+    inside = np.swapaxes(vectors, 1, 2) @ (turned @ residuals[:, :, None]) / np.sqrt(values)[:, :, None]
+    return np.asarray(np.linalg.solve(turned, vectors @ inside)[:, :, 0])

@@ -7,7 +7,9 @@ a multiple of the identity Bock, Ann. Statist. 3(1), 1975), once off the subspac
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -25,6 +27,8 @@ _LARGEST_RANK = 32
 _MOST_DIRECTIONS = 128
 # Bands off the subspace begin at this width: each costs two error variances.
 _NARROWEST_BAND = 4
+# Numbers (1 GiB) up to which every member's frame is kept for the second pass; beyond, it is computed again.
+_MOST_KEPT = 1 << 27
 # Divisor in the place of 0, where errors are.
 _TINY = float(np.finfo(float).tiny)
 # Relative risks closer than this are equal but for rounding (all directions apart, or none); the smaller rank stands.
@@ -150,9 +154,10 @@ def _shrink_white(
         )
     # No more directions than the others' scatter has; beyond, eigenvectors would be arbitrary.
     count = max(min(p, (n_members - 2) * q, _MOST_DIRECTIONS), 0)
-    everyone = list(each_without_itself(blocks, members, weights, count=count, basis=basis))
-    if targets is not None:
-        everyone = [replace(others, mean=targets[others.client]) for others in everyone]
+    side = count if basis is None else basis.shape[1]
+    kept_all = n_members * p * (side + q) <= _MOST_KEPT
+    everyone: Iterable[Others] = _everyone(blocks, members, weights, count, basis, targets)
+    everyone = list(everyone) if kept_all else everyone
     table = _Table.of(blocks, energy, everyone)
     rank, banded = (table.energies.shape[1], False) if basis is not None else table.best(own_risk[members])
     estimates, kept, risk = blocks.copy(), np.ones(n_clients), own_risk.copy()
@@ -160,6 +165,8 @@ def _shrink_white(
     inside, off = table.weights(rank, banded)
     edges = _bands(rank, table.energies.shape[1], banded)
     rest = table.off(rank, banded)[1]
+    if not kept_all:  # only the leading directions are needed now, and cheap
+        everyone = _everyone(blocks, members, weights, edges[-1], basis, targets)
     for place, others in enumerate(everyone):
         k, frame = others.client, others.frame[:, : edges[-1]]
         along = np.r_[inside[place], np.repeat(off[place, :-1], np.diff(edges))]
@@ -170,6 +177,19 @@ def _shrink_white(
         kept[k] = 1.0 - (float(off[place] @ rest[place]) / total if total > 0 else float(last))
     shared = leading_directions(blocks, members, weights, rank) if basis is None else basis
     return Shrunk(estimates, shared, kept, risk, own_risk)
+
+
+def _everyone(
+    blocks: FloatArray,
+    members: BoolArray,
+    weights: FloatArray,
+    count: int,
+    basis: FloatArray | None,
+    targets: FloatArray | None,
+) -> Iterator[Others]:
+    """What the others say to every member, with its own target where there is one."""
+    for others in each_without_itself(blocks, members, weights, count=count, basis=basis):
+        yield others if targets is None else replace(others, mean=targets[others.client])
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +203,7 @@ class _Table:
     apart: bool  # whether every direction has a weight of its own
 
     @classmethod
-    def of(cls, blocks: FloatArray, energy: ErrorEnergy, everyone: list[Others]) -> _Table:
+    def of(cls, blocks: FloatArray, energy: ErrorEnergy, everyone: Iterable[Others]) -> _Table:
         squared, traces, largest, whole = [], [], [], []
         for others in everyone:
             distance = blocks[others.client] - others.mean
@@ -195,17 +215,22 @@ class _Table:
         apart = blocks.shape[2] >= _FEWEST_ENTRIES
         return cls(np.array(squared), np.array(traces), np.array(largest), np.array(whole), apart)
 
-    @property
+    @cached_property
     def sums(self) -> tuple[FloatArray, FloatArray]:
         """Energy and trace of the first 0, 1, …, m directions, two arrays (n, m + 1)."""
-        return tuple(np.pad(np.cumsum(part, axis=1), ((0, 0), (1, 0))) for part in (self.energies, self.traces))  # type: ignore[return-value]
+        return _running_sum(self.energies), _running_sum(self.traces)
+
+    @cached_property
+    def inside_risks(self) -> FloatArray:
+        """Estimated risk along the first 0, 1, …, m directions where each has a weight of its own, (n, m + 1)."""
+        return _running_sum(stein_risk(self.traces - 2.0 * self.largest, self.energies, self.traces))
 
     def off(self, rank: int, banded: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Constant, energy and trace of every band off the first ``rank`` directions, (n, bands); unbanded one."""
         edges = _bands(rank, self.energies.shape[1], banded)
         rest, left = (
-            np.maximum(np.diff(np.column_stack([sums[:, edges], whole]), axis=1), 0.0)
-            for sums, whole in zip(self.sums, (self.whole[:, 0], self.whole[:, 1]), strict=True)
+            np.maximum(np.concatenate([sums[:, edges[1:]], whole], axis=1) - sums[:, edges], 0.0)
+            for sums, whole in zip(self.sums, (self.whole[:, :1], self.whole[:, 1:2]), strict=True)
         )
         return left - 2.0 * np.minimum(self.whole[:, 2:], left), rest, left
 
@@ -219,16 +244,27 @@ class _Table:
 
     def risks(self, rank: int, banded: bool) -> FloatArray:
         """Estimated risk of every member, (n,)."""
-        parts = (self.inside(rank), self.off(rank, banded))
-        return np.asarray(sum(stein_risk(*part).sum(axis=1) for part in parts))
+        inside = self.inside_risks[:, rank] if self.apart else stein_risk(*self.inside(rank)).sum(axis=1)
+        return np.asarray(inside + stein_risk(*self.off(rank, banded)).sum(axis=1))
+
+    def unbanded_risks(self, count: int) -> FloatArray:
+        """Estimated risk without bands at the first ``count`` ranks from 0 on, (n, count), all at once."""
+        energies, traces = (sums[:, :count] for sums in self.sums)
+        largest = self.whole[:, 2:]
+        inside = self.inside_risks[:, :count]
+        if not self.apart:
+            inside = stein_risk(traces - 2.0 * np.minimum(largest, traces), energies, traces)
+        left = np.maximum(self.whole[:, 1:2] - traces, 0.0)
+        rest = np.maximum(self.whole[:, :1] - energies, 0.0)
+        return np.asarray(inside + stein_risk(left - 2.0 * np.minimum(largest, left), rest, left))
 
     def best(self, own_risk: FloatArray) -> tuple[int, bool]:
         """Number of directions, and whether to band the rest, of the smallest sum of estimated relative risks."""
-        ways = [
-            (rank, banded) for banded in (False, True) for rank in range(min(self.energies.shape[1], _LARGEST_RANK) + 1)
-        ]
+        ranks = range(min(self.energies.shape[1], _LARGEST_RANK) + 1)
+        ways = [(rank, banded) for banded in (False, True) for rank in ranks]
         size = np.maximum(own_risk, _TINY)
-        relative = np.array([float(np.sum(self.risks(*way) / size)) for way in ways])
+        together = np.sum(self.unbanded_risks(len(ranks)) / size[:, None], axis=0)
+        relative = np.concatenate([together, [float(np.sum(self.risks(rank, True) / size)) for rank in ranks]])
         return ways[int(np.argmax(relative <= relative.min() + _TIE * own_risk.size))]
 
     def weights(self, rank: int, banded: bool) -> tuple[FloatArray, FloatArray]:
@@ -236,6 +272,13 @@ class _Table:
         inside = stein_weight(*self.inside(rank)[:2])
         inside = inside if self.apart else np.repeat(inside, rank, axis=1)
         return inside, stein_weight(*self.off(rank, banded)[:2])
+
+
+def _running_sum(parts: FloatArray) -> FloatArray:
+    """Sums of the first 0, 1, …, m columns, (n, m + 1)."""
+    sums = np.zeros((parts.shape[0], parts.shape[1] + 1))
+    np.cumsum(parts, axis=1, out=sums[:, 1:])
+    return sums
 
 
 def _bands(rank: int, count: int, banded: bool) -> list[int]:

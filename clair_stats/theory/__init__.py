@@ -17,6 +17,7 @@ from clair_stats.theory.recovery import (
     recovery_condition,
     tolerable_share,
 )
+from clair_stats.theory.rigorous import RigorousCertificate, rigorous_certificate
 from clair_stats.theory.span import SpanWindow, span_window
 from clair_stats.theory.stability import (
     StabilityTerms,
@@ -35,6 +36,7 @@ __all__ = [
     "OracleGain",
     "OracleSolution",
     "RecoveryCondition",
+    "RigorousCertificate",
     "SetGuarantee",
     "SpanWindow",
     "StabilityTerms",
@@ -60,6 +62,7 @@ __all__ = [
     "recovery_condition",
     "refinement_error",
     "refinement_heterogeneity",
+    "rigorous_certificate",
     "set_guarantee",
     "solution_error_bound",
     "solve_oracle",

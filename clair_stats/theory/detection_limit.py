@@ -6,6 +6,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2
 
+from clair_stats.laws import per_client_level
+
 __all__ = ["detection_limit", "detection_reach"]
 
 
@@ -107,6 +109,6 @@ def detection_reach(
     6.71
     """
     freedom = _checked(n_clients, shape, rank, noise_scale, level, power)
-    cut = float(chi2.isf(-np.expm1(np.log1p(-level) / n_clients), freedom))
+    cut = float(chi2.isf(per_client_level(level, n_clients), freedom))
     high = np.sqrt(cut) + 10.0  # the score is at least d minus a normal variable; 10 standard deviations
     return float(noise_scale * brentq(lambda d: ncx2.sf(cut, freedom, d**2) - power, 1e-9, high))

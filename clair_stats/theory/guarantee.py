@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import gammaln
 from scipy.stats import ncx2
 
+from clair_stats.laws import per_client_level
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.theory.subsets import SubsetMargin, subset_margin
 from clair_stats.theory.tails import lower_quantile, upper_quantile
@@ -83,7 +84,7 @@ def chi_square_tolerances(
         raise ValueError(f"level: {level!r}; give a probability between 0 and 1")
     if not (np.isfinite(heterogeneity) and heterogeneity >= 0):
         raise ValueError(f"heterogeneity: {heterogeneity!r}; give a norm, 0 or more")
-    tail = -np.expm1(np.log1p(-level) / sigma.size)
+    tail = per_client_level(level, sigma.size)
     points = ncx2.isf(tail, (p - np.arange(rank + 1)[:, None]) * q, (heterogeneity / sigma) ** 2)
     return np.asarray(np.sqrt(points) * sigma, dtype=np.float64)
 
@@ -228,7 +229,7 @@ def set_guarantee(
     n_benign = int(mask.sum())
     log_subsets = float(gammaln(n_benign + 1) - gammaln(size + 1) - gammaln(n_benign - size + 1))
     width = rank + q if common_component else rank
-    tail, spread = -np.expm1(np.log1p(-level) / n_clients), heterogeneity / float(sigma[mask].min())
+    tail, spread = per_client_level(level, n_clients), heterogeneity / float(sigma[mask].min())
     setting = _Setting(n_rows, q, rank, size, width, log_subsets, tail, spread)
     cut = tau[rank, ~mask] / sigma[~mask]
     freedom = (n_rows - rank) * q

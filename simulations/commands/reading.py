@@ -30,6 +30,7 @@ from simulations.commands.shared import (
 from simulations.design import Study
 from simulations.engine.audit import audited
 from simulations.measures.summarise import summarise as summary_table
+from simulations.presentation import RegimeSweeps
 from simulations.storage.database import REPAIR
 from simulations.storage.export import export as write_export
 from simulations.storage.provenance import foreign_rows, origins
@@ -40,7 +41,16 @@ from simulations.studies import studies
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ademp", "check", "export", "list_studies", "merge", "summarise"]
+__all__ = ["ademp", "check", "export", "list_studies", "merge", "names", "summarise"]
+
+
+def names(
+    exploratory: Annotated[bool, typer.Option("--exploratory", help="Without confirmatory studies.")] = False,
+) -> None:
+    """Names of all studies but the regimes' (see `python -m theory_checks list`), one a line, for scripts."""
+    for name, study in studies().items():
+        if not (exploratory and study.confirmatory) and not isinstance(study.presentation, RegimeSweeps):
+            console().print(name)
 
 
 def list_studies() -> None:

@@ -266,6 +266,25 @@ def first_collaboration(world: World, rank: int, shared: str) -> Collaboration:
     return collaborate(world.first.dense(), rank=rank, shared=shared, sample_sizes=sizes)
 
 
+@lru_cache(maxsize=4)
+def first_collaboration_on_halves(world: World, rank: int, shared: str) -> Collaboration:
+    """The same with the first training's halves; halves do not enter the verdict, which is that one's."""
+    found = first_collaboration(world, rank, shared)
+    sizes = world.data.sample_sizes.astype(np.float64)
+    refined = collaborate(
+        world.first.dense(),
+        rank=rank,
+        shared=shared,
+        collaborative_set=found.collaborative_set,
+        sample_sizes=sizes,
+        halves=train_halves(world, 0, None),
+    )
+    return replace(found, refined=refined.refined)
+
+
+_FIRST = {"clair": first_collaboration, "clair_halves": first_collaboration_on_halves}
+
+
 def run_rounds(
     world: World, method: str, *, rounds: int = 1, rank: int = 2, shared: str = "columns"
 ) -> FederatedOutcome:
@@ -312,11 +331,11 @@ def run_rounds(
         totals = factors.dense()
         if offsets is not None:
             totals = {name: x + offsets[name] for name, x in totals.items()}
-        halves = train_halves(world, number, offsets) if method == "clair_halves" else None
-        if method == "clair" and number == 0:
-            collaboration = first_collaboration(world, rank, shared)
+        if number == 0 and method in _FIRST:
+            collaboration = _FIRST[method](world, rank, shared)
             updates = collaboration.refined
         else:
+            halves = train_halves(world, number, offsets) if method == "clair_halves" else None
             updates, found = aggregate(
                 method,
                 totals,

@@ -206,7 +206,7 @@ class CopyingGain:
         return {
             **{f"{name}_accuracy": float(values[benign].mean()) for name, values in accuracy.items()},
             "exact_set": float(np.array_equal(members, benign)),
-            "foretold_gain": float(predicted.mean()),
+            "predicted_gain": float(predicted.mean()),
             "realised_gain": float(realised.mean()),
             "more_accurate": float(better.mean()),
             "sign_agreement": float((predicted == realised).mean()),

@@ -27,7 +27,7 @@ PIECES: Mapping[str, tuple[Any, str, Any] | None] = MappingProxyType(
         "generic use": (decide_module, "used_by_all", lambda *_, **__: True),
         "a larger set one rank further": (decide_module, "_larger_and_generic", lambda *_: False),
         "exact refits": (SetTest, "_exact_refits", lambda _, fit, residuals, calibrated: calibrated),
-        "shared directions": (SetTest, "_shared_directions", lambda *given: (given[3], given[4])),
+        "shared directions": (SetTest, "_shared_directions", lambda *given: (given[2], given[3])),
         "homogeneity": (SetTest, "_homogeneous", lambda *_: True),
         "excess of given noise": (decide_module, "noise_in_excess", lambda *_: 1.0),
         "law of log scores": (decide_module, "white_off_common_directions", lambda _: True),

@@ -37,7 +37,7 @@ STUDY = Study(
             "average_accuracy",
             "clair_accuracy",
             "exact_set",
-            "foretold_gain",
+            "predicted_gain",
             "realised_gain",
             "more_accurate",
             "sign_agreement",

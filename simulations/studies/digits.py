@@ -4,7 +4,8 @@ Settings were fixed before the first run.  Two axes are crossed at K = 20: how m
 mixed patterns) and whether 30 % of the clients permute their labels.  Without either, averaging alone should be enough.
 Two settings stand beside them: few clients with many images each, and strongly uneven class mixes.  Multinomial
 logistic regression in place of least squares is a study of its own (``digits_multinomial``): its fits and the search
-for a majority among clients that do not agree take minutes.
+for a majority among clients that do not agree take minutes.  The seed is new since fits carry HC2 in the place of HC3
+(with HC3 refinement lost accuracy at rank 8); building used other splits.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ STUDY = Study(
     title="Handwritten digits: held-out accuracy of truthful clients under coordinated label permutation",
     cells=crossed(_REGIMES, METHODS),
     replications=20,
-    root_seed=20260702,
+    root_seed=20261171,
     aims=(
         "On real images, what does each client gain over its own classifier from the federated average, from CLAIR and "
         "from an oracle that knows who labels truthfully? Where is averaging alone enough, and who is found?"

@@ -15,7 +15,7 @@ STUDY = Study(
         grid(DigitsRegime, n_clients=8, rank=levels(0, 8), share=0.25, classifier="multinomial"), digits.METHODS
     ),
     replications=20,
-    root_seed=20260703,
+    root_seed=20261172,
     aims="Does what holds for least squares on class indicators hold for the fit that practitioners use?",
     estimands=digits.STUDY.estimands,
     measures=digits.STUDY.measures,

@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.multivariate.multivariate_ols import multivariate_stats
 
 from clair_stats import CLAIR, ClientEstimates, detect
-from clair_stats.detection.calibration import calibrate, calibrate_along
+from clair_stats.detection.calibration import calibrate, calibrate_alone, calibrate_along
 from clair_stats.detection.covariance import covariance_edge, pool_covariances
 from clair_stats.detection.panel import make_panel, panel_of
 from clair_stats.detection.shared_fit import fit_shared, hat_blocks, standardised_residuals
@@ -93,7 +93,7 @@ def test_shared_rows_swap_the_two_sides(known):
     residual = panel.blocks - frame @ (frame.T @ panel.blocks)
     between, precision = law.off_subspace(residual, frame)
     nobody = np.zeros(30, dtype=bool)
-    statistics, columns = law.standardised(between, precision, np.zeros((30, 9, 9)), nobody)
+    statistics, columns, _ = law.standardised(between, precision, np.zeros((30, 9, 9)), nobody)
     p_values, _ = law.test(statistics, 10, columns, np.zeros(30), 0.05)
     off = scipy.linalg.null_space(basis.T)
     for k in range(30):
@@ -127,6 +127,26 @@ def test_correction_for_leverage_against_explicit_matrices(common_component, kno
             noise = root @ columns @ root
         expected = np.trace(residual.T @ np.linalg.solve(rows, residual) @ np.linalg.inv(noise))
         assert found.standardised[k] == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("shared", ["columns", "rows"])
+@pytest.mark.parametrize("common_component", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("rank", [0, 2, 6])
+def test_the_test_of_one_client_alone_is_that_of_all(known, common_component, shared, rank):
+    rng = np.random.default_rng(5)
+    record, *_ = regression(rng, **{**SMALL, "rank": 2}, observations=20, known=known)
+    blocks = record.values if shared == "columns" else record.values.transpose(0, 2, 1)
+    panel = panel_of(record, blocks, common_component=common_component, shared=shared)
+    rank = min(rank, panel.shape[1])
+    members = np.arange(8) < 6
+    fit = fit_shared(panel, members, rank)
+    for tolerance in (0.0, 0.3):
+        every = calibrate(panel, fit, level=0.05, heterogeneity=tolerance)
+        for k in (6, 7):
+            alone = calibrate_alone(panel, fit, k, level=0.05, heterogeneity=tolerance)
+            expected = (every.p_values[k], every.scores[k], every.thresholds[k])
+            np.testing.assert_allclose(alone, expected, rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize("members", [8, 6])
@@ -285,10 +305,9 @@ def test_level_of_the_second_look_along_given_directions():
         record, *_ = regression(rng)
         panel = panel_of(record)
         fit = fit_shared(panel, np.arange(30) >= 5, 2)
-        residual = standardised_residuals(panel, fit).blocks
         drawn = rng.standard_normal((20, 2))
         directions = np.linalg.qr(drawn - fit.basis @ (fit.basis.T @ drawn))[0]
-        p_values, excess = calibrate_along(panel, fit, residual, directions, alpha=EACH, heterogeneity=0.0)
+        p_values, excess = calibrate_along(panel, fit, directions, alpha=EACH, heterogeneity=0.0)
         np.testing.assert_array_equal(p_values < EACH, excess > 1.0)
         count += float((p_values < EACH).mean())
     assert count / runs == pytest.approx(EACH, abs=4 * np.sqrt(EACH * (1 - EACH) / (runs * 30)))

@@ -23,7 +23,7 @@ class _Scripted(SetTest):
     def __call__(self, members, rank):
         passed, ratio = self.script[bytes(members)]
         fit = SharedFit(np.zeros((4, 0)), np.zeros((4, 2)), members, np.zeros(4), np.zeros((4, 4)))
-        return Outcome(fit, None, self.mask(passed), ratio, True)
+        return Outcome(fit, None, self.mask(passed), lambda: ratio, lambda: True)
 
 
 def _from(tester, start):

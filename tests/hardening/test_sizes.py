@@ -121,3 +121,15 @@ def test_noise_penalties_within_the_limits_are_certified(size, ratio):
     solution = decompose(BLOCKS * size, noise_penalty=tau)
     assert verify_solution(BLOCKS * size, solution).valid
     assert np.isfinite(solution.objective)
+
+
+@pytest.mark.parametrize("size", [1e40, 1e100, 1e200, 1e290])
+def test_one_huge_client_of_several_modules_is_flagged(size):
+    spoilt = BLOCKS.copy()
+    spoilt[3] *= size
+    rng = np.random.default_rng(1)
+    other = BASIS[::-1] @ rng.normal(size=(14, 2, 8)) + 0.05 * rng.normal(size=(14, 10, 8))
+    for modules in ({"a": spoilt, "b": other}, {"a": other, "b": spoilt}):
+        model = CLAIR().fit(modules)
+        np.testing.assert_array_equal(np.flatnonzero(model.flagged_), [3])
+        assert np.isfinite(model.refined_["b"]).all()

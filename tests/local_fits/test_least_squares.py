@@ -26,14 +26,29 @@ def test_ols_estimate_and_covariance_are_those_of_statsmodels(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_sandwich_is_hc3_of_statsmodels_on_average_over_responses(seed):
+@pytest.mark.parametrize(("covariance", "name"), [("sandwich", "cov_HC3"), ("HC2", "cov_HC2")])
+def test_sandwiches_are_those_of_statsmodels_on_average_over_responses(seed, covariance, name):
     design, responses, _ = data(seed)
-    fit = fit_least_squares(design, responses, covariance="sandwich")
-    references = [sm.OLS(responses[:, j], design).fit().cov_HC3 for j in range(3)]
+    fit = fit_least_squares(design, responses, covariance=covariance)
+    references = [getattr(sm.OLS(responses[:, j], design).fit(), name) for j in range(3)]
     np.testing.assert_allclose(fit.row_covariance, np.mean(references, axis=0), rtol=1e-7, atol=1e-12)
     traces = np.array([np.trace(reference) for reference in references])
     np.testing.assert_allclose(np.diag(fit.column_covariance), 3 * traces / traces.sum(), rtol=1e-7)
     assert fit.noise_scale**2 == pytest.approx(traces.sum() / 18, rel=1e-9)
+
+
+@pytest.mark.parametrize(("covariance", "power"), [("HC2", 0), ("sandwich", 1)])
+def test_with_high_leverage_hc2_states_the_error_and_hc3_more(covariance, power):
+    design, _, generator = data(4, n=12)  # mean leverage 1/2
+    stated = [
+        np.trace(fit_least_squares(design, generator.standard_normal((12, 3)), covariance=covariance).row_covariance)
+        for _ in range(2000)
+    ]
+    influence = np.linalg.pinv(design)
+    leverages = np.einsum("ij,ji->i", design, influence)
+    expected = np.sum(influence**2 / (1 - leverages) ** power)
+    assert np.mean(stated) == pytest.approx(expected, abs=4 * np.std(stated) / np.sqrt(2000))
+    assert power == 0 or expected > 1.5 * np.sum(influence**2)
 
 
 @pytest.mark.parametrize("penalty", [0.1, 3.0, 100.0])

@@ -1,6 +1,7 @@
 import cvxpy as cp
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 from sklearn.linear_model import LogisticRegression
 
 from clair_stats.local_fits import class_contrasts, fit_multinomial, multinomial_coefficients
@@ -63,6 +64,29 @@ def test_sandwich_covariance_is_close_to_the_jackknife():
     np.testing.assert_allclose(fit.row_covariance * 2, rows, rtol=0.08, atol=0.02 * np.trace(rows))
     np.testing.assert_allclose(fit.column_covariance, 2 * columns / np.trace(columns), atol=0.05)
     assert 0 < fit.residual_degrees_of_freedom < 60
+
+
+def test_hc2_divides_by_the_root_of_what_the_sandwich_divides_by():
+    generator = np.random.default_rng(8)
+    design, labels = draw(generator, 40, generator.standard_normal((3, 3)))
+    design[0] = 0.0  # says nothing: M = 0
+    half, whole = (
+        fit_multinomial(design, labels, n_classes=3, ridge=1.0, covariance=name) for name in ("HC2", "sandwich")
+    )
+    estimate, contrasts = half.estimate, class_contrasts(3)
+    scores = np.exp(design @ estimate @ contrasts.T)
+    probabilities = scores / scores.sum(axis=1, keepdims=True)
+    curvatures = [contrasts.T @ (np.diag(own) - np.outer(own, own)) @ contrasts for own in probabilities]
+    hessian = sum(np.kron(np.outer(z, z), w) for z, w in zip(design, curvatures, strict=True))
+    inverse = np.linalg.inv(hessian + np.eye(hessian.shape[0]))
+    rows = np.zeros((3, 3))
+    for z, w, own, label in zip(design, curvatures, probabilities, labels, strict=True):
+        inside = np.kron(z[None], np.eye(2)) @ inverse @ np.kron(z[:, None], np.eye(2))
+        root = np.linalg.inv(sqrtm(np.eye(2) - w @ inside)).real
+        moved = (inverse @ np.kron(z[:, None], np.eye(2)) @ root @ contrasts.T @ (np.eye(3)[label] - own)).reshape(3, 2)
+        rows += moved @ moved.T
+    np.testing.assert_allclose(half.row_covariance * 2, rows, atol=1e-8 * np.trace(rows))
+    assert np.trace(half.row_covariance) < np.trace(whole.row_covariance)
 
 
 def test_separable_classes_stay_finite_and_agree_with_scikit_learn():

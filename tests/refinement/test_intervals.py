@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from scipy.stats import norm
 
 from clair_stats import CLAIR, ClientEstimates
@@ -186,3 +187,47 @@ def test_bad_requests_name_the_field(asked, message):
     factors = tuple((block, np.eye(3)) for block in targets + 0.1 * rng.standard_normal(targets.shape))
     with pytest.raises(ValueError, match="for factors"):
         CLAIR(2).fit(ClientEstimates(factors=factors)).conf_int()
+
+
+def test_the_table_of_own_estimates_is_that_of_statsmodels():
+    rng = np.random.default_rng(12)
+    fits, designs = [], []
+    for _ in range(9):
+        design = rng.standard_normal((40, 5))
+        response = design @ np.arange(5.0) + 0.3 * rng.standard_normal(40)
+        fits.append(sm.GLM(response, design).fit(scale=0.09))
+        designs.append(design)
+    record = ClientEstimates(
+        values=np.stack([fit.params[:, None] for fit in fits]),
+        row_covariances=np.stack([0.09 * np.linalg.inv(z.T @ z) for z in designs]),
+        client_names=[f"site {k}" for k in range(9)],
+    )
+    frame = CLAIR(0).fit(record).summary_frame("site 4", parameter="own")
+    assert list(frame.columns) == ["coef", "std err", "z", "P>|z|", "[0.025", "0.975]"]
+    assert list(frame.index) == [("site 4", row, 0) for row in range(5)]
+    np.testing.assert_allclose(frame.to_numpy(), fits[4].summary2().tables[1].to_numpy(), rtol=1e-9, atol=1e-300)
+
+
+def test_the_table_has_the_intervals_that_were_asked_for():
+    rng = np.random.default_rng(13)
+    targets, _ = _truth(rng, n=15)
+    model = CLAIR(2).fit(targets + 0.1 * rng.standard_normal(targets.shape), noise_scales=np.full(15, 0.1))
+    for asked, names, shape in (
+        ({"simultaneous": True}, ["client", "row", "column"], (15, 10, 3)),
+        ({"parameter": "common", "level": 0.9}, ["row", "column"], (10, 3)),
+        ({"parameter": "coefficients"}, ["client", "column", "direction"], (15, 3, 2)),
+    ):
+        frame, found = model.summary_frame(**asked), model.conf_int(**asked)
+        assert frame.index.names == names
+        for place, part in ((0, found.estimate), (1, found.standard_error), (4, found.lower), (5, found.upper)):
+            np.testing.assert_array_equal(frame.iloc[:, place].to_numpy().reshape(shape), part)
+    together, alone = model.summary_frame(simultaneous=True)["P>|z|"], model.summary_frame()["P>|z|"]
+    np.testing.assert_allclose(together, 1 - (1 - alone) ** 450, atol=1e-12)
+    found = CLAIR(2).fit(1e6 * model.refined_, noise_scales=np.full(15, 1e5)).conf_int(0.9, simultaneous=True)
+    assert found.level == 0.9  # in every unit of the estimates
+    assert found.simultaneous is True
+    # An interval leaves 0 out exactly where the p-value is below 1 − level.
+    frame = model.summary_frame()
+    np.testing.assert_array_equal((frame["[0.025"] > 0) | (frame["0.975]"] < 0), frame["P>|z|"] < 0.05)
+    with pytest.raises(ValueError, match="client: 'nobody'"):
+        model.summary_frame("nobody")

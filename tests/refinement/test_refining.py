@@ -49,6 +49,20 @@ def test_known_errors_refine_at_every_heterogeneity(heterogeneity, bad):
     assert np.mean(ratios) <= (rank + (p - rank) * off) / p + 0.06 + 2 / d
 
 
+@pytest.mark.parametrize("heterogeneity", [0.0, 1.0])
+def test_the_rank_of_refinement_is_its_own(heterogeneity):
+    """A rank that is too small or too large for the set loses nothing; averaging at rank 1 is many times worse."""
+    blocks, targets, benign = _federation(5, heterogeneity, rank=3, bad=0)
+    record = ClientEstimates(values=blocks, noise_scales=np.full(30, SIGMA))
+    right = _ratio(_fit(record, rank=3), targets, blocks, benign)
+    for rank in (0, 1, 2, 5):
+        model = _fit(record, rank=rank)
+        assert model.refinement_.basis.shape[1] >= 3
+        assert _ratio(model, targets, blocks, benign) < 1.02 * right < 1.0
+    averaged = refine(record, basis=np.linalg.svd(blocks[0] - blocks[1])[0][:, :1], collaborative_set=benign)
+    assert np.sum((averaged.estimates - targets) ** 2) > 5 * np.sum((blocks - targets) ** 2)
+
+
 def test_what_exceeds_the_given_noise_is_true_difference():
     blocks, targets, benign = _federation(1, 1.0)
     record = ClientEstimates(values=blocks, noise_scales=np.full(30, SIGMA))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from clair_stats.refinement.error_energy import HalvesEnergy, KroneckerEnergy, WhiteEnergy
-from clair_stats.refinement.others import each_without_itself
+from clair_stats.refinement.others import each_without_itself, leading_directions
 from clair_stats.refinement.shrink import shrink, stein_risk, stein_weight
 
 
@@ -177,6 +177,19 @@ def test_the_others_are_those_of_a_fresh_fit(p):
         assert others.share == pytest.approx(weights[others.client] / weights[rest].sum())
 
 
+@pytest.mark.parametrize(("count", "noise"), [(2, 0.1), (20, 0.1), (2, 0.0), (0, 0.1)])
+def test_leading_directions_are_singular_vectors_of_the_stack(count, noise):
+    """Few by evr, many by divide and conquer, those of estimates without noise by the stack itself."""
+    rng = np.random.default_rng(8)
+    blocks = np.eye(40)[:, :2] @ rng.standard_normal((12, 2, 10)) + noise * rng.standard_normal((12, 40, 10))
+    members, weights = np.arange(12) > 1, rng.uniform(0.5, 2, 12)
+    mean = np.average(blocks[members], axis=0, weights=weights[members])
+    tall = np.concatenate([np.sqrt(weights[k]) * (blocks[k] - mean) for k in np.flatnonzero(members)], axis=1)
+    expected = np.linalg.svd(tall)[0][:, :count]
+    found = leading_directions(blocks, members, weights, count)
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-9)
+
+
 def test_what_a_client_is_drawn_towards_does_not_know_the_client():
     """The one fact that the theorem rests on: another X_k changes neither the mean nor the frame."""
     rng = np.random.default_rng(5)
@@ -275,3 +288,20 @@ def test_sampling_error_of_halves_does_not_make_coordinates():
     left, right = HalvesEnergy(np.random.default_rng(9).standard_normal((20, 30, 5))).whitening()
     assert np.linalg.cond(left) < 1.3
     assert np.linalg.cond(right) < 1.3
+
+
+def test_a_norm_that_nobody_promised_can_lose():
+    """Statement 1 is about one norm: the client differs in one row, where the weight of all rows takes that away."""
+    rng = np.random.default_rng(11)
+    n, p, q = 12, 40, 5
+    target = np.zeros((n, p, q))
+    target[0, 0] = np.sqrt(p)  # norm √(pq), that of the error
+    energy = WhiteEnergy(np.ones(n), (p, q))
+    losses = []
+    for _ in range(60):
+        blocks = target + rng.standard_normal(target.shape)
+        found = shrink(blocks, np.ones(n, dtype=bool), np.ones(n), energy, basis=np.zeros((p, 0))).estimates
+        losses.append([np.sum((x[0] - target[0]) ** 2, axis=1) for x in (found, blocks)])
+    refined, own = np.mean(losses, axis=0)
+    assert refined.sum() < 0.7 * own.sum()
+    assert refined[0] > p / 8 * own[0]  # a quarter of λ_max(Q)/λ_min(Q) is reached as Q leaves the other rows out

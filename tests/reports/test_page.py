@@ -191,3 +191,23 @@ def test_a_share_that_never_varied_shows_its_limit(numbers, shown):
     table = Table("t", "", (Column("a"),), (Group("", ((shown,),)),))
     row = f"{{{latex(shown)}}}" if not is_number(shown) else shown  # siunitx takes text in braces only
     assert f"\n{row} \\\\\n" in to_latex(table)
+
+
+def test_page_one_says_what_holds_beside_what_does_not(results, tmp_path, monkeypatch):  # noqa: F811
+    """Whatever a renderer calls a gain or a loss stands on the first page, with a link to its section."""
+    import reports.sections
+
+    honest = reports.sections.render
+    monkeypatch.setattr(
+        reports.sections,
+        "render",
+        lambda item: dataclasses.replace(honest(item), gains=("ahead in 3 of 4.",), losses=("behind in 1 of 4.",)),
+    )
+    build(read_inputs(results), tmp_path / "out", pdf=False)
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    first = page[page.index('id="result"') : page.index("</section>")]
+    assert first.index("What the studies show for CLAIR") < first.index("ahead in 3 of 4.")
+    assert first.index("Where it does not hold") < first.index("behind in 1 of 4.")
+    assert 'href="#section-study-' in first
+    source = (tmp_path / "out" / "report.tex").read_text(encoding="utf-8")
+    assert source.index("ahead in 3 of 4.") < source.index("tableofcontents")

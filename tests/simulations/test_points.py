@@ -51,7 +51,8 @@ def test_the_influence_graph_finds_the_poisoned_points_where_they_outnumber_ever
     # With more poisoned points than any class has images; a class of clean images is as coherent a group otherwise.
     found = PoisonedPoints().evaluate(drawn(share=0.2), np.random.default_rng(1))
     assert found["precision_subgraph"] > 0.4
-    assert 0.0 <= found["attack_cleaned"] <= found["attack"] <= 1.0
+    assert 0.9 < found["attack"] <= 1.0  # the trigger works before anything is removed
+    assert 0.0 <= found["attack_cleaned"] <= 1.0  # and may after: more than half of the poisoned points are left
     with pytest.raises(ValueError, match="ridge"):
         PoisonedPoints(ridge=0.0)
 

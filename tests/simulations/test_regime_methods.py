@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import scipy.linalg
+from statsmodels.multivariate.multivariate_ols import multivariate_stats
 
 from simulations.design import content_hash
 from simulations.methods.clients_and_oracles import ClairWithCovariance, OracleDetection
-from simulations.methods.error_laws import OracleWithCovariance
+from simulations.methods.error_laws import OracleWithCovariance, hotelling_lawley_p_value
 from simulations.regimes.linear_regression import LinearRegressionRegime
 from simulations.streams import Streams
 
@@ -41,3 +43,14 @@ def test_clair_is_handed_the_covariance_of_every_fit():
     )
     np.testing.assert_array_equal(hits, 3)
     assert found.sum() <= hits.sum() + 1
+
+
+@pytest.mark.parametrize(("m", "q", "freedom"), [(18, 10, 30.0), (18, 10, 180.0), (5, 3, 9.5), (18, 10, 12.0)])
+def test_hotelling_lawley_is_that_of_statsmodels(m, q, freedom):
+    rng = np.random.default_rng(0)
+    residual = rng.standard_normal((m, q))
+    rows, columns = np.cov(rng.standard_normal((m, 50))), np.cov(rng.standard_normal((q, 40)))
+    roots = scipy.linalg.eigh(residual.T @ np.linalg.solve(rows, residual), columns * freedom, eigvals_only=True)
+    table = multivariate_stats(roots / (1.0 + roots), q, m, freedom, tolerance=0.0)
+    expected = float(table.loc["Hotelling-Lawley trace", "Pr > F"])
+    assert hotelling_lawley_p_value(residual, rows, columns, freedom) == pytest.approx(expected, rel=1e-10)

@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
@@ -102,3 +103,17 @@ def test_false_alarms_are_judged_by_the_exact_test():
     assert not FamilyError(200, 16, 0, per_claim).acceptable
     assert "16 of 200" in FamilyError(200, 16, 0, per_claim).lines()[0]
     assert len({repetition_seed(i) for i in range(200)}) == 200
+
+
+def test_proofs_are_compared_and_contradictions_counted(tmp_path):
+    pytest.importorskip("flint")
+    from theory_checks.maps.proofs import Proofs, proofs
+    from theory_checks.methods.proofs import STATES
+
+    found = proofs(20, tmp_path, **ONE)
+    assert (found.n, found.failed) == (20, 0)
+    assert found.table.to_numpy().sum() == 20
+    assert found.contradictions == 0
+    assert len(found.different) == 20 - np.trace(found.table.to_numpy())
+    wrong = pd.DataFrame(1, index=STATES, columns=STATES)
+    assert Proofs(9, 0, wrong, found.different, 0.0).contradictions == 2

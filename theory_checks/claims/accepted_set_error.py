@@ -29,6 +29,7 @@ class AcceptedErrorMethod:
     version: ClassVar[int] = 2
 
     all_benign: bool = False  # sabotage: no client is said to be contaminated
+    uncounted: int = 0  # sabotage: so many contaminated clients are not told of
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``failed``: the angle or a hidden contamination exceeds its bound."""
@@ -39,7 +40,7 @@ class AcceptedErrorMethod:
             accepted_set=np.ones(bad.size, dtype=bool),
             rank=instance.rank,
             noise_scales=scales,
-            n_contaminated=0 if self.all_benign else int(np.count_nonzero(bad)),
+            n_contaminated=0 if self.all_benign else int(np.count_nonzero(bad)) - self.uncounted,
             level=_LEVEL,
             heterogeneity=float(np.linalg.norm(instance.heterogeneity, axis=(1, 2)).max()),
         )
@@ -88,5 +89,10 @@ CLAIM = Claim(
         name="said-to-be-benign",
         description="the set is said to hold no contaminated client, although some of it are contaminated",
         cells=crossed(_REGIMES, AcceptedErrorMethod(all_benign=True)),
+    ),
+    fine=Sabotage(
+        name="one-uncounted",
+        description="one contaminated client less than there are is told of, the smallest change of that number",
+        cells=crossed(_REGIMES, AcceptedErrorMethod(uncounted=1)),
     ),
 )

@@ -75,6 +75,7 @@ class CommonBreakdownMethod:
     version: ClassVar[int] = 1
 
     mean_is_free: bool = True  # sabotage: the limit is said to be that without common component, ρr = 1
+    limit_factor: float = 1.0  # sabotage: the limit is said to be this many times the true one
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``violation``: recovery or refutation is not what the limit predicts."""
@@ -82,7 +83,7 @@ class CommonBreakdownMethod:
         n_clients, p, q = instance.targets.shape
         n_benign, rank = int(mask.sum()), instance.rank
         position = float(instance.extras["position"])
-        limit = 1.0 if self.mean_is_free else (1 + rank) / rank
+        limit = self.limit_factor * (1.0 if self.mean_is_free else (1 + rank) / rank)
         # The contamination has one row direction, so s = 1 whatever q is.
         window = penalty_range(
             block_leverage=rank / n_benign,
@@ -133,10 +134,15 @@ CLAIM = Claim(
     statistic="share of instances where recovery, window or refutation is not what the limit predicts",
     rule=AlwaysRule(),
     cells=crossed(PairedRegime(), CommonBreakdownMethod()),
-    replications={"quick": 60, "standard": 500, "full": 5000},
+    replications={"quick": 80, "standard": 500, "full": 5000},
     sabotage=Sabotage(
         name="limit-without-common-component",
         description="the limit is said to be ρr = 1, as if the common component were fixed",
         cells=crossed(PairedRegime(), CommonBreakdownMethod(mean_is_free=False)),
+    ),
+    fine=Sabotage(
+        name="limit-a-little-lower",
+        description="the limit is said to be 0.8 times the true one",
+        cells=crossed(PairedRegime(), CommonBreakdownMethod(limit_factor=0.8)),
     ),
 )

@@ -34,5 +34,10 @@ CLAIM = Claim(
         description="the certificate is computed at λ, but (E) is solved at 1.6 λ",
         cells=crossed(_REGIMES, RecoveryMethod(penalty_factor=1.6, second_tol=None, max_iterations=3000)),
     ),
+    fine=Sabotage(
+        name="solved-at-a-near-penalty",
+        description="the certificate is computed at λ, but (E) is solved at 1.007 λ",
+        cells=crossed(_REGIMES, RecoveryMethod(penalty_factor=1.007, second_tol=None, max_iterations=3000)),
+    ),
     largest_gap=1e-6,
 )

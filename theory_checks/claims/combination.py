@@ -140,6 +140,7 @@ class Dominance:
 
     draws: int = 25
     unbiased: bool = False  # sabotage
+    reach: float = 1.0  # sabotage: times the constant a; up to 2 dominance holds
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``excess``: by how much the set's squared error grows, over the mean of both; ``kind`` by number."""
@@ -155,7 +156,7 @@ class Dominance:
                 together = values - project_off(basis, values - centre)
             else:
                 found = flagged_directions(project_off(basis, values[~members] - alone.centre), instance.rank)
-                record = ClientEstimates(values=values, noise_scales=scales)
+                record = ClientEstimates(values=values, noise_scales=np.sqrt(self.reach) * scales)
                 together = combine(record, basis=basis, collaborative_set=members, directions=found).estimates
             # Precision weights: those in which the centre's error adds up (Proposition, step 6).
             losses += [
@@ -199,13 +200,19 @@ _DOMINANCE = Claim(
     source="docs/derivations/refinement.md, Proposition (combination)",
     assumptions=(),
     statistic="growth of the set's squared error when flagged clients inform, over the mean of both, by kind",
-    rule=EveryMeanRule(MeanRule("excess", low=None, high=0.01, spread=0.03), "kind", len(KINDS)),
+    rule=EveryMeanRule(MeanRule("excess", low=None, high=0.01, spread=0.3), "kind", len(KINDS)),
     cells=crossed(AnyContamination(), Dominance()),
-    replications={"quick": 160, "standard": 1500, "full": 15_000},
+    replications={"quick": 600, "standard": 1500, "full": 15_000},
     sabotage=Sabotage(
         name="flagged-taken-as-unbiased",
         description="flagged clients enter with their precision, as if their mean were unbiased",
         cells=crossed(AnyContamination(), Dominance(unbiased=True)),
+        share=1.0,
+    ),
+    fine=Sabotage(
+        name="reach-times-eight",
+        description="the constant a is eight times the Proposition's; up to twice the risk does not rise",
+        cells=crossed(AnyContamination(), Dominance(reach=8.0)),
     ),
 )
 
@@ -229,6 +236,11 @@ _GAIN = Claim(
         name="one-weight-for-all-entries",
         description="the directions are not looked at: a client far away in one of them has no weight in any",
         cells=crossed(_ONE_DIRECTION, Gain(split=False)),
+    ),
+    fine=Sabotage(
+        name="more-promised",
+        description="0.065 more of the risk are said to be saved",
+        rule=MeanRule("surplus", low=0.035, high=None, spread=0.1),
     ),
 )
 

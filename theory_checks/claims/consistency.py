@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -50,7 +50,7 @@ class ExactSet:
 
 
 _SIZES = (32, 96, 288)
-_SCALES = (0.25, 0.7, 2.0)
+_SCALES = (0.5, 1.0, 2.0)
 
 
 def _in_n(shrinking: bool) -> tuple[GaussianRegime, ...]:
@@ -88,21 +88,33 @@ def _in_separation(divisor: float) -> tuple[GaussianRegime, ...]:
     )
 
 
+# Of the replications: where nobody is told apart a fit takes longest, and 20 fits without success are enough.
+_SABOTAGED = 1 / 6
+
 _IN_N = Claim(
     identifier="consistency-in-n",
     theorem=0,
     title="The collaborative set is found with probability tending to one in n",
-    statement=r"With fixed separation and level $1/n$, $P(\hat C=C)\to 1$ as $n\to\infty$.",
+    statement=(
+        r"With fixed separation and level $1/n$, $P(\hat C=C)$ rises with $n$ and is at least $0.9$ at $n=288$ (in the "
+        r"limit $1$)."
+    ),
     source="docs/derivations/consistency.md and guarantee.md; the search for candidates has no theorem",
     assumptions=(),
     statistic="share of replications with Ĉ = C at every n, logistic trend in log n, lower bound at the largest n",
     rule=LimitRule("exact", "regime.sample_size", target=0.9),
     cells=crossed(_in_n(shrinking=False), ExactSet()),
-    replications={"quick": 80, "standard": 400, "full": 4000},
+    replications={"quick": 120, "standard": 400, "full": 4000},
     sabotage=Sabotage(
         name="separation-shrinks-with-n",
         description="the contamination shrinks like 1/√n, as fast as the noise: nothing is gained with n",
         cells=crossed(_in_n(shrinking=True), ExactSet()),
+        share=_SABOTAGED,
+    ),
+    fine=Sabotage(
+        name="separation-a-little-smaller",
+        description="the contamination is 0.45 of what it is said to be",
+        cells=crossed(tuple(replace(regime, contamination_scale=0.45) for regime in _in_n(False)), ExactSet()),
     ),
 )
 
@@ -110,17 +122,26 @@ _IN_SEPARATION = Claim(
     identifier="consistency-in-separation",
     theorem=0,
     title="The collaborative set is found with probability tending to one in the separation",
-    statement=r"At fixed noise and level $0.005$, $P(\hat C=C)\to 0.995$ or more as $\min_{k\in O} d_k$ grows.",
+    statement=(
+        r"At fixed noise and level $0.005$, $P(\hat C=C)$ rises with $\min_{k\in O} d_k$ and is at least $0.9$ where "
+        r"the contamination is twice a client's own part."
+    ),
     source="docs/derivations/consistency.md and guarantee.md; the search for candidates has no theorem",
     assumptions=(),
     statistic="share of replications with Ĉ = C at every separation, logistic trend, lower bound at the largest one",
     rule=LimitRule("exact", "regime.contamination_scale", target=0.9),
     cells=crossed(_in_separation(1.0), ExactSet(level=0.005)),
-    replications={"quick": 80, "standard": 400, "full": 4000},
+    replications={"quick": 120, "standard": 400, "full": 4000},
     sabotage=Sabotage(
         name="separation-over-twenty",
         description="the separation is a twentieth of what it is said to be",
         cells=crossed(_in_separation(20.0), ExactSet(level=0.005)),
+        share=_SABOTAGED,
+    ),
+    fine=Sabotage(
+        name="separation-over-three",
+        description="the separation is a third of what it is said to be",
+        cells=crossed(_in_separation(3.0), ExactSet(level=0.005)),
     ),
 )
 

@@ -96,11 +96,16 @@ _ORACLE = Claim(
     statistic="share of replications with any false alarm",
     rule=FrequencyRule("false_alarm", target=0.05, direction="at_most", margin=0.03),
     cells=crossed(_REGIMES, LevelAtTruth()),
-    replications={"quick": 600, "standard": 5000, "full": 50_000},
+    replications={"quick": 800, "standard": 5000, "full": 50_000},
     sabotage=Sabotage(
         name="noise-scale-understated",
         description="the noise scales handed to the test are 15 % too small",
         cells=crossed(_REGIMES, LevelAtTruth(scale_factor=0.85)),
+    ),
+    fine=Sabotage(
+        name="noise-scale-a-little-understated",
+        description="the noise scales handed to the test are 3 % too small",
+        cells=crossed(_REGIMES, LevelAtTruth(scale_factor=0.97)),
     ),
 )
 
@@ -122,6 +127,11 @@ _FITTED = Claim(
         name="noise-scale-understated",
         description="the noise scales handed to CLAIR are 15 % too small",
         cells=crossed(_FITTED_REGIMES, LevelAfterFit(scale_factor=0.85)),
+    ),
+    fine=Sabotage(
+        name="noise-scale-a-little-understated",
+        description="the noise scales handed to CLAIR are 5 % too small",
+        cells=crossed(_FITTED_REGIMES, LevelAfterFit(scale_factor=0.95)),
     ),
 )
 

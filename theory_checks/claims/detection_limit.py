@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import chi2, norm
 
 from clair_stats.estimates import ClientEstimates
+from clair_stats.laws import per_client_level
 from clair_stats.records import FloatArray
 from clair_stats.theory import detection_limit
 from simulations.design import crossed, grid, levels
@@ -32,6 +33,7 @@ class OneContaminatedRegime:
     n_clients: int = 20
     n_rows: int = 12
     n_columns: int = 5
+    size: float = 1.0  # sabotage: the contamination over the limit
 
     def generate(self, streams: Streams) -> Instance:
         """Direction and place from the stream "contamination", errors from "noise"."""
@@ -43,7 +45,7 @@ class OneContaminatedRegime:
         limit = detection_limit(self.n_clients, shape=shape[1:], rank=1, level=_LEVEL, power=_POWER)
         targets = np.zeros(shape)
         place = int(chosen.integers(self.n_clients))
-        targets[place] = limit * direction
+        targets[place] = self.size * limit * direction
         return Instance(
             targets=targets,
             basis=np.eye(self.n_rows)[:, :1],
@@ -77,7 +79,7 @@ class OracleTest:
         off = instance.estimates.dense()[:, 1:]
         if self.direction_known:
             along = np.einsum("kpq,pq->k", off, instance.extras["direction"][1:])
-            return {"alarm": float(along.max() > norm.isf(-np.expm1(np.log1p(-_LEVEL) / along.size)))}
+            return {"alarm": float(along.max() > norm.isf(per_client_level(_LEVEL, along.size)))}
         p, q = instance.common.shape
         scores = np.einsum("kpq,kpq->k", off, off)
         return {"alarm": float(_smallest_p_value(scores, (p - instance.rank) * q) <= _LEVEL)}
@@ -103,5 +105,12 @@ CLAIM = Claim(
         name="direction-known",
         description="the test knows the direction of the contamination, so that one number per client is left",
         cells=crossed(_REGIMES, OracleTest(direction_known=True)),
+    ),
+    fine=Sabotage(
+        name="limit-overstated",
+        description="the contamination is 1.65 times the limit",
+        cells=crossed(
+            grid(OneContaminatedRegime, n_clients=levels(10, 100), n_columns=levels(1, 10), size=1.65), OracleTest()
+        ),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -37,15 +37,19 @@ class RefinementAtTruth:
     name: ClassVar[str] = "oracle-refinement"
 
     everybody: bool = False  # sabotage: refinement without detection
+    tilt: float = 0.0  # sabotage: the promise is computed at a subspace turned by about this angle
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``deviation`` relative to the estimates; ``off_subspace`` is the squared off-subspace error per client."""
         mask = instance.collaborative_set
         members = np.ones_like(mask) if self.everybody else mask
         refined = refine(instance.estimates, basis=instance.basis, collaborative_set=members)
+        basis = instance.basis
+        if self.tilt:
+            basis = orthonormal_basis(basis + self.tilt * generator.standard_normal(basis.shape), instance.rank)
         errors = (refined.estimates - instance.targets)[mask]
         promised = refinement_error(
-            instance.targets[mask], instance.errors[mask], basis=instance.basis, weights=_weights(instance)[mask]
+            instance.targets[mask], instance.errors[mask], basis=basis, weights=_weights(instance)[mask]
         )
         size = float(np.abs(instance.estimates.dense()).max())
         deviation = float(np.abs(errors - promised).max()) / size
@@ -148,6 +152,11 @@ _IDENTITY = Claim(
         description="everybody is averaged, the contaminated clients too",
         cells=crossed(_WEIGHTED, RefinementAtTruth(everybody=True)),
     ),
+    fine=Sabotage(
+        name="subspace-turned",
+        description="the identity is written at a subspace turned by an angle of 4e-13",
+        cells=crossed(_WEIGHTED, RefinementAtTruth(tilt=4e-13)),
+    ),
 )
 
 _COUNTS = (8, 16, 32, 64)
@@ -166,6 +175,17 @@ def _rate_regimes(contamination: str) -> tuple[GaussianRegime, ...]:
     )
 
 
+_RISK_SLOPE = SlopeRule(
+    abscissa="n_benign",
+    ordinate="off_subspace",
+    target=-1.0,
+    margin=0.1,
+    residual=0.34,
+    spread=0.775,
+    points=4,
+    batches=8,
+)
+
 _RATE = Claim(
     identifier="off-subspace-rate",
     theorem=5,
@@ -174,16 +194,7 @@ _RATE = Claim(
     source="theory.md section 5",
     assumptions=(),
     statistic="slope of the log mean squared off-subspace error on log |C|",
-    rule=SlopeRule(
-        abscissa="n_benign",
-        ordinate="off_subspace",
-        target=-1.0,
-        margin=0.1,
-        residual=0.34,
-        spread=0.775,
-        points=4,
-        batches=8,
-    ),
+    rule=_RISK_SLOPE,
     cells=crossed(_rate_regimes("coordinated"), RefinementAtTruth()),
     replications={"quick": 300, "standard": 2000, "full": 20_000},
     sabotage=Sabotage(
@@ -193,6 +204,11 @@ _RATE = Claim(
             "(coordinated contamination with independent coefficients would average out at the same rate)"
         ),
         cells=crossed(_rate_regimes("identical"), RefinementAtTruth(everybody=True)),
+    ),
+    fine=Sabotage(
+        name="rate-a-little-slower",
+        description="the rate is said to be −0.765 in place of −1",
+        rule=replace(_RISK_SLOPE, target=-0.765),
     ),
 )
 
@@ -227,6 +243,11 @@ _SIGN = Claim(
         name="heterogeneity-quartered",
         description="the rule counts a quarter of the heterogeneity of the benign clients",
         cells=crossed(_SIGN_REGIMES, SignRule(counted=0.25)),
+    ),
+    fine=Sabotage(
+        name="heterogeneity-undercounted",
+        description="the rule counts half of the heterogeneity of the benign clients",
+        cells=crossed(_SIGN_REGIMES, SignRule(counted=0.5)),
     ),
 )
 

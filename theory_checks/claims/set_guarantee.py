@@ -90,10 +90,15 @@ CLAIM = Claim(
     statistic="share of draws where C is not accepted, or a search finds a rival, at a contamination with δ ≤ 0.01",
     rule=FrequencyRule("failed", target=_LEVEL + _DELTA, direction="at_most", margin=0.04),
     cells=crossed(_REGIME, GuaranteeMethod()),
-    replications={"quick": 160, "standard": 1500, "full": 15_000},
+    replications={"quick": 400, "standard": 1500, "full": 15_000},
     sabotage=Sabotage(
         name="student-errors",
         description="the errors have Student's law with 3 degrees of freedom and the variance that is said",
         cells=crossed(dataclasses.replace(_REGIME, tail_freedom=3), GuaranteeMethod()),
+    ),
+    fine=Sabotage(
+        name="student-errors-of-eight-degrees",
+        description="the errors have Student's law with 8 degrees of freedom and the variance that is said",
+        cells=crossed(dataclasses.replace(_REGIME, tail_freedom=8), GuaranteeMethod()),
     ),
 )

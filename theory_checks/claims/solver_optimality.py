@@ -105,12 +105,19 @@ CLAIM = Claim(
     statistic="share of solutions with a recomputed relative gap above 1e-6, or infeasible beyond 1e-9",
     rule=AlwaysRule(report=("recomputed_gap", "dual_violation", "misreported")),
     cells=crossed(_REGIMES, [OptimalityMethod(program=p, common_component=c) for p, c in _PROGRAMS]),
-    replications={"quick": 20, "standard": 100, "full": 1000},
+    replications={"quick": 27, "standard": 100, "full": 1000},
     sabotage=Sabotage(
         name="stopped-after-three-iterations",
         description="the solvers may take three iterations only",
         cells=crossed(
             _REGIMES, [OptimalityMethod(program=p, common_component=c, max_iterations=3) for p, c in _PROGRAMS]
+        ),
+    ),
+    fine=Sabotage(
+        name="stopped-too-early",
+        description="the solvers may take 150 iterations",
+        cells=crossed(
+            _REGIMES, [OptimalityMethod(program=p, common_component=c, max_iterations=150) for p, c in _PROGRAMS]
         ),
     ),
 )

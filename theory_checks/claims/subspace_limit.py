@@ -82,10 +82,15 @@ CLAIM = Claim(
     statistic="share of instances where the mean loss of least squares on C is below the limit by four standard errors",
     rule=AlwaysRule(report=("risk_over_limit", "limit")),
     cells=crossed(_REGIMES, SubspaceRisk()),
-    replications={"quick": 8, "standard": 60, "full": 600},
+    replications={"quick": 10, "standard": 60, "full": 600},
     sabotage=Sabotage(
         name="smaller-errors",
         description="the errors are a third of what the limit is told",
         cells=crossed(_REGIMES, SubspaceRisk(noise_factor=1 / 3)),
+    ),
+    fine=Sabotage(
+        name="errors-a-little-smaller",
+        description="the errors are 0.385 of what the limit is told",
+        cells=crossed(_REGIMES, SubspaceRisk(noise_factor=0.385)),
     ),
 )

@@ -19,7 +19,7 @@ from theory_checks.commands.options import (
 )
 from theory_checks.registry import find_claims
 
-__all__ = ["agreement", "maps", "null", "region"]
+__all__ = ["agreement", "maps", "null", "proofs", "region"]
 
 
 def agreement(
@@ -45,6 +45,27 @@ def agreement(
         if len(rows):
             typer.echo(f"{title}:\n{rows[columns].to_string(index=False)}")
     raise typer.Exit(1 if found.certified_failed or found.refuted_recovered else 0)
+
+
+def proofs(
+    instances: Annotated[int, typer.Option(min=2)] = 2000,
+    jobs: JobsOption = 2,
+    backend: BackendOption = "loky",
+    stores: StoresOption = STORES,
+    accept_mixed: AcceptMixedOption = False,
+) -> None:
+    """Certificates in ball arithmetic against floating point; needs python-flint.  Instances that differ are listed."""
+    from theory_checks.maps.proofs import proofs as compare
+
+    with usage_errors():
+        found = compare(instances, stores, n_jobs=jobs, backend=backend, accept_mixed=accept_mixed)
+    typer.echo(f"{found.n} instances, {found.failed} failed; floating point (rows) against ball arithmetic (columns):")
+    typer.echo(found.table.to_string())
+    typer.echo(f"widest enclosure of η: {found.largest_width:.1e}")
+    if len(found.different):
+        columns = ["regime.common_component", "replication", "floating", "rigorous", "border"]
+        typer.echo(f"different:\n{found.different[columns].to_string(index=False)}")
+    raise typer.Exit(1 if found.contradictions or found.failed else 0)
 
 
 def region(

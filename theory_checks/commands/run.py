@@ -74,17 +74,9 @@ def run(
     refused unless it was registered exactly so; its outcome goes into the registry.
     """
     chosen = chosen_effort(effort)
-    entry = None
-    if confirmatory:
-        if claims or sabotage or root_seed is not None or accept_mixed or not with_sabotages:
-            raise typer.BadParameter(
-                "a registered family runs as a whole, at its own seed", param_hint="--confirmatory"
-            )
-        with usage_errors():
-            entry = announced_try(regime, chosen)
-        root_seed = entry.root_seed
-    elif root_seed is not None and root_seed >= CONFIRMATORY:
-        raise typer.BadParameter("seeds from 2**64 on belong to the registry", param_hint="--root-seed")
+    parts = bool(claims or sabotage or accept_mixed or not with_sabotages)
+    entry = _asked_try(regime, chosen, root_seed, parts=parts) if confirmatory else None
+    root_seed = _seed(root_seed, entry)
     if root_seed is not None:
         stores, studies = stores / f"seed-{root_seed}", studies / f"seed-{root_seed}"
         output = output.with_name(f"{output.stem}-{root_seed}{output.suffix}")

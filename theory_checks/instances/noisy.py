@@ -10,17 +10,26 @@ import numpy as np
 
 from clair_stats.linalg import project_off
 from clair_stats.records import FloatArray
+from clair_stats.theory import instance_certificate
 from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 from theory_checks.instances.recovery import AdversarialRegime
 
 __all__ = ["ERROR_SHAPES", "NoisyRegime"]
 
-ERROR_SHAPES = ("gaussian", "off-subspace", "one-client", "contaminated-only", "rank-one")
+ERROR_SHAPES = (
+    *("gaussian", "off-subspace", "one-client", "contaminated-only", "rank-one"),
+    *("against-dual", "against-dual-benign", "dual-row-space"),
+)
 
 
 def error_direction(shape: str, instance: Instance, generator: np.random.Generator) -> FloatArray:
-    """A stack (K, p, q) of Frobenius norm 1."""
+    """A stack (K, p, q) of Frobenius norm 1.
+
+    The last three are adversarial: the solver moves by ε along the dual point Q of the noiseless certificate, so an
+    error along −Q (for all, or for C) spends the whole budget of the proof, 2ε‖Q‖_F; "dual-row-space" puts the error
+    off the subspace into the row space of the truth, which the certificate does not penalise.
+    """
     n_clients, p, q = instance.targets.shape
     raw = generator.standard_normal((n_clients, p, q))
     mask = instance.collaborative_set
@@ -36,6 +45,20 @@ def error_direction(shape: str, instance: Instance, generator: np.random.Generat
         left = project_off(instance.basis, generator.standard_normal((p, 1)))
         rows = instance.coefficients @ generator.standard_normal(instance.rank) + 0.1 * raw[:, 0]
         raw = left[None] * rows[:, None, :]
+    elif shape.startswith(("against-dual", "dual-row-space")):
+        found = instance_certificate(
+            instance.targets,
+            basis=instance.basis,
+            collaborative_set=mask,
+            block_penalty=instance.extras["block_penalty"],
+            common_component=instance.extras["common_component"],
+        )
+        if shape == "dual-row-space":
+            rows = found.row_basis
+            raw = project_off(instance.basis, raw)
+            raw = np.einsum("kpq,kqm,jsm->jps", raw, rows, rows) * mask[:, None, None]
+        else:
+            raw = -found.dual * (mask[:, None, None] if shape.endswith("benign") else 1.0)
     return np.asarray(raw / np.linalg.norm(raw), dtype=np.float64)
 
 

@@ -7,7 +7,9 @@ are kept in one file, one line each, so that the run can be ended and continued.
 from __future__ import annotations
 
 import json
+import math
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,7 @@ class FamilyError:
     open_repetitions: int  # some claim inconclusive: costs power, is no error
     per_claim: dict[str, tuple[int, int]]  # claim -> (violated, inconclusive)
     all_supported: int = 0  # repetitions in which every claim is supported
+    seconds: float = math.nan  # of a repetition, at the median
 
     @property
     def allowed(self) -> int:
@@ -54,6 +57,7 @@ class FamilyError:
     def lines(self) -> list[str]:
         """The result in words."""
         low, high = proportion_confint(self.false_alarms, self.repetitions, method="beta")
+        least = proportion_confint(self.all_supported, self.repetitions, alpha=0.10, method="beta")[0]
         upper = proportion_confint(self.false_alarms, self.repetitions, alpha=0.10, method="beta")[1]
         text = [
             f"{self.false_alarms} of {self.repetitions} repetitions call a true claim violated, "
@@ -61,6 +65,8 @@ class FamilyError:
             f"family level {FAMILY_LEVEL:g} up to {self.allowed} false alarms are expected with probability 0.95",
             f"rate of false alarms: 95 % interval {0.0 if self.false_alarms == 0 else low:.4f} to {high:.4f}, "
             f"one-sided upper bound {upper:.4f}",
+            f"all supported: {self.all_supported / self.repetitions:.3f} of the repetitions, one-sided lower bound "
+            f"{least if self.all_supported else 0.0:.3f}; {self.seconds:.0f} s a repetition at the median",
         ]
         text += [
             f"  {claim}: {violated} violated, {opened} inconclusive"
@@ -98,13 +104,16 @@ def family_error(
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [claim for claim in claims if claim.rule.by_chance or not only_chance]
     record = folder / ("chance.jsonl" if only_chance else "family.jsonl")
-    done = _read(record, [claim.identifier for claim in chosen])
+    done, took = _read(record, [claim.identifier for claim in chosen])
     for repetition in range(repetitions):
         if repetition not in done:
             # Claims left out count as p = 1 in a family that keeps its size.
+            started = time.monotonic()
             states = _repeat(chosen, repetition, folder, len(claims), options)
+            took[repetition] = round(time.monotonic() - started, 1)
+            line = {"repetition": repetition, "seconds": took[repetition], "states": states}
             with record.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"repetition": repetition, "states": states}, sort_keys=True) + "\n")
+                file.write(json.dumps(line, sort_keys=True) + "\n")
             done[repetition] = states
     kept = [done[repetition] for repetition in range(repetitions)]
     return FamilyError(
@@ -119,6 +128,7 @@ def family_error(
             for claim in chosen
         },
         all_supported=sum(set(states.values()) == {"supported"} for states in kept),
+        seconds=float(np.median([took[repetition] for repetition in range(repetitions)])),
     )
 
 
@@ -131,11 +141,12 @@ def _repeat(claims: Sequence[Claim], repetition: int, folder: Path, family: int,
     return {verdict.claim: verdict.status for verdict in verdicts}
 
 
-def _read(record: Path, identifiers: list[str]) -> dict[int, dict[str, str]]:
-    """Repetitions already there for exactly these claims; a line cut off by a kill is dropped and computed again."""
+def _read(record: Path, identifiers: list[str]) -> tuple[dict[int, dict[str, str]], dict[int, float]]:
+    """Repetitions already there for exactly these claims, and their seconds; a line cut off by a kill is dropped."""
     done: dict[int, dict[str, str]] = {}
+    took: dict[int, float] = {}
     if not record.is_file():
-        return done
+        return done, took
     for line in record.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
@@ -143,4 +154,5 @@ def _read(record: Path, identifiers: list[str]) -> dict[int, dict[str, str]]:
             continue
         if sorted(entry["states"]) == sorted(identifiers):
             done[int(entry["repetition"])] = entry["states"]
-    return done
+            took[int(entry["repetition"])] = float(entry.get("seconds", math.nan))
+    return done, took

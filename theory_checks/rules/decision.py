@@ -86,9 +86,17 @@ class AlwaysRule:
         """See :class:`theory_checks.rules.rule.Rule`."""
         return found or per_cell
 
+    def violation_of(self, estimate: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return estimate
+
+    def detectable(self, n: int, level: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return power.always_detectable(n)
+
     def smallest_violation(self, n: int, level: float) -> str:
         """See :class:`theory_checks.rules.rule.Rule`."""
-        return f"violations with probability {power.always_detectable(n):.2g}"
+        return f"violations with probability {self.detectable(n, level):.2g}"
 
     def replications_needed(self, violation: float, level: float) -> int:
         """See :class:`theory_checks.rules.rule.Rule`."""
@@ -184,11 +192,19 @@ class FrequencyRule:
         """See :class:`theory_checks.rules.rule.Rule`."""
         return found or per_cell
 
+    def violation_of(self, estimate: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return max(0.0, estimate - self.target if self.direction == "at_most" else self.target - estimate)
+
+    def detectable(self, n: int, level: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        target = self.target if self.direction == "at_most" else 1 - self.target
+        return power.frequency_detectable(n, target, level) - target
+
     def smallest_violation(self, n: int, level: float) -> str:
         """See :class:`theory_checks.rules.rule.Rule`."""
-        if self.direction == "at_most":
-            return f"P({self.event}) = {power.frequency_detectable(n, self.target, level):.3g}"
-        return f"P({self.event}) = {1 - power.frequency_detectable(n, 1 - self.target, level):.3g}"
+        size = self.detectable(n, level)
+        return f"P({self.event}) = {self.target + (size if self.direction == 'at_most' else -size):.3g}"
 
     def replications_needed(self, violation: float, level: float) -> int:
         """See :class:`theory_checks.rules.rule.Rule`."""

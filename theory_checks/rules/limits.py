@@ -106,10 +106,17 @@ class LimitRule:
         """See :class:`theory_checks.rules.rule.Rule`."""
         return found or per_cell
 
+    def violation_of(self, estimate: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return max(0.0, self.target - estimate)
+
+    def detectable(self, n: int, level: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return power.frequency_detectable(n, 1 - self.target, level) - (1 - self.target)
+
     def smallest_violation(self, n: int, level: float) -> str:
         """See :class:`theory_checks.rules.rule.Rule`."""
-        rate = 1 - power.frequency_detectable(n, 1 - self.target, level)
-        return f"P({self.event}) = {rate:.3g} at the largest {self.abscissa}"
+        return f"P({self.event}) = {self.target - self.detectable(n, level):.3g} at the largest {self.abscissa}"
 
     def replications_needed(self, violation: float, level: float) -> int:
         """See :class:`theory_checks.rules.rule.Rule`."""

@@ -102,21 +102,28 @@ class MeanRule:
         """See :class:`theory_checks.rules.rule.Rule`."""
         return found or per_cell
 
+    def violation_of(self, estimate: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        below = 0.0 if self.low is None else self.low - estimate
+        above = 0.0 if self.high is None else estimate - self.high
+        return max(0.0, below, above)
+
+    def detectable(self, n: int, level: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        freedom = max(n - 1, 1)
+        return float(student.isf(level, freedom) + student.isf(0.1, freedom)) * self.spread / math.sqrt(n)
+
     def smallest_violation(self, n: int, level: float) -> str:
         """See :class:`theory_checks.rules.rule.Rule`."""
-        return f"mean outside by {self._detectable(n, level):.3g}"
+        return f"mean outside by {self.detectable(n, level):.3g}"
 
     def replications_needed(self, violation: float, level: float) -> int:
         """See :class:`theory_checks.rules.rule.Rule`."""
         n = 3
-        while self._detectable(n, level) > violation:
+        while self.detectable(n, level) > violation:
             n = math.ceil(1.2 * n)
         return n
 
     def examples(self) -> tuple[float, ...]:
         """See :class:`theory_checks.rules.rule.Rule`."""
         return 2 * self.spread, self.spread, self.spread / 2
-
-    def _detectable(self, n: int, level: float) -> float:
-        freedom = max(n - 1, 1)
-        return float(student.isf(level, freedom) + student.isf(0.1, freedom)) * self.spread / math.sqrt(n)

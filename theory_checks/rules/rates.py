@@ -138,10 +138,19 @@ class SlopeRule:
     def _standard_error(self, n: int) -> float:
         return self.residual / (self.spread * math.sqrt(n * self.points))
 
-    def smallest_violation(self, n: int, level: float) -> str:
+    def violation_of(self, estimate: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        distance = abs(estimate - self.target)
+        return distance if distance > self.margin else 0.0
+
+    def detectable(self, n: int, level: float) -> float:
         """See :class:`theory_checks.rules.rule.Rule`."""
         freedom = max(n * self.points - 2, 1)
-        return f"slope off by {power.slope_detectable(self._standard_error(n), freedom, self.margin, level / 2):.3g}"
+        return power.slope_detectable(self._standard_error(n), freedom, self.margin, level / 2)
+
+    def smallest_violation(self, n: int, level: float) -> str:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return f"slope off by {self.detectable(n, level):.3g}"
 
     def replications_needed(self, violation: float, level: float) -> int:
         """See :class:`theory_checks.rules.rule.Rule`."""

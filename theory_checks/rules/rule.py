@@ -66,8 +66,16 @@ class Rule(Protocol):
         """The number :meth:`describe` speaks of after a run in which the rule used ``found``."""
         ...
 
+    def violation_of(self, estimate: float) -> float:
+        """By how much a value of the statistic violates the claim, 0 where it does not; in the rule's own unit."""
+        ...
+
+    def detectable(self, n: int, level: float) -> float:
+        """Smallest violation that n replications detect with probability 0.9, in the same unit."""
+        ...
+
     def smallest_violation(self, n: int, level: float) -> str:
-        """What n replications would detect with probability 0.9."""
+        """What n replications would detect with probability 0.9, in words."""
         ...
 
     def replications_needed(self, violation: float, level: float) -> int:

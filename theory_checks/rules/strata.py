@@ -49,7 +49,7 @@ class EveryMeanRule:
         strata = sorted(good[self.stratum].unique()) if len(good) else []
         found = {value: self.within.assess(good[good[self.stratum] == value]) for value in strata}
         if not found:
-            return self.within.assess(rows.iloc[:0])
+            return replace(self.within.assess(rows.iloc[:0]), undefined=lost)
         # Where no stratum speaks against the claim, the one nearest to the end of the band is shown.
         sign = 1.0 if self.within.high is None else -1.0
         worst = min(found, key=lambda value: (found[value].p_value, sign * found[value].estimate))
@@ -75,6 +75,14 @@ class EveryMeanRule:
     def size(self, per_cell: int, found: int) -> int:
         """See :class:`theory_checks.rules.rule.Rule`."""
         return found or per_cell * self.n_strata
+
+    def violation_of(self, estimate: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return self.within.violation_of(estimate)
+
+    def detectable(self, n: int, level: float) -> float:
+        """See :class:`theory_checks.rules.rule.Rule`."""
+        return self.within.detectable(max(n // self.n_strata, 2), level / self.n_strata)
 
     def smallest_violation(self, n: int, level: float) -> str:
         """See :class:`theory_checks.rules.rule.Rule`."""

@@ -75,6 +75,8 @@ def kept_ranks(record: ClientEstimates) -> NDArray[np.int64]:
     blocks = record.dense()
     if blocks.shape[1] > blocks.shape[2]:
         blocks = blocks.transpose(0, 2, 1)
+    largest = np.abs(blocks).max(axis=(1, 2), keepdims=True)
+    blocks = blocks / np.where(largest > 0.0, largest, 1.0)  # every client in its own unit: ranks have none
     # Squares from the smaller Gram matrices: a hundredfold faster than K decompositions, and 1e-12 is far above 1e-16.
     squares = np.linalg.eigvalsh(blocks @ blocks.transpose(0, 2, 1))
     return np.asarray((squares > ROUNDING**2 * squares[:, -1:]).sum(axis=1), dtype=np.int64)

@@ -14,7 +14,7 @@ _SHOWN = {
     "average_accuracy": "average",
     "clair_accuracy": "CLAIR",
     "exact_set": "exact set",
-    "foretold_gain": "gain predicted",
+    "predicted_gain": "gain predicted",
     "realised_gain": "gain realised",
     "more_accurate": "more accurate",
     "sign_agreement": "signs agree",

@@ -1,0 +1,45 @@
+"""The nightly run names commands and options that exist, and covers every exploratory study."""
+
+import importlib
+import re
+import subprocess
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from simulations.cli import app as simulations_app
+from simulations.presentation import RegimeSweeps
+from simulations.studies import studies
+from tests.import_graph import ROOT
+
+SCRIPT = (ROOT / ".ci" / "nightly").read_text(encoding="utf-8")
+STEPS = re.findall(r"\$python -m (theory_checks|simulations|reports) (\S+)([^\n)]*)", SCRIPT)
+
+
+def test_the_script_is_sound_shell_and_the_makefile_calls_it():
+    assert subprocess.run(["bash", "-n", str(ROOT / ".ci" / "nightly")], check=False).returncode == 0
+    assert re.search(r"^nightly:.*\n\t.*bash \.ci/nightly", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert len(STEPS) >= 9
+
+
+@pytest.mark.parametrize(("package", "command", "rest"), STEPS, ids=lambda part: part.split()[0] if part else "plain")
+def test_every_command_and_option_exists(package, command, rest):
+    group = typer.main.get_command(importlib.import_module(f"{package}.cli").app)
+    assert command in group.commands
+    known = {name for parameter in group.commands[command].params for name in parameter.opts}
+    assert set(re.findall(r"(?<=\s)--[a-z-]+", rest)) <= known
+
+
+def test_names_lists_every_exploratory_study_once():
+    told = CliRunner().invoke(simulations_app, ["names", "--exploratory"]).output.split()
+    expected = [
+        name
+        for name, study in studies().items()
+        if not study.confirmatory and not isinstance(study.presentation, RegimeSweeps)
+    ]
+    assert told == expected
+    assert "heldout_confirmation" not in told
+    everything = CliRunner().invoke(simulations_app, ["names"]).output.split()
+    assert "heldout_confirmation" in everything
+    assert all(f" {name}" in SCRIPT for name in studies() if name.startswith("regime_"))

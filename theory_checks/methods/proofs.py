@@ -1,0 +1,63 @@
+"""The instance certificate in floating point and in ball arithmetic, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from clair_stats.theory import instance_certificate, rigorous_certificate
+from simulations.regimes.instance import Instance
+
+__all__ = ["STATES", "ProofMethod"]
+
+STATES = ("open", "proved", "refuted")  # by number in the rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofMethod:
+    """Both answers on one instance, as numbers of :data:`STATES`."""
+
+    name: ClassVar[str] = "certificate-proof"
+    version: ClassVar[int] = 1
+
+    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Metrics of one instance.
+
+        Parameters
+        ----------
+        instance : Instance
+            With ``block_penalty`` and ``common_component`` among its extras.
+        generator : numpy.random.Generator
+            Not used.
+
+        Returns
+        -------
+        mapping of str to float
+            ``floating`` and ``rigorous`` (numbers of states), ``border``: distance of max(η, κ) from 1, ``width`` of
+            the enclosure of η.
+        """
+        penalty, common = instance.extras["block_penalty"], instance.extras["common_component"]
+        plain = instance_certificate(
+            instance.targets,
+            basis=instance.basis,
+            collaborative_set=instance.collaborative_set,
+            block_penalty=penalty,
+            common_component=common,
+        )
+        proof = rigorous_certificate(
+            instance.targets,
+            basis=instance.basis,
+            collaborative_set=instance.collaborative_set,
+            block_penalty=penalty,
+            common_component=common,
+        )
+        state = "proved" if plain.certified else "refuted" if plain.refuted else "open"
+        return {
+            "floating": float(STATES.index(state)),
+            "rigorous": float(STATES.index(proof.state)),
+            "border": abs(max(plain.eta, plain.kappa) - 1),
+            "width": proof.eta[1] - proof.eta[0] if np.isfinite(proof.eta[1]) else np.nan,
+        }
