@@ -137,7 +137,7 @@ def verify(
     effort: Annotated[str, typer.Option("--effort", help="quick, standard or full")] = "quick",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="worker processes")] = 2,
     study: Annotated[
-        list[str] | None, typer.Option("--study", help="NAME=MINUTES of its first run; repeatable")
+        list[str] | None, typer.Option("--study", help="NAME=MINUTES[/REPLICATIONS] of its first run; repeatable")
     ] = None,
 ) -> None:
     """Check every theorem, run the studies, write the report; what is already stored is not computed again.

@@ -10,10 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from simulations.engine.progress import time_left
 
-__all__ = ["Step", "announcement", "closing", "run_steps", "study_minutes", "verify_steps"]
+__all__ = ["Step", "StudyTime", "announcement", "closing", "run_steps", "study_minutes", "verify_steps"]
 
 _INTERRUPTED = (130, 143)  # exit statuses after SIGINT and SIGTERM
 _UNUSABLE = 2  # bad input or an unusable store
@@ -30,7 +31,8 @@ class Step:
     arguments : tuple of str
         Module and arguments of ``python -m``.
     minutes : float
-        Processor time of a first run at quick effort, in minutes, as ``make verify`` printed it at its end.
+        Processor time of a first run at quick effort; on an idle machine the time that ``make verify`` prints at its
+        end, times the workers.
     parallel : bool
         Whether workers share it.
     """
@@ -41,32 +43,40 @@ class Step:
     parallel: bool = True
 
 
-def study_minutes(text: str) -> tuple[str, float]:
-    """A study and the processor minutes of its first run, from ``NAME=MINUTES``.
+class StudyTime(NamedTuple):
+    """A study of ``make verify``."""
+
+    name: str
+    minutes: float  # processor time of its first run at quick effort
+    replications: int | None = None  # at quick effort; the study's own when None, and at every other effort
+
+
+def study_minutes(text: str) -> StudyTime:
+    """A study and the processor minutes of its first run at quick effort, from ``NAME=MINUTES[/REPLICATIONS]``.
 
     Raises
     ------
     ValueError
         Of another form.
     """
-    name, _, minutes = text.partition("=")
+    name, _, rest = text.partition("=")
+    minutes, _, replications = rest.partition("/")
     try:
-        return name, float(minutes)
+        return StudyTime(name, float(minutes), int(replications) if replications else None)
     except ValueError:
-        raise ValueError(f"--study {text!r}: give NAME=MINUTES, for example digits=1.5") from None
+        raise ValueError(f"--study {text!r}: give NAME=MINUTES, for example digits=1.5, or NAME=MINUTES/10") from None
 
 
-def verify_steps(effort: str, jobs: int, studies: Sequence[tuple[str, float]]) -> tuple[Step, ...]:
+def verify_steps(effort: str, jobs: int, studies: Sequence[StudyTime]) -> tuple[Step, ...]:
     """The steps in their order.
 
     Parameters
     ----------
     effort : str
-        Of the theorem checks: quick, standard or full.
+        Of the theorem checks: quick, standard or full; at quick effort a study may have fewer replications.
     jobs : int
         Worker processes.
-    studies : sequence of (str, float)
-        Names, and minutes as in :class:`Step`.
+    studies : sequence of StudyTime
 
     Returns
     -------
@@ -74,14 +84,25 @@ def verify_steps(effort: str, jobs: int, studies: Sequence[tuple[str, float]]) -
     """
     workers = ("--jobs", str(jobs))
     return (
-        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 4.0),
-        Step("maps of exact recovery", ("theory_checks", "maps", *workers), 1.0),
+        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 2.6),
+        Step("maps of exact recovery", ("theory_checks", "maps", *workers), 0.4),
         *(
-            Step(f"study {name.replace('_', ' ')}", ("simulations", "run", name, *workers), minutes)
-            for name, minutes in studies
+            Step(
+                f"study {study.name.replace('_', ' ')}",
+                ("simulations", "run", study.name, *workers, *_fewer(study, effort)),
+                study.minutes,
+            )
+            for study in studies
         ),
         Step("the report", ("reports", "build"), 0.7, parallel=False),
     )
+
+
+def _fewer(study: StudyTime, effort: str) -> tuple[str, ...]:
+    """The option that leaves replications to a later run, which adds them to the same store."""
+    if effort != "quick" or study.replications is None:
+        return ()
+    return ("--replications", str(study.replications))
 
 
 def announcement(number: int, total: int, step: Step, jobs: int) -> str:

@@ -103,7 +103,6 @@ def test_every_extra_has_a_room_that_uses_it():
         "federated": ("clair_stats/federation", "flwr"),
         "distributed": ("simulations/engine", "distributed"),
         "studies": ("simulations/regimes", "sklearn"),
-        "proofs": ("clair_stats/theory", "from flint import"),
         "docs": ("docs", "sphinx_gallery"),
         "bench": ("benchmarks", "tensorly"),
         "proofs": ("clair_stats/theory", "flint"),

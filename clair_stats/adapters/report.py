@@ -97,7 +97,9 @@ def write_report(report: AdapterReport, folder: Path) -> None:
     )
     templates.filters["printable"] = printable
     templates.filters["number"] = _number
-    page = templates.get_template("report.html.jinja").render(report=report, worst=_worst_modules(report.rows))
+    page = templates.get_template("report.html.jinja").render(
+        report=report, worst=_worst_modules(report.rows), cut=any(row.energy_lost for row in report.rows)
+    )
     (folder / "report.html").write_text(page, encoding="utf-8")
 
 

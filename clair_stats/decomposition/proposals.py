@@ -27,6 +27,9 @@ _COPIES, _STRANGERS = 0.15, 0.3
 _ROUNDING = 1e-13  # of squared distances, relative to the largest
 _FEWEST_COPIES = 2.5  # alike, the client itself included: a pair pulls no harder than two other clients
 _MOST_COMPARED = 2000  # clients; beyond it all pairs are too many, and equal weights alone are used
+# Scatters of the clients are kept where they take at most this many times the numbers of the stack, and the stack at
+# most 64 MiB.
+_WIDEST, _LARGEST = 4, 1 << 23
 _TAIL = 0.01  # of the law of a distance, over all clients, beyond which a client is not proposed
 
 
@@ -69,6 +72,8 @@ def propose(
         tall -= tall[smaller].mean(axis=0)
     scales = np.ones(len(tall)) if noise_scales is None else noise_scales / noise_scales.min()
     grams = Grams(Problem(tall, np.ones(len(tall)), common_component=common_component))
+    if tall.shape[2] <= _WIDEST * tall.shape[1] and tall.size <= _LARGEST:
+        _ = grams.scatters  # formed once for the spectra of all points of both paths
     votes = [1.0 / scales]
     shared = copy_weights(grams, scales)
     if shared is not None:

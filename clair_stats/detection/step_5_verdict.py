@@ -113,6 +113,7 @@ def undecidable(
     Consensus
     """
     n_clients, largest = best.passed.size, int(best.passed.sum())
+    given = rank is not None
     if everyone is not None and rank is None:
         best = everyone
         reason = (
@@ -120,8 +121,11 @@ def undecidable(
             "directions, and no majority agrees without them, so that it cannot be told which part is contaminated"
         )
         remedy = f"add clients, or say with rank={everyone.rank} that all of these directions may be shared"
+    elif 2 * largest > n_clients:
+        why, remedy = _doubt(best, given=given)
+        reason = f"{largest} of the {n_clients} clients pass the test at rank {best.rank}, but {why}"
     else:
-        where = "at the given rank" if rank is not None else "at any rank"
+        where = "at the given rank" if given else "at any rank"
         reason = (
             f"no more than half of the {n_clients} clients agree up to noise {where} that so many clients can identify "
             f"(the largest group has {largest})"
@@ -132,4 +136,24 @@ def undecidable(
         )
     return Consensus(
         best.fit, best.calibrated, best.passed, evidence, False, source="none", reason=reason, remedy=remedy
+    )
+
+
+def _doubt(best: Outcome, *, given: bool) -> tuple[str, str]:
+    """Why a majority that agrees is not acceptable, and what would decide it."""
+    if not given and best.ratio > 1.0:
+        return (
+            f"more than noise is left in their residuals ({best.ratio:.2g} times its edge), and no higher rank that so "
+            "many clients can identify explains it",
+            "fix the rank, give noise_scales or covariances, or add clients",
+        )
+    if not best.homogeneous:
+        return (
+            "their errors differ more in size than those of one scale can",
+            "give noise_scales, sample_sizes or covariances, or allow benign differences off the subspace with "
+            "heterogeneity",
+        )
+    return (
+        "a part of them alone uses some of its directions, so that it cannot be told which part is contaminated",
+        "add clients, or fix the rank if all of these directions may be shared",
     )

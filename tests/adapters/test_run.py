@@ -81,6 +81,20 @@ def test_a_cap_on_the_rank_says_what_it_loses(clients, tmp_path):
     assert not (tmp_path / "out" / "refined").exists()
 
 
+def test_the_table_and_the_page_say_what_the_cap_cost_each_client(clients, tmp_path):
+    root, _ = clients
+    words = ["adapters", str(root / "in"), "--output", str(tmp_path / "out"), "--rank", "2", "--jobs", "1"]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "160"})
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    lost = {client["name"]: client["energy_lost"] for client in report["clients"]}
+    assert all(0.0 < share < 1.0 for share in lost.values())
+    page = (tmp_path / "out" / "report.html").read_text()
+    for name, share in lost.items():
+        line = next(line for line in done.stdout.splitlines() if name in line and "flagged:" not in line)
+        assert f"{100 * share:.2g} %" in line
+        assert f"{100 * share:.2g} %" in page
+
+
 def spoil(folder, kind):
     weights, settings = folder / "adapter_model.safetensors", folder / "adapter_config.json"
     if kind == "NaN":

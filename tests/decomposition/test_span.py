@@ -149,10 +149,16 @@ def test_distances_from_products_are_distances(n_clients):
     np.testing.assert_allclose(grams.centre(weights), np.average(problem.tall, axis=0, weights=weights), atol=1e-14)
 
 
-def test_spectrum_of_the_dual_point_is_its_own():
+@pytest.mark.parametrize("common", [True, False])
+@pytest.mark.parametrize("scatters", [False, True])
+def test_spectrum_of_the_dual_point_is_its_own(scatters, common):
+    """From the stack, and from the scatters of the clients where these are kept."""
     blocks = instance(12, 5, 15, 2, seed=3, noise=0.2)
-    problem = _problem(blocks, penalty(15, 2))
+    problem = _problem(blocks, penalty(15, 2), common=common)
     grams = Grams(problem)
+    if scatters:
+        assert grams.scatters.shape == (15, 144)
+        assert "scatters" in vars(grams.at(problem.penalties))
     start = empty_fit(grams, tolerance=1e-10)
     basis = dual_spectrum(grams, start).vectors[:, -2:] + 0.05 * np.random.default_rng(0).standard_normal((12, 2))
     basis = np.linalg.qr(basis)[0]

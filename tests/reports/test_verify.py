@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from reports.verify import run_steps, study_minutes, verify_steps
+from reports.verify import StudyTime, run_steps, study_minutes, verify_steps
 from tests.import_graph import modules
 
-STUDIES = (("linear_regression", 1.5), ("digits", 4.0), ("copying", 4.0))
+STUDIES = (StudyTime("linear_regression", 1.5), StudyTime("digits", 4.0, 10), StudyTime("copying", 4.0))
 STEPS = verify_steps("quick", 2, STUDIES)
 
 
@@ -38,11 +38,22 @@ def test_every_step_is_a_command_of_the_repository():
     makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text(encoding="utf-8")
     assert "python -m reports verify --effort $(EFFORT) --jobs $(JOBS) $(STUDIES:%=--study %)" in makefile
     told = re.search(r"^STUDIES \?= (.*)$", makefile, re.M)[1].split()
-    names = [study_minutes(text)[0] for text in told]
+    names = [study_minutes(text).name for text in told]
     assert {f"simulations.studies.{name}" for name in names} <= set(modules(("simulations",)))
     assert len(names) == 3
     with pytest.raises(ValueError, match="give NAME=MINUTES"):
         study_minutes("digits")
+
+
+def test_only_quick_effort_leaves_replications_to_a_later_run():
+    assert study_minutes("digits=2/10") == StudyTime("digits", 2.0, 10)
+    assert study_minutes("copying=3.5") == StudyTime("copying", 3.5)
+    assert STEPS[3].arguments[-2:] == ("--replications", "10")
+    full = verify_steps("standard", 2, STUDIES)
+    assert [step.arguments for step in full[2:5]] == [
+        ("simulations", "run", study.name, "--jobs", "2") for study in STUDIES
+    ]
+    assert STEPS[2].arguments == full[2].arguments
 
 
 @pytest.mark.parametrize("ended", [1, 3])

@@ -67,6 +67,34 @@ class Grams:
     def _smallest(self) -> FloatArray:
         return np.asarray(_DIGITS * self.norms)
 
+    @cached_property
+    def scatters(self) -> FloatArray:
+        """X_k^T X_k of the blocks q × p, shape (K, p²): worth its K p²q products where many spectra are asked for."""
+        n_clients, _, p = self.problem.tall.shape
+        tall = self.problem.tall
+        return np.asarray(tall.transpose(0, 2, 1) @ tall).reshape(n_clients, p * p)
+
+    def weighted_scatter(self, weights: FloatArray) -> FloatArray:
+        """Σ_k a_k²(X_k − M)^T(X_k − M) about the weighted mean M, shape (p, p), from the scatters.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (K,)
+            a_k.
+
+        Returns
+        -------
+        ndarray, shape (p, p)
+        """
+        _, q, p = self.problem.tall.shape
+        squares = weights**2
+        scatter = (squares @ self.scatters).reshape(p, p)
+        if not self.problem.common_component:
+            return scatter
+        centre = self.centre(weights)
+        cross = (squares @ self.flat).reshape(q, p).T @ centre
+        return np.asarray(scatter - cross - cross.T + float(squares.sum()) * (centre.T @ centre))
+
     def digits_lost(self, norms: FloatArray) -> bool:
         """Whether a distance on which a weight depends is too small against the norm of its block.
 
@@ -112,7 +140,7 @@ class Grams:
         Grams
         """
         other = Grams(replace(self.problem, penalties=penalties))
-        for name in ("rows", "flat", "gram", "squared", "norms", "_smallest"):
+        for name in ("rows", "flat", "gram", "squared", "norms", "_smallest", "scatters"):
             if name in self.__dict__:
                 other.__dict__[name] = self.__dict__[name]
         return other

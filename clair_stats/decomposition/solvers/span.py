@@ -203,21 +203,28 @@ def dual_spectrum(grams: Grams, fit: Fit) -> Spectrum:
     -------
     Spectrum
     """
-    tall, basis = grams.problem.tall, fit.basis
-    n_clients, q, p = tall.shape
-    centre = grams.centre(fit.weights)
-    gram = np.zeros((p, p))
-    width = max(-(-4 * p // q), _CHUNK // (q * p))  # at least 4p rows, or adding up the Gram matrices would dominate
-    for first in range(0, n_clients, width):
-        part = tall[first : first + width] - centre
-        part *= fit.weights[first : first + width, None, None]
-        flat = part.reshape(-1, p)
-        gram += flat.T @ flat
+    basis = fit.basis
+    gram = grams.weighted_scatter(fit.weights) if "scatters" in vars(grams) else _scatter(grams, fit.weights)
     if fit.rank:
         gram -= basis @ (basis.T @ gram)
         gram -= (gram @ basis) @ basis.T
     values, vectors = np.linalg.eigh(gram)
     return Spectrum(np.maximum(values, 0.0), vectors)
+
+
+def _scatter(grams: Grams, weights: FloatArray) -> FloatArray:
+    """Σ_k a_k²(X_k − M)^T(X_k − M) about the weighted mean M, (p, p), from the stack."""
+    tall = grams.problem.tall
+    n_clients, q, p = tall.shape
+    centre = grams.centre(weights)
+    gram = np.zeros((p, p))
+    width = max(-(-4 * p // q), _CHUNK // (q * p))  # at least 4p rows, or adding up the Gram matrices would dominate
+    for first in range(0, n_clients, width):
+        part = tall[first : first + width] - centre
+        part *= weights[first : first + width, None, None]
+        flat = part.reshape(-1, p)
+        gram += flat.T @ flat
+    return gram
 
 
 def span_point(grams: Grams, fit: Fit) -> SolverPoint:
