@@ -33,6 +33,9 @@ INTRODUCTION = """# Performance of the solvers
 
 Written by `python -m benchmarks` (`make bench`); do not edit by hand.  Times are processor time of one thread (what an
 idle machine's wall clock would show), minima over repetitions; ratios are medians of neighbouring runs in one process.
+
+A part that was measured again says on which day.  Parts without a day are older than the speed-ups of 26 November 2026
+(CHANGELOG): the times of `CLAIR().fit` there are those of slower code.
 """
 NOTES = {
     "Against one SVD": "Processor time of `decompose` to a relative gap of 1e-6, over that of one "

@@ -93,12 +93,14 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def page(rows: pd.DataFrame, *, missing: int = 0) -> str:
     """The page in Markdown."""
     n_settings, counts = rows["setting"].nunique(), rows.groupby("cell").size()
+    replications = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
     lines = [
         "# Refined against own estimates",
         "",
         "Written by `python -m simulations gains` from the study `refinement_gains` "
-        f"({n_settings} settings, {counts.min()} to {counts.max()} replications, with the fits' scales and with their "
-        f"covariances; {missing} cells without a row).",
+        f"({n_settings} settings, {replications} replications, with the fits' scales and with their covariances; "
+        f"{missing} cells without a row).",
+        "",
         "Every replication compares the refined with the own estimates of the benign clients on the same data. A "
         "setting is *worse* or *better* where a one-sided paired t-test says so at family-wise level "
         f"{_LEVEL:g} over all lines of a table (Holm); *nominally worse* counts settings whose mean is on the losing "
@@ -136,8 +138,10 @@ def _section(name: str, metric: str, found: pd.DataFrame) -> list[str]:
     right = found[found["average"] > found["gain"]]
     lines += [
         "",
-        f"Averaging is ahead of the refined estimate in {len(right)} of {len(found)} lines, there by "
-        f"{_price(right, ratio=ratio)}; elsewhere it is behind by {_price(found.drop(right.index), ratio=ratio)}.",
+        "What it costs where averaging was right: averaging after the same verdict is ahead of the refined estimate "
+        f"in {len(right)} of {len(found)} lines, there by {_price(right, ratio=ratio)}. Elsewhere it is behind by "
+        f"{_price(found.drop(right.index), ratio=ratio)}. It is worse than the own estimate in "
+        f"{int((found['average'] < 0).sum())} lines.",
     ]
     losing = found[found["gain"] < 0].sort_values("gain")
     lines += ["", "Settings on the losing side:", ""] if len(losing) else ["", "No setting is on the losing side."]

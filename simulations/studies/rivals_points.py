@@ -26,7 +26,7 @@ STUDY = Study(
         ),
         *crossed(BackdoorDigitsRegime(n_points=1000, share=0.0), ShedSelection()),
     ),
-    replications=20,
+    replications=8,
     root_seed=20_261_143,
     aims=(
         "Which share of the points that the influence graph finds is poisoned, and what does a model lose that is "

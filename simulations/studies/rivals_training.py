@@ -35,7 +35,7 @@ STUDY = Study(
         ),
         tuple(FedHyperRounds(rate=rate) for rate in (0.002, 0.0063, 0.02, 0.063, 0.2)),
     ),
-    replications=20,
+    replications=6,
     root_seed=20_261_142,
     aims="How many times fewer rounds do adapted rates need, from which initial rates, and where do they need more?",
     estimands="Logarithm of rounds with fixed rates over rounds with adapted rates, and the rounds themselves.",

@@ -149,3 +149,4 @@ def test_grades_follow_size_and_outcome_of_the_sabotages():
     assert "| span-recovery (supported) | always | no violation" in text
     assert "0.05 ± 0.024, 1.8 ×, rejected | A |" in text
     assert "**not rejected**" in page([graded(0.0)], "quick")
+    assert f"1 of {len(CLAIMS)} claims; not run for this page: " in text

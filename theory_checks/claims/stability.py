@@ -40,13 +40,13 @@ _BOUNDS = {
         "The angle bound of stable recovery is never exceeded",
         r"$\|\sin\Theta(\hat U,U^*)\|\le c_\sharp\varepsilon/\sigma_r(\hat L)$",
         "theory.md section 4; docs/derivations/stability.md",
-        (100.0, 10.5),
+        (100.0, 13.0),
     ),
     "solution": (
         "The error bound at the returned solution is never exceeded",
         r"$\|P_{U^\perp}\hat L\|_F$ is at most the bound that is computed from $\hat L$, $\hat S$ and the dual point",
         "docs/derivations/stability.md, bound at the returned solution",
-        (3.0, 2.06),
+        (3.0, 2.08),
     ),
 }
 

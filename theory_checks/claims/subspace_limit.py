@@ -90,7 +90,7 @@ CLAIM = Claim(
     ),
     fine=Sabotage(
         name="errors-a-little-smaller",
-        description="the errors are 0.4 of what the limit is told",
-        cells=crossed(_REGIMES, SubspaceRisk(noise_factor=0.4)),
+        description="the errors are 0.385 of what the limit is told",
+        cells=crossed(_REGIMES, SubspaceRisk(noise_factor=0.385)),
     ),
 )

@@ -1,8 +1,8 @@
 """What it takes to be red: every claim beside its gross and its fine sabotage, with the size of what was rejected.
 
 The size of a sabotage is what its rows show, over the smallest violation that the check detects with probability 0.9 at
-this effort.  Grade A: both sabotages are rejected and the fine one is at most twice that size.  B: both are rejected,
-the fine one is larger or there is none.  C: one of them is not rejected.
+this effort.  Grade A: both sabotages are rejected and the fine one is at most three times that size.  B: both are
+rejected, the fine one is larger or there is none.  C: one of them is not rejected.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from typing import Literal, TypeAlias
 
 from theory_checks.claim import Claim
 from theory_checks.judge.verdict import Verdict
+from theory_checks.registry import all_claims
 
 __all__ = ["Grade", "Graded", "Sized", "page"]
 
 Grade: TypeAlias = Literal["A", "B", "C"]
 
-FINE_ENOUGH = 2.0  # sizes; the fine sabotages aim at 1.5, and their own Monte Carlo error is about a third of that
+FINE_ENOUGH = (
+    3.0  # sizes: the fine sabotages aim at 1.5, and a share of 0.043 in 80 instances has an error of 0.8 sizes
+)
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,16 @@ def page(graded: Sequence[Graded], effort: str) -> str:
             item.grade,
         )
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    shown = {item.claim.identifier for item in graded}
+    rest = [name for name in all_claims() if name not in shown]
+    if rest:
+        lines += ["", f"{len(shown)} of {len(shown) + len(rest)} claims; not run for this page: {', '.join(rest)}."]
     lines += ["", "## Statements", ""]
     for item in graded:
         claim = item.claim
-        lines += [
-            f"**{claim.identifier}.** {claim.statement} *Checked:* {claim.statistic}. *Source:* {claim.source}.",
-            "",
-        ]
+        # TeX as it is written: the report and `explain` show it as a formula.
+        lines += [f"**{claim.identifier}.** {claim.title}: `{claim.statement}`", ""]
+        lines += [f"*Checked:* {claim.statistic}. *Source:* {claim.source}.", ""]
         fine = f" *Fine:* {claim.fine.description}." if claim.fine else ""
         lines += [f"*Gross:* {claim.sabotage.description}.{fine}", ""]
     return "\n".join(lines).rstrip() + "\n"
