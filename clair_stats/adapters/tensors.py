@@ -106,7 +106,9 @@ class StoredTensor:
             raise AdapterRefused(f"tensor {self.name}: the file became shorter while it was read; copy it again")
         if self.dtype == "BF16":  # bfloat16 is the upper half of a float32
             raw = (raw.astype(np.uint32) << 16).view(np.float32)
-        return _finite(raw.astype(np.float64), self.name)
+        with np.errstate(invalid="ignore"):  # a signalling NaN, refused in the next line
+            numbers = raw.astype(np.float64)
+        return _finite(numbers, self.name)
 
 
 @dataclass(frozen=True, eq=False)
