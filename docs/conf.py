@@ -77,7 +77,7 @@ html_show_sourcelink = False
 html_sidebars: dict[str, list[str]] = {name: [] for name in ("getting_started", "no_majority", "detector", "limits")}
 html_theme_options = {
     "logo": {"text": "CLAIR-stats"},
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 4,
     "navbar_align": "left",
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
