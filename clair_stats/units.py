@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from clair_stats.decomposition.scaling import sizes
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import Combination, Decomposition, FloatArray, Refinement
@@ -24,7 +25,6 @@ __all__ = [
     "decomposition_in_unit",
     "divided",
     "refinement_in_unit",
-    "sizes",
     "unit_of",
     "without_absurd_sizes",
 ]
@@ -35,25 +35,6 @@ LARGEST_ENTRY, SMALLEST_ENTRY = 1e150, 1e-150
 _ORDINARY_EXPONENT = 60
 # Beyond 2²⁶ ≈ 1/√ε times the usual size, the square of a client wipes out all others in a common sum of squares.
 _ABSURD_EXPONENT = 26
-
-
-def sizes(record: ClientEstimates) -> FloatArray:
-    """A bound on every client's largest entry, for factors the product of those of B_k and A_k, shape (K,).
-
-    Parameters
-    ----------
-    record : ClientEstimates
-
-    Returns
-    -------
-    ndarray, shape (K,)
-        Scale of the estimates; infinite where the bound overflows.
-    """
-    if record.values is not None:
-        return np.asarray(np.abs(record.values).max(axis=(1, 2)))
-    assert record.factors is not None
-    with np.errstate(over="ignore", under="ignore"):
-        return np.array([np.abs(left).max() * np.abs(right).max() for left, right in record.factors])
 
 
 def unit_of(record: ClientEstimates) -> float:

@@ -74,6 +74,14 @@ def _name(name: str, attempt: int) -> str:
     return name if attempt == 1 else f"{name}-try{attempt}"
 
 
+def _entry_of(study: Study, path: Path) -> Entry:
+    """The latest try of a study; an error where it is not registered as it is, or has another seed."""
+    entry = registered(plan_of(study), path=path)
+    if entry.root_seed != study.root_seed:
+        raise ValueError(f"{entry.label} has root seed {entry.root_seed}, not {study.root_seed}; ask for it by name")
+    return entry
+
+
 def refuse_unregistered(study: Study, *, path: Path = REGISTRY) -> list[str]:
     """Lines on all tries of a confirmatory study, oldest first; nothing for other studies.
 
@@ -87,9 +95,7 @@ def refuse_unregistered(study: Study, *, path: Path = REGISTRY) -> list[str]:
         if study.root_seed >= CONFIRMATORY:
             raise ValueError(f"study {study.name}: root seeds from 2**64 on belong to the registry; give a smaller one")
         return []
-    entry = registered(plan_of(study), path=path)
-    if entry.root_seed != study.root_seed:
-        raise ValueError(f"{entry.label} has root seed {entry.root_seed}, not {study.root_seed}; ask for it by name")
+    _entry_of(study, path)
     return told(study.confirmatory, read_registry(path))
 
 
@@ -161,9 +167,7 @@ def decide(study: Study, store: Path, *, path: Path = REGISTRY) -> list[str]:
     asked = [e for e in tries_of(study.confirmatory, entries) if e.root_seed == study.root_seed]
     if asked and outcome_of(asked[-1], entries):
         return [f"{asked[-1].label}: {outcome_of(asked[-1], entries)}"]
-    entry: Entry = registered(plan_of(study), path=path)
-    if entry.root_seed != study.root_seed:
-        raise ValueError(f"{entry.label} has root seed {entry.root_seed}, not {study.root_seed}; ask for it by name")
+    entry = _entry_of(study, path)
     _refuse_other_sources(study, store)
     decided = judged(study, store, entry.level)
     lines = [item.line for item in decided]

@@ -10,8 +10,9 @@ import math
 import numpy as np
 
 from clair_stats.estimates import ClientEstimates
+from clair_stats.records import FloatArray
 
-__all__ = ["binary_scale", "largest_entry"]
+__all__ = ["binary_scale", "largest_entry", "sizes"]
 
 # Largest entries in this range are moderate: their squares and sums of squares are far from overflow and underflow.
 _MODERATE = (1e-6, 1e6)
@@ -19,8 +20,27 @@ _MODERATE = (1e-6, 1e6)
 _LARGEST_EXPONENT = 1000
 
 
+def sizes(record: ClientEstimates) -> FloatArray:
+    """A bound on every client's largest entry, for factors the product of those of B_k and A_k, shape (K,).
+
+    Parameters
+    ----------
+    record : ClientEstimates
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        Scale of the estimates; infinite where the bound overflows.
+    """
+    if record.values is not None:  # no copy of the stack
+        return np.asarray(np.maximum(record.values.max(axis=(1, 2)), -record.values.min(axis=(1, 2))))
+    assert record.factors is not None
+    with np.errstate(over="ignore", under="ignore"):
+        return np.array([np.abs(left).max() * np.abs(right).max() for left, right in record.factors])
+
+
 def largest_entry(record: ClientEstimates) -> float:
-    """A bound on the largest entry, for factors the product of the largest entries of B_k and A_k; 0 for zeros.
+    """A bound on the largest entry (:func:`sizes`); 0 for zeros, and finite.
 
     Parameters
     ----------
@@ -31,12 +51,7 @@ def largest_entry(record: ClientEstimates) -> float:
     float
         Scale of the estimates.
     """
-    if record.factors is not None:
-        with np.errstate(over="ignore"):  # factors of 1e200 each: any very large number serves
-            largest = max(float(np.abs(left).max()) * float(np.abs(right).max()) for left, right in record.factors)
-        return min(largest, float(np.finfo(np.float64).max))
-    blocks = record.dense()
-    return max(float(blocks.max()), -float(blocks.min()))
+    return min(float(sizes(record).max()), float(np.finfo(np.float64).max))
 
 
 def binary_scale(largest: float) -> float:

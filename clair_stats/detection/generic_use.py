@@ -64,8 +64,7 @@ def used_by_all(
     if larger <= rank or larger == 0 or not counts:
         return True
     q = panel.shape[2]
-    # In an order that the data give: starts and draws are then those of the same clients however they are numbered.
-    members = panel.canonical_order[fit.members[panel.canonical_order]]
+    members = panel.in_canonical_order(fit.members)
     inside = inside_subspace(panel, fit)[members]
     design, precision = panel.design[members], 1.0 / panel.scales[members]
     generator = np.random.default_rng(_SEED)

@@ -16,7 +16,7 @@ from scipy import special
 
 from clair_stats.detection.calibration import residual_variance
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, centred_blocks
+from clair_stats.detection.shared_fit import SharedFit, inside_subspace
 from clair_stats.detection.step_2_candidates import random_subsets
 from clair_stats.linalg import symmetric_eigen
 
@@ -75,8 +75,8 @@ def least_left_along_a_direction(panel: Panel, fit: SharedFit, count: int) -> fl
     float
         Squared scale of the panel.
     """
-    members = panel.canonical_order[fit.members[panel.canonical_order]]  # no answer hangs on how clients are numbered
-    inside = fit.basis.T @ centred_blocks(panel, fit)[members]
+    members = panel.in_canonical_order(fit.members)
+    inside = inside_subspace(panel, fit)[members]
     design, q, rank = panel.design[members], panel.shape[2], fit.basis.shape[1]
     fewest = min(int(panel.common_component) + max(-(-rank // q), 1), members.size)
     starts = random_subsets(members.size, {fewest: _STARTS[0], count: _STARTS[1]}, np.random.default_rng(_SEED))

@@ -21,7 +21,7 @@ from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, 
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import noise_edge
 from clair_stats.linalg import block_norms, symmetric_eigen
-from clair_stats.records import FloatArray
+from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["Panel", "make_panel", "panel_of"]
 
@@ -112,6 +112,19 @@ class Panel:
         So neither the order in which clients come nor a rotation of their blocks changes the answer, up to ties.
         """
         return np.argsort(self.centred_energies, kind="stable")
+
+    def in_canonical_order(self, members: BoolArray) -> NDArray[np.int64]:
+        """The members (K,), in the canonical order: no draw hangs on how clients are numbered.
+
+        Parameters
+        ----------
+        members : bool ndarray, shape (K,)
+
+        Returns
+        -------
+        ndarray of int, shape (n,)
+        """
+        return np.asarray(self.canonical_order[members[self.canonical_order]])
 
     @cached_property
     def proposals(self) -> tuple[Proposal, ...]:

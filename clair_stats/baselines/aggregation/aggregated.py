@@ -18,9 +18,11 @@ __all__ = [
     "Aggregation",
     "Pair",
     "checked_pairs",
+    "checked_round",
     "checked_weights",
     "equal_ranks",
     "mean_factor",
+    "mean_pair",
     "same_factor",
 ]
 
@@ -150,6 +152,49 @@ def equal_ranks(pairs: Sequence[Pair], method: str) -> int:
     if len(ranks) > 1:
         raise ValueError(f"{method}: clients have ranks {sorted(ranks)}; it averages factors and needs one rank")
     return ranks.pop()
+
+
+def checked_round(
+    pairs: Sequence[Pair], weights: FloatArray | None, method: str
+) -> tuple[tuple[Pair, ...], tuple[int, int], FloatArray, int]:
+    """What aggregations that average factors check of a round.
+
+    Parameters
+    ----------
+    pairs : sequence of pairs of ndarray, shapes (p, s) and (s, q)
+    weights : ndarray, shape (K,), optional
+    method : str
+        Name in the message.
+
+    Returns
+    -------
+    tuple
+        The pairs, (p, q), the shares (K,) of the clients, and the rank s.
+
+    Raises
+    ------
+    ValueError
+        Bad factors or weights, or ranks that differ between clients.
+    """
+    given, shape = checked_pairs(pairs)
+    shares = checked_weights(weights, len(given))
+    return given, shape, shares, equal_ranks(given, method)
+
+
+def mean_pair(pairs: Sequence[Pair], shares: FloatArray) -> Pair:
+    """Weighted means of both factors.
+
+    Parameters
+    ----------
+    pairs : sequence of pairs of ndarray, shapes (p, s) and (s, q)
+    shares : ndarray, shape (K,)
+        They sum to 1.
+
+    Returns
+    -------
+    pair of ndarray, shapes (p, s) and (s, q)
+    """
+    return mean_factor([left for left, _ in pairs], shares), mean_factor([right for _, right in pairs], shares)
 
 
 def mean_factor(factors: Sequence[FloatArray], shares: FloatArray) -> FloatArray:

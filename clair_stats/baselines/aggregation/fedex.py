@@ -10,14 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clair_stats.baselines.aggregation.aggregated import (
-    Aggregated,
-    Pair,
-    checked_pairs,
-    checked_weights,
-    equal_ranks,
-    mean_factor,
-)
+from clair_stats.baselines.aggregation.aggregated import Aggregated, Pair, checked_round, mean_pair
 from clair_stats.products import mean_product
 from clair_stats.records import FloatArray
 
@@ -47,10 +40,8 @@ def fedex(pairs: Sequence[Pair], *, weights: FloatArray | None = None) -> Aggreg
     -----
     The residual has rank K·s + s at most and is sent as a product or densely, whichever is less.
     """
-    given, shape = checked_pairs(pairs)
-    shares = checked_weights(weights, len(given))
-    rank = equal_ranks(given, "FedEx-LoRA")
-    left, right = (mean_factor([pair[i] for pair in given], shares) for i in (0, 1))
+    given, shape, shares, rank = checked_round(pairs, weights, "FedEx-LoRA")
+    left, right = mean_pair(given, shares)
     stacked = mean_product(given, shares)
     residual = (np.concatenate([stacked[0], -left], axis=1), np.concatenate([stacked[1], right], axis=0))
     factors_alone = rank * sum(shape)

@@ -7,14 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clair_stats.baselines.aggregation.aggregated import (
-    Aggregated,
-    Pair,
-    checked_pairs,
-    checked_weights,
-    equal_ranks,
-    mean_factor,
-)
+from clair_stats.baselines.aggregation.aggregated import Aggregated, Pair, checked_round, mean_pair
 from clair_stats.records import FloatArray
 
 __all__ = ["fedit"]
@@ -39,9 +32,6 @@ def fedit(pairs: Sequence[Pair], *, weights: FloatArray | None = None) -> Aggreg
     ValueError
         Bad factors or weights, or ranks that differ between clients.
     """
-    given, shape = checked_pairs(pairs)
-    shares = checked_weights(weights, len(given))
-    rank = equal_ranks(given, "FedIT")
-    mean = tuple(mean_factor([pair[i] for pair in given], shares) for i in (0, 1))
+    given, shape, shares, rank = checked_round(pairs, weights, "FedIT")
     sent = len(given) * rank * sum(shape)
-    return Aggregated(len(given), shape, ((mean[0], mean[1]),) * len(given), None, sent, sent)
+    return Aggregated(len(given), shape, (mean_pair(given, shares),) * len(given), None, sent, sent)

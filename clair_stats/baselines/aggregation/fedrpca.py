@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clair_stats.baselines.aggregation.aggregated import Aggregated, Pair, checked_pairs, checked_weights, equal_ranks
+from clair_stats.baselines.aggregation.aggregated import Aggregated, Pair, checked_round
 from clair_stats.baselines.splitting import split
 from clair_stats.records import FloatArray
 
@@ -45,9 +45,7 @@ def fedrpca(
     """
     if not (math.isfinite(amplification) and amplification >= 0.0):
         raise ValueError(f"amplification: {amplification}; give a finite number that is not negative")
-    given, shape = checked_pairs(pairs)
-    shares = checked_weights(weights, len(given))
-    rank = equal_ranks(given, "FedRPCA")
+    given, shape, shares, rank = checked_round(pairs, weights, "FedRPCA")
     means = []
     for side in (0, 1):
         columns = np.stack([pair[side].ravel() for pair in given], axis=1)

@@ -7,14 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clair_stats.baselines.aggregation.aggregated import (
-    Aggregated,
-    Pair,
-    checked_pairs,
-    checked_weights,
-    equal_ranks,
-    mean_factor,
-)
+from clair_stats.baselines.aggregation.aggregated import Aggregated, Pair, checked_round, mean_factor
 from clair_stats.records import FloatArray
 
 __all__ = ["fedsa_lora"]
@@ -39,9 +32,7 @@ def fedsa_lora(pairs: Sequence[Pair], *, weights: FloatArray | None = None) -> A
     ValueError
         Bad factors or weights, or ranks that differ between clients.
     """
-    given, shape = checked_pairs(pairs)
-    shares = checked_weights(weights, len(given))
-    equal_ranks(given, "FedSA-LoRA")
+    given, shape, shares, _ = checked_round(pairs, weights, "FedSA-LoRA")
     right = mean_factor([pair[1] for pair in given], shares)
     sent = len(given) * right.size
     return Aggregated(len(given), shape, tuple((left, right) for left, _ in given), None, sent, sent)
