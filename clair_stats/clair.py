@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike
 from clair_stats.conventions import EstimatorConventions, NotFittedError
 from clair_stats.convex_solution import SolvedOnDemand
 from clair_stats.decomposition.compression import Compression
-from clair_stats.detection.calibration import calibrate
+from clair_stats.detection.calibration import calibrate, on_scale_of_estimates
 from clair_stats.detection.decide import decide
-from clair_stats.detection.detect import on_scale_of_estimates
 from clair_stats.detection.panel import Panel, panel_of
-from clair_stats.detection.program_source import program, program_starts
 from clair_stats.detection.shared_fit import fit_shared
+from clair_stats.detection.step_2_candidates import program, program_starts
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.fitted_parts import FittedParts

@@ -11,7 +11,7 @@ from clair_stats.decomposition.decompose import decompose
 from clair_stats.decomposition.options import noise_penalty_problem
 from clair_stats.decomposition.penalties import default_block_penalty
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.program_source import proposer_of
+from clair_stats.detection.step_2_candidates import proposer_of
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.records import Decomposition, FloatArray
 from clair_stats.units import decomposition_in_unit

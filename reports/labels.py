@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simulations.design import Study
+from simulations.design import Study, factor_columns, factors
 from simulations.methods.robust_aggregators import RobustBaseline
-from simulations.storage.frames import factor_columns, factors
 
 __all__ = ["by_setting", "labels", "method_names", "rows_by_setting", "settings"]
 

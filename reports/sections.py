@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,15 +15,43 @@ from reports.claims import claim_table
 from reports.figures import Picture, save, stems
 from reports.headline import Finding
 from reports.inputs import ClaimInput, RegimeInput, StudyInput
+from reports.latex import markdown_to_latex
 from reports.map_captions import map_caption
-from reports.markdown import markdown_to_latex
+from reports.renderers import breakdown, plain
+from reports.renderers.copying import render as copying
+from reports.renderers.criteria import render as criteria
 from reports.renderers.regimes import regime_table
-from reports.renderers.registry import render
+from reports.renderers.rendered import Rendered
 from reports.tables import Table, to_html, to_latex
 from reports.webtext import markdown_to_html
 from simulations.ademp import ademp_page
+from simulations.presentation import Breakdown, Copying, Criteria, Plain
 
-__all__ = ["Section", "Shown", "Writer"]
+__all__ = ["RENDERERS", "Section", "Shown", "Writer", "render"]
+
+# One renderer per kind of study; a study names its own by ``Study.presentation``.
+RENDERERS: Mapping[str, Callable[[StudyInput], Rendered]] = {
+    Plain.kind: plain.render,
+    Criteria.kind: criteria.render,
+    Breakdown.kind: breakdown.render,
+    Copying.kind: copying.render,
+}
+
+
+def render(item: StudyInput) -> Rendered:
+    """Tables and figure of a study, by the renderer that it names.
+
+    Raises
+    ------
+    ValueError
+        No renderer of that kind; the message gives the nearest.
+    """
+    kind = item.study.presentation.kind
+    if kind not in RENDERERS:
+        near = difflib.get_close_matches(kind, RENDERERS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(RENDERERS)}"
+        raise ValueError(f"study {item.study.name}: no renderer for presentation {kind!r}; {hint}")
+    return RENDERERS[kind](item)
 
 
 @dataclass(frozen=True)

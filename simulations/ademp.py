@@ -11,9 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from simulations.design import Study, describe
+from simulations.design import Study, describe, factors
 from simulations.measure import Measure
-from simulations.storage.frames import factors
 
 __all__ = ["ademp_page"]
 

@@ -39,7 +39,20 @@ from simulations.measure import Measure
 from simulations.presentation import PLAIN, Presentation
 from simulations.streams import Streams
 
-__all__ = ["Cell", "Levels", "Method", "Regime", "Study", "content_hash", "crossed", "describe", "grid", "levels"]
+__all__ = [
+    "Cell",
+    "Levels",
+    "Method",
+    "Regime",
+    "Study",
+    "content_hash",
+    "crossed",
+    "describe",
+    "factor_columns",
+    "factors",
+    "grid",
+    "levels",
+]
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -161,6 +174,28 @@ class Cell:
     def hash(self) -> str:
         """Content hash of regime and method together."""
         return content_hash({"regime": describe(self.regime), "method": describe(self.method)})
+
+
+def _flat(description: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """``{"regime": name, "regime.field": value, ...}``; nested parts get dotted names, lists become JSON text."""
+    flat: dict[str, Any] = {prefix: description["name"]} if "name" in description else {}
+    for key, value in description.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}.{key}"))
+        elif key != "name":
+            flat[f"{prefix}.{key}"] = canonical_json(value) if isinstance(value, list) else value
+    return flat
+
+
+def factors(cell: Cell) -> dict[str, Any]:
+    """Columns that describe a cell: ``regime``, ``regime.<field>``, ``method``, ``method.<field>``."""
+    return {**_flat(describe(cell.regime), "regime"), **_flat(describe(cell.method), "method")}
+
+
+def factor_columns(cells: Sequence[Cell]) -> list[str]:
+    """Names of :func:`factors` over all cells; those of regimes before those of methods."""
+    columns = dict.fromkeys(name for cell in cells for name in factors(cell))
+    return sorted(columns, key=lambda name: name.split(".")[0] != "regime")
 
 
 @dataclass(frozen=True)

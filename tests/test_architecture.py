@@ -107,7 +107,7 @@ LAW = {
         *("simulations.copying", "simulations.measures", "simulations.methods"),
         *("simulations.confirmation", "simulations.presentation", "simulations.toml_design"),
     },
-    "simulations.ademp": {"simulations.design", "simulations.measure", "simulations.storage"},
+    "simulations.ademp": {"simulations.design", "simulations.measure"},
     "simulations.commands": {
         *("clair_stats.files", "simulations.ademp", "simulations.confirmation", "simulations.design"),
         *("simulations.engine", "simulations.measure", "simulations.presentation"),

@@ -26,9 +26,18 @@ from clair_stats.detection.shared_fit import (
     standardised_residuals,
 )
 from clair_stats.laws import chi_square, lower_beta_quantile, per_client_level
+from clair_stats.linalg import block_norms, orthonormal_basis, project_off
 from clair_stats.records import FloatArray
 
-__all__ = ["Alone", "Calibrated", "calibrate", "calibrate_alone", "calibrate_along", "residual_variance"]
+__all__ = [
+    "Alone",
+    "Calibrated",
+    "calibrate",
+    "calibrate_alone",
+    "calibrate_along",
+    "on_scale_of_estimates",
+    "residual_variance",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,3 +283,36 @@ def _deleted_fisher(
     critical = total * np.where(members, fraction / (1.0 + fraction), fraction)
     p_values = np.where(possible, special.fdtrc(degrees, others, ratio), np.nan)
     return p_values, np.where(possible, critical, np.inf)
+
+
+def on_scale_of_estimates(
+    panel: Panel, blocks: FloatArray, fit: SharedFit, calibrated: Calibrated
+) -> tuple[SharedFit, Calibrated]:
+    """Subspace, common component and scores of the X_k in ``blocks`` (K, p, q), where the panel turned the scale.
+
+    The test does not depend on the scale; the thresholds move with the scores.
+
+    Parameters
+    ----------
+    panel : Panel
+    blocks : ndarray, shape (K, p, q)
+        X_k.
+    fit : SharedFit
+    calibrated : Calibrated
+
+    Returns
+    -------
+    tuple of SharedFit and Calibrated
+        On the scale of the X_k.
+    """
+    law = panel.covariances
+    if law is None:
+        return replace(fit, common=fit.common * panel.unit), calibrated
+    basis = orthonormal_basis(law.left_inverse @ fit.basis, fit.basis.shape[1])
+    common = law.left_inverse @ (fit.common * panel.unit) @ law.right_inverse
+    scores = block_norms(project_off(basis, blocks - common))
+    moved = scores / np.where(calibrated.scores > 0.0, calibrated.scores, 1.0)
+    return (
+        replace(fit, basis=basis, common=common),
+        replace(calibrated, scores=scores, thresholds=calibrated.thresholds * moved),
+    )

@@ -1,6 +1,6 @@
 """The detector: one verdict in five steps (docs/detector.md).
 
-1. everyone first     ``step_1_everyone``    do all clients agree at some rank?  Most clean data end here.
+1. everyone first     ``everyone_agrees``    do all clients agree at some rank?  Most clean data end here.
 2. candidates         ``step_2_candidates``  otherwise: which sets might agree, rank by rank?
 3. law                ``step_3_law``         given noise, F of white errors, or the clients' own log scores
 4. test               ``step_4_test``        is a candidate consistent, and is each of its directions used by all?
@@ -15,24 +15,25 @@ from functools import partial
 from itertools import groupby
 from typing import TypeAlias
 
-from clair_stats.detection.common_directions import count_above_noise
+import numpy as np
+
+from clair_stats.detection.calibration import residual_variance
 from clair_stats.detection.generic_use import used_by_all
 from clair_stats.detection.half_sets import Half, choose_rank, least_median_halves
 from clair_stats.detection.levelling import levelled, log_residuals, with_norms_divided_out
 from clair_stats.detection.log_scores import accepted_outward
 from clair_stats.detection.majority_use import used_by_majority
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.program_source import program
 from clair_stats.detection.scales import SCALES_DIFFER, spread_ratio
 from clair_stats.detection.shared_fit import fit_shared
-from clair_stats.detection.step_1_everyone import everyone_agrees
-from clair_stats.detection.step_2_candidates import Candidate, Source, rank_limit, search
+from clair_stats.detection.step_2_candidates import Candidate, Source, program, rank_limit, search
 from clair_stats.detection.step_3_law import noise_in_excess, white_about, white_off_common_directions
-from clair_stats.detection.step_4_test import SHARES, Outcome, SetTest
+from clair_stats.detection.step_4_test import SHARES, Outcome, SetTest, spike_ratio
 from clair_stats.detection.step_5_verdict import Consensus, RankEvidence, accept, evidence_of, undecidable
+from clair_stats.detection.trimmed_fits import count_above_noise
 from clair_stats.records import BoolArray
 
-__all__ = ["decide"]
+__all__ = ["decide", "everyone_agrees"]
 
 Starts: TypeAlias = Callable[[Panel], BoolArray]
 
@@ -151,6 +152,37 @@ def _under_white_errors(
         if tested is not None and _sound(test, tested, given=rank is not None) and _used_by_majority(test, tested):
             return accept(tested, name, found.evidence)
     return found
+
+
+def everyone_agrees(test: SetTest, ranks: range) -> Outcome | None:
+    """Step 1: the fit on all clients at the smallest of the ranks at which it is consistent and homogeneous, or None.
+
+    A search selects: among clean clients it can find a majority that a *smaller* rank explains by luck, and then flags
+    the others for carrying a direction that everybody shares (95 of 130 false alarms on small clean federations).  A
+    set that was fixed before looking at the data spends nothing on selection
+    (docs/derivations/detection.md, section 4).
+
+    Parameters
+    ----------
+    test : SetTest
+    ranks : range
+
+    Returns
+    -------
+    Outcome or None
+    """
+    panel = test.panel
+    everyone = np.ones(panel.shape[0], dtype=np.bool_)
+    for rank in ranks:
+        fit = fit_shared(panel, everyone, rank)
+        if panel.noise is None and residual_variance(panel, fit, np.zeros(everyone.size))[1] <= 0:
+            return None  # nothing is left to learn the noise from, here and at every larger rank
+        if len(ranks) > 1 and spike_ratio(panel, fit, heterogeneity=test.heterogeneity) > 1.0:
+            continue
+        tested = test(everyone, rank)
+        if tested.passed.all() and tested.homogeneous:
+            return tested
+    return None
 
 
 def _used_by_majority(test: SetTest, tested: Outcome) -> bool:

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from clair_stats.detection.calibration import Calibrated, calibrate
+from clair_stats.detection.calibration import calibrate, on_scale_of_estimates
 from clair_stats.detection.panel import Panel, panel_of
-from clair_stats.detection.shared_fit import SharedFit, given_fit, standardised_residuals
+from clair_stats.detection.shared_fit import given_fit, standardised_residuals
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.laws import per_client_level
-from clair_stats.linalg import block_norms, checked_frame, orthonormal_basis, project_off
+from clair_stats.linalg import checked_frame, orthonormal_basis
 from clair_stats.records import Detection, FloatArray
 
-__all__ = ["detect", "on_scale_of_estimates"]
+__all__ = ["detect"]
 
 
 def detect(
@@ -111,36 +111,3 @@ def _on_scale_of_panel(panel: Panel, basis: FloatArray, common: FloatArray) -> t
     if law is None:
         return basis, common
     return orthonormal_basis(law.left @ basis, basis.shape[1]), law.left @ common @ law.right
-
-
-def on_scale_of_estimates(
-    panel: Panel, blocks: FloatArray, fit: SharedFit, calibrated: Calibrated
-) -> tuple[SharedFit, Calibrated]:
-    """Subspace, common component and scores of the X_k in ``blocks`` (K, p, q), where the panel turned the scale.
-
-    The test does not depend on the scale; the thresholds move with the scores.
-
-    Parameters
-    ----------
-    panel : Panel
-    blocks : ndarray, shape (K, p, q)
-        X_k.
-    fit : SharedFit
-    calibrated : Calibrated
-
-    Returns
-    -------
-    tuple of SharedFit and Calibrated
-        On the scale of the X_k.
-    """
-    law = panel.covariances
-    if law is None:
-        return replace(fit, common=fit.common * panel.unit), calibrated
-    basis = orthonormal_basis(law.left_inverse @ fit.basis, fit.basis.shape[1])
-    common = law.left_inverse @ (fit.common * panel.unit) @ law.right_inverse
-    scores = block_norms(project_off(basis, blocks - common))
-    moved = scores / np.where(calibrated.scores > 0.0, calibrated.scores, 1.0)
-    return (
-        replace(fit, basis=basis, common=common),
-        replace(calibrated, scores=scores, thresholds=calibrated.thresholds * moved),
-    )

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clair_stats.detection.common_directions import leading_directions
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.step_2_candidates import random_subsets, rank_limit
-from clair_stats.detection.trimmed_fits import Fits, Kernel, nearest
+from clair_stats.detection.trimmed_fits import Fits, Kernel, leading_directions, nearest
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["Half", "choose_rank", "least_median_halves"]

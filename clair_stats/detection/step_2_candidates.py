@@ -1,10 +1,12 @@
 """Step 2, candidates: which sets of clients might agree, rank by rank.
 
 A candidate is a set and a rank with the name of its source; a source is any function of the panel that yields them by
-increasing rank.  The one here is a search: least trimmed squares from small random subsets, concentrated on halves
-(Rousseeuw and Van Driessen, Technometrics 41(3), 1999, carried from points to blocks) and grown from there under the
-χ² cut of the pooled variance.  It is a heuristic: that a benign half is among its starts has a probability, that it is
-reached has none.  What it proposes is tested in step 4, whatever the source.
+increasing rank.  Both sources search: least trimmed squares from starting sets, concentrated on halves (Rousseeuw and
+Van Driessen, Technometrics 41(3), 1999, carried from points to blocks) and grown from there under the χ² cut of the
+pooled variance.  ``search`` starts from small random subsets, ``program`` from the sets that the path of the convex
+program (E) proposes (docs/derivations/programs.md, section 9).  Either is a heuristic: that a benign half is among
+random starts has a probability, that it is reached has none.  What they propose is tested in step 4, whatever the
+source.
 """
 
 from __future__ import annotations
@@ -17,13 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from clair_stats.detection.common_directions import directions_above_noise
+from clair_stats.decomposition.proposals import Proposal
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.trimmed_fits import Fits, Kernel, nearest, unique_masks
+from clair_stats.detection.trimmed_fits import Fits, Kernel, directions_above_noise, nearest, unique_masks
 from clair_stats.laws import noise_edge, per_client_level
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Candidate", "Source", "random_subsets", "rank_limit", "search", "starting_subsets"]
+__all__ = [
+    "Candidate",
+    "Source",
+    "program",
+    "program_starts",
+    "proposer_of",
+    "random_subsets",
+    "rank_limit",
+    "search",
+    "starting_subsets",
+]
 
 # Pairs (or larger subsets, when q < r) are drawn until, at a contaminated share of .45, all of them hold a contaminated
 # client with at most this probability.
@@ -98,6 +110,68 @@ def search(
             drawn[fewest] = starting_subsets(panel, r)
         for members in _groups(kernel, drawn[fewest] if starts is None else starts, r, keep_any=rank is not None):
             yield Candidate(members, r, source)
+
+
+def program_starts(panel: Panel) -> BoolArray:
+    """The proposed sets as masks.
+
+    Parameters
+    ----------
+    panel : Panel
+        Blocks of all clients on a common noise scale.
+
+    Returns
+    -------
+    ndarray of bool, shape (N, K)
+        Empty where the program proposes nothing.
+    """
+    found = [proposal.members for proposal in panel.proposals]
+    return np.array(found, dtype=np.bool_).reshape(len(found), panel.shape[0])
+
+
+def program(panel: Panel, *, rank: int | None = None) -> Iterator[Candidate]:
+    """Candidates by increasing rank, grown from what the program proposes.
+
+    Parameters
+    ----------
+    panel : Panel
+        Blocks of all clients on a common noise scale.
+    rank : int, optional
+        The only rank that is wanted.
+
+    Yields
+    ------
+    Candidate
+        Up to three sets a rank.
+    """
+    starts = program_starts(panel)
+    if len(starts):
+        yield from search(panel, rank=rank, starts=starts, source="program")
+
+
+def proposer_of(panel: Panel, members: BoolArray, rank: int) -> Proposal | None:
+    """The point of the path behind an accepted set: of the nearest rank, and there with the most similar set.
+
+    Parameters
+    ----------
+    panel : Panel
+        That of :func:`program`.
+    members : ndarray of bool, shape (K,)
+        The accepted set.
+    rank : int
+        Its rank.
+
+    Returns
+    -------
+    Proposal or None
+        None where the program proposed nothing.
+    """
+
+    def distance(proposal: Proposal) -> tuple[int, float]:
+        union = max(int((members | proposal.members).sum()), 1)
+        return abs(proposal.rank - rank), -int((members & proposal.members).sum()) / union
+
+    return min(panel.proposals, key=distance, default=None)
 
 
 def _fewest(panel: Panel, rank: int) -> int:

@@ -1,1 +1,1 @@
-"""One renderer per kind of study; :mod:`reports.renderers.registry` finds the one that a study names."""
+"""One renderer per kind of study; :mod:`reports.sections` finds the one that a study names."""

@@ -11,7 +11,7 @@ import typer
 from scipy.stats import t as student
 
 from simulations.commands.shared import StorePath, asked_study, console, store_path
-from simulations.storage.frames import factors
+from simulations.design import factors
 from simulations.storage.store import load_rows
 from simulations.studies.refinement_gains import GROUPS
 

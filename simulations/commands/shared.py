@@ -11,8 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from simulations.design import Cell, Study
-from simulations.storage.frames import factors
+from simulations.design import Cell, Study, factors
 from simulations.studies import find_study
 
 __all__ = [

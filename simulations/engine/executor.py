@@ -10,22 +10,27 @@ dies there twice is recorded as failed, all others come out as if nothing had ha
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Unpack
 
 from simulations.design import Study
-from simulations.engine.backends import open_backend
 from simulations.engine.groups import everything, groups, in_shard
 from simulations.engine.options import RunOptions, Settings
 from simulations.engine.run import Run
+from simulations.engine.workers import Backend, Inline, loky, stop_loky
 from simulations.storage.provenance import foreign_rows, origins, refuse_mixture
 from simulations.storage.store import Store
 
-__all__ = ["RunReport", "run_study"]
+__all__ = ["BACKENDS", "RunReport", "open_backend", "run_study"]
+
+BACKENDS = ("loky", "sequential", "dask")
 
 
 @dataclass(frozen=True)
@@ -123,3 +128,35 @@ def _to_the_end(run: Run) -> None:
             run.backend.abandon()
             run.signals.received = run.signals.received or signal.SIGINT
         run.commit(force=True)
+
+
+@contextlib.contextmanager
+def open_backend(backend: str | Executor, n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
+    """Open one of :data:`BACKENDS` by name, or wrap an executor.
+
+    Raises
+    ------
+    ValueError
+        An unknown name or fewer than one worker.
+    BackendError
+        A dask scheduler that cannot be reached, or dask not installed.
+    """
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < 1:
+        raise ValueError(f"n_jobs is {n_jobs!r}; give at least one worker")
+    if isinstance(backend, Executor):
+        given = backend
+        yield Backend(n_jobs, lambda n_workers: given)
+        return
+    if backend not in BACKENDS:
+        raise ValueError(f"backend {backend!r}; give one of {', '.join(BACKENDS)}")
+    if scheduler is not None and backend != "dask":
+        raise ValueError(f"a scheduler address needs backend 'dask', not {backend!r}")
+    if backend == "sequential":
+        yield Backend(1, lambda n_workers: Inline())
+    elif backend == "loky":
+        yield Backend(n_jobs, loky, stop_loky)
+    else:
+        from simulations.engine.dask_backend import open_dask
+
+        with open_dask(n_jobs, scheduler) as dask_backend:
+            yield dask_backend

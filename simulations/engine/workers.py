@@ -1,18 +1,30 @@
-"""What the run asks of its workers: an executor that can be replaced, and how the loss of a worker is reported."""
+"""Workers: what the run asks of them, how the loss of one is reported, and those of this machine.
+
+All are ``concurrent.futures`` executors, so that the run itself (``simulations.engine.run``) knows only futures.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-__all__ = ["Backend", "BackendError", "LostWorker"]
+from simulations.engine.replicate import prepare_worker
+
+__all__ = ["Backend", "BackendError", "Inline", "LostWorker", "loky", "stop_loky"]
 
 _UNLOADABLE = (
     "the workers cannot load a regime or method ({}); define it in a module that can be imported from the repository "
     "root, not in a script or notebook"
+)
+
+# Set in the worker before NumPy is imported there; with more threads the workers would fight for the cores.
+_ONE_THREAD = dict.fromkeys(
+    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 
 T = TypeVar("T")
@@ -93,3 +105,30 @@ def _exit_codes(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     codes = [line for line in lines if "exit codes" in line]
     return (codes or lines or [type(error).__name__])[0]
+
+
+class Inline(Executor):
+    """Compute at once, in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: object, **kwargs: object) -> Future[Any]:
+        """A future that is done."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def loky(n_workers: int) -> Executor:
+    """Processes of this machine; a broken executor is replaced by a new one."""
+    # Reusable: several studies run one after the other pay for the start of the workers once.
+    executor: Executor = get_reusable_executor(
+        max_workers=n_workers, timeout=60, initializer=prepare_worker, initargs=(os.getpid(),), env=_ONE_THREAD
+    )
+    return executor
+
+
+def stop_loky() -> None:
+    """End them now, whatever they compute."""
+    get_reusable_executor(max_workers=1, kill_workers=True).shutdown(wait=True, kill_workers=True)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simulations.design import Cell, Study
+from simulations.design import Cell, Study, factor_columns, factors
 from simulations.measures.summaries import Estimate, Mean, Measure, PairedDifference
-from simulations.storage.frames import factor_columns, factors
 from simulations.storage.rows import Chunk
 from simulations.storage.store import Store
 

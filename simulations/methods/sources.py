@@ -11,8 +11,7 @@ import numpy as np
 
 from clair_stats.detection.decide import decide
 from clair_stats.detection.panel import panel_of
-from clair_stats.detection.program_source import program, program_starts
-from clair_stats.detection.step_2_candidates import search
+from clair_stats.detection.step_2_candidates import program, program_starts, search
 from simulations.regimes.instance import Instance
 
 __all__ = ["SourcesCompared"]

@@ -1,4 +1,4 @@
-"""Rows as a data frame: the columns that describe a cell, and one table for all its blocks.
+"""Rows as a data frame: one table for all blocks of a cell, beside the columns that describe it.
 
 Knows no store: the rows come as blocks, so that :mod:`simulations.storage.store` can hand them over.
 """
@@ -10,35 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulations.design import Cell, canonical_json, describe
+from simulations.design import Cell, canonical_json, factor_columns, factors
 from simulations.storage.rows import Block
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["factor_columns", "factors", "frames"]
-
-
-def _flat(description: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """``{"regime": name, "regime.field": value, ...}``; nested parts get dotted names, lists become JSON text."""
-    flat: dict[str, Any] = {prefix: description["name"]} if "name" in description else {}
-    for key, value in description.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}.{key}"))
-        elif key != "name":
-            flat[f"{prefix}.{key}"] = canonical_json(value) if isinstance(value, list) else value
-    return flat
-
-
-def factors(cell: Cell) -> dict[str, Any]:
-    """Columns that describe a cell: ``regime``, ``regime.<field>``, ``method``, ``method.<field>``."""
-    return {**_flat(describe(cell.regime), "regime"), **_flat(describe(cell.method), "method")}
-
-
-def factor_columns(cells: Sequence[Cell]) -> list[str]:
-    """Names of :func:`factors` over all cells; those of regimes before those of methods."""
-    columns = dict.fromkeys(name for cell in cells for name in factors(cell))
-    return sorted(columns, key=lambda name: name.split(".")[0] != "regime")
+__all__ = ["frames"]
 
 
 def _factor_types(cells: Sequence[Cell]) -> dict[str, str]:

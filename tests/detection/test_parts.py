@@ -5,7 +5,6 @@ import pytest
 
 from clair_stats import CLAIR
 from clair_stats.detection import decide as decide_module
-from clair_stats.detection.common_directions import directions_above_noise
 from clair_stats.detection.decide import decide
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.shared_fit import (
@@ -17,6 +16,7 @@ from clair_stats.detection.shared_fit import (
     standardised_residuals,
 )
 from clair_stats.detection.step_3_law import white_off_common_directions
+from clair_stats.detection.trimmed_fits import directions_above_noise
 from clair_stats.linalg import project_off
 from tests.detection.instances import benign_stack, contaminate_some
 

@@ -6,8 +6,7 @@ import pytest
 from clair_stats import CLAIR
 from clair_stats.detection.decide import decide
 from clair_stats.detection.panel import make_panel
-from clair_stats.detection.program_source import program, program_starts, proposer_of
-from clair_stats.detection.step_2_candidates import search
+from clair_stats.detection.step_2_candidates import program, program_starts, proposer_of, search
 from simulations.design import content_hash
 from simulations.streams import Streams
 from simulations.studies.adapters import adapter_regime

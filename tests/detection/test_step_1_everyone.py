@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from clair_stats.detection.decide import decide
+from clair_stats.detection.decide import decide, everyone_agrees
 from clair_stats.detection.generic_use import used_by_all
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.shared_fit import fit_shared
-from clair_stats.detection.step_1_everyone import everyone_agrees
 from clair_stats.detection.step_2_candidates import rank_limit
 from clair_stats.detection.step_4_test import SetTest
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from clair_stats.detection.common_directions import Coordinates, directions_above_noise
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.shared_fit import centre_and_scatter, fit_shared
 from clair_stats.detection.step_2_candidates import random_subsets, search, starting_subsets
-from clair_stats.detection.trimmed_fits import Fits, Kernel
+from clair_stats.detection.trimmed_fits import Coordinates, Fits, Kernel, directions_above_noise
 from tests.detection.instances import benign_stack, contaminate_some
 
 

@@ -25,10 +25,9 @@ from reports.renderers.dots import study_picture
 from reports.renderers.plain import study_table
 from reports.renderers.ranks import rank_table, ranked_panels
 from reports.tables import Column, Group, Table, to_html, to_latex
-from simulations.design import Study, crossed
+from simulations.design import Study, crossed, factors
 from simulations.engine.executor import run_study
 from simulations.measures.summaries import Mean, PairedDifference
-from simulations.storage.frames import factors
 from simulations.storage.store import StoreError
 from simulations.studies import studies
 from theory_checks.judge.verdict import Verdict

@@ -1,7 +1,6 @@
 import pytest
 
-from reports.latex import latex
-from reports.markdown import markdown_to_latex
+from reports.latex import latex, markdown_to_latex
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 import reports
 from reports.inputs import StudyInput
-from reports.renderers.registry import RENDERERS, render
 from reports.renderers.rendered import presentation_of
+from reports.sections import RENDERERS, render
 from simulations.presentation import Breakdown, Copying, Criteria, Plain, Presentation, RegimeSweeps
 from simulations.studies import studies
 from simulations.studies.robustness_quick import STUDY
