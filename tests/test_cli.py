@@ -109,6 +109,8 @@ def test_certify_rigorous_proves_the_same_or_says_what_is_missing(tmp_path, monk
     plain, done = run("certify", path), run("certify", path, "--rigorous")
     assert "ball arithmetic" not in plain.stdout
     assert "ball arithmetic: η in [" in done.stdout
+    assert "smallest value lies in [" in done.stdout
+    assert "smallest value lies in [" not in plain.stdout
     assert ("exact recovery is proved" in done.stdout) == ("exact recovery certified" in plain.stdout)
     assert done.exit_code == plain.exit_code
     monkeypatch.setitem(sys.modules, "flint", None)

@@ -9,8 +9,8 @@ from clair_stats.cli.clients import turned
 from clair_stats.decomposition.verify import verify_solution
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_on
-from clair_stats.records import FloatArray
-from clair_stats.theory import instance_certificate, recovery_condition, rigorous_certificate
+from clair_stats.records import Decomposition, FloatArray
+from clair_stats.theory import instance_certificate, recovery_condition, rigorous_certificate, rigorous_gap
 
 __all__ = ["print_certificates"]
 
@@ -26,6 +26,8 @@ def print_certificates(estimates: ClientEstimates, model: CLAIR, console: Consol
         f"scratch",
         soft_wrap=True,
     )
+    if rigorous:
+        _print_gap(blocks, solution, console)
     if not model.majority_:
         console.print("no collaborative majority: the recovery theorems have nothing to say about this input")
         return False
@@ -65,6 +67,19 @@ def print_certificates(estimates: ClientEstimates, model: CLAIR, console: Consol
     if not rigorous:
         return bool(certificate.certified)
     return _print_proof(fitted, model, console)
+
+
+def _print_gap(blocks: FloatArray, solution: Decomposition, console: Console) -> None:
+    """Print what ball arithmetic proves about the solution of the convex program."""
+    try:
+        found = rigorous_gap(blocks, solution)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    console.print(
+        f"ball arithmetic: the program's smallest value lies in [{found.dual_objective:.12g}, {found.objective:.12g}], "
+        f"relative gap at most {found.relative_gap:.2g}",
+        soft_wrap=True,
+    )
 
 
 def _print_proof(fitted: FloatArray, model: CLAIR, console: Console) -> bool:

@@ -18,6 +18,7 @@ from clair_stats.theory.recovery import (
     tolerable_share,
 )
 from clair_stats.theory.rigorous import RigorousCertificate, rigorous_certificate
+from clair_stats.theory.rigorous_gap import RigorousGap, rigorous_gap
 from clair_stats.theory.span import SpanWindow, span_window
 from clair_stats.theory.stability import (
     StabilityTerms,
@@ -37,6 +38,7 @@ __all__ = [
     "OracleSolution",
     "RecoveryCondition",
     "RigorousCertificate",
+    "RigorousGap",
     "SetGuarantee",
     "SpanWindow",
     "StabilityTerms",
@@ -63,6 +65,7 @@ __all__ = [
     "refinement_error",
     "refinement_heterogeneity",
     "rigorous_certificate",
+    "rigorous_gap",
     "set_guarantee",
     "solution_error_bound",
     "solve_oracle",

@@ -7,7 +7,7 @@ python-flint is an optional dependency (``pip install clair-stats[proofs]``) and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,22 @@ from clair_stats.records import FloatArray
 if TYPE_CHECKING:
     from flint import arb, arb_mat
 
-__all__ = ["centres", "cholesky", "exact", "frobenius", "identity", "inverse_root", "precision", "widened"]
+__all__ = [
+    "beside",
+    "centres",
+    "cholesky",
+    "exact",
+    "frobenius",
+    "identity",
+    "inverse_root",
+    "operator_norm",
+    "precision",
+    "rounded_down",
+    "rounded_up",
+    "widened",
+]
+
+_SLACK = (1e-12, 1e-9, 1e-6, 1e-4, 1e-2)  # relative widths that are tried for the upper end of an operator norm
 
 
 @contextmanager
@@ -65,6 +80,24 @@ def exact(matrix: FloatArray) -> arb_mat:
     from flint import arb_mat
 
     return arb_mat(matrix.shape[0], matrix.shape[1], matrix.ravel().tolist())
+
+
+def beside(parts: Sequence[arb_mat]) -> arb_mat:
+    """[A_1, A_2, …].
+
+    Parameters
+    ----------
+    parts : sequence of arb_mat, shape (m, n_i)
+
+    Returns
+    -------
+    arb_mat, shape (m, Σ n_i)
+    """
+    from flint import arb_mat
+
+    tables = [part.tolist() for part in parts]
+    lines = [x for rows in zip(*tables, strict=True) for row in rows for x in row]
+    return arb_mat(parts[0].nrows(), sum(part.ncols() for part in parts), lines)
 
 
 def centres(matrix: arb_mat) -> FloatArray:
@@ -198,3 +231,62 @@ def inverse_root(gram: arb_mat) -> arb_mat | None:
     if not (4 * error * frobenius(gram) / (gain * gain) <= 1 and radius * inverse < 1):
         return None
     return widened(root, radius)
+
+
+def operator_norm(matrix: arb_mat) -> tuple[arb, arb | None]:
+    """Proved lower and upper end of ‖·‖_op.
+
+    The lower end is a Rayleigh quotient, the upper one a t for which t²I − AAᵀ has a Cholesky factor.
+
+    Parameters
+    ----------
+    matrix : arb_mat, shape (m, n)
+        A; the Gram matrix of its rows is formed.
+
+    Returns
+    -------
+    tuple of arb and arb or None
+        None where no upper end is proved.
+    """
+    from flint import arb
+
+    gram = matrix * matrix.transpose()
+    values, vectors = np.linalg.eigh(centres(gram))
+    vector = exact(vectors[:, -1:])
+    quotient = (vector.transpose() * gram * vector)[0, 0] / (vector.transpose() * vector)[0, 0]
+    low = quotient.abs_lower().sqrt() if quotient > 0 else arb(0)
+    about = float(np.sqrt(max(values[-1], 0.0)))
+    for slack in _SLACK:
+        high = arb(about * (1 + slack) + 1e-300)
+        if cholesky(identity(gram.nrows()) * (high * high) - gram) is not None:
+            return low, high
+    return low, None
+
+
+def rounded_up(value: arb) -> float:
+    """A floating-point number that is no smaller.
+
+    Parameters
+    ----------
+    value : arb
+
+    Returns
+    -------
+    float
+    """
+    return float(np.nextafter(float(value.upper()), np.inf))
+
+
+def rounded_down(value: arb) -> float:
+    """A floating-point number that is no larger, at least 0.
+
+    Parameters
+    ----------
+    value : arb
+        Not negative.
+
+    Returns
+    -------
+    float
+    """
+    return max(float(np.nextafter(float(value.lower()), -np.inf)), 0.0)

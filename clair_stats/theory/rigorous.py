@@ -15,7 +15,18 @@ from numpy.typing import ArrayLike
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.linalg import block_norms, project_off
 from clair_stats.records import FloatArray
-from clair_stats.theory.balls import centres, cholesky, exact, frobenius, identity, inverse_root, precision, widened
+from clair_stats.theory.balls import (
+    beside,
+    cholesky,
+    exact,
+    frobenius,
+    inverse_root,
+    operator_norm,
+    precision,
+    rounded_down,
+    rounded_up,
+    widened,
+)
 from clair_stats.theory.certificate import Certificate, instance_certificate
 
 if TYPE_CHECKING:
@@ -27,7 +38,6 @@ ProofState: TypeAlias = Literal["proved", "refuted", "open"]
 
 _BITS = 128  # of the arithmetic; the enclosures end up at about the accuracy of the oracle's gradient, 1e-13
 _ENOUGH = 4.0  # radius of the ball around the oracle's point, in gradient over strong convexity; 2 at least
-_SLACK = (1e-12, 1e-9, 1e-6, 1e-4, 1e-2)  # relative widths that are tried for the upper end of η
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +72,6 @@ def _columns(matrix: arb_mat, places: list[int]) -> arb_mat:
     return arb_mat(matrix.nrows(), len(places), [row[j] for row in rows for j in places])
 
 
-def _beside(parts: list[arb_mat]) -> arb_mat:
-    from flint import arb_mat
-
-    tables = [part.tolist() for part in parts]
-    lines = [x for rows in zip(*tables, strict=True) for row in rows for x in row]
-    return arb_mat(parts[0].nrows(), sum(part.ncols() for part in parts), lines)
-
-
 class _Instance:
     """The exact instance and its quantities, in coordinates of an exactly orthonormal basis U of span(B)."""
 
@@ -87,7 +89,7 @@ class _Instance:
             raise _Open("the basis is not proved to have full rank")
         self.basis = factor.solve(basis.transpose()).transpose()
         self.benign = factor.transpose() * _blocks(coefficients[self.mask])
-        outside = _blocks(values[~self.mask]) - _beside([exact(centre)] * int((~self.mask).sum()))
+        outside = _blocks(values[~self.mask]) - beside([exact(centre)] * int((~self.mask).sum()))
         inside = self.basis.transpose() * outside
         self.off = outside - self.basis * inside
         # U'M of the true M is 0 only where M is off the subspace; the benign coefficients hold that part as well.
@@ -101,12 +103,12 @@ class _Instance:
 
     def rows(self, free: arb_mat) -> arb_mat:
         """V'ᵀ = (WWᵀ)^{-1/2}W, W the (centred) coefficients of C and then of O."""
-        wide = _beside([self.benign, free])
+        wide = beside([self.benign, free])
         if self.common:
             mean = _columns(wide, self.places(0))
             for k in range(1, self.n):
                 mean += _columns(wide, self.places(k))
-            wide = wide - _beside([mean * (1 / exact(np.array([[float(self.n)]]))[0, 0])] * self.n)
+            wide = wide - beside([mean * (1 / exact(np.array([[float(self.n)]]))[0, 0])] * self.n)
         root = inverse_root(wide * wide.transpose())
         if root is None:
             raise _Open("the polar factor of the coefficients is not enclosed")
@@ -130,7 +132,7 @@ class _Instance:
         difference, distances, radii = self.radii(self.near)
         n_benign = int(self.mask.sum())
         rows = self.rows(self.near)
-        gradient = _beside(
+        gradient = beside(
             [
                 _columns(rows, self.places(n_benign + k))
                 - _columns(difference, self.places(k)) * (self.penalty / radii[k])
@@ -158,7 +160,7 @@ def _dual_off(instance: _Instance) -> tuple[arb_mat, arb_mat]:
     tall = rows.transpose()
     if instance.common:
         share = 1 / exact(np.array([[float(instance.n)]]))[0, 0].sqrt()
-        tall = _beside([tall, exact(np.tile(np.eye(q), (instance.n, 1))) * share])
+        tall = beside([tall, exact(np.tile(np.eye(q), (instance.n, 1))) * share])
     wide = tall.transpose()
     benign_rows, other_rows = _columns(wide, members).transpose(), _columns(wide, others).transpose()
     gram = benign_rows.transpose() * benign_rows
@@ -168,27 +170,10 @@ def _dual_off(instance: _Instance) -> tuple[arb_mat, arb_mat]:
         return rows, exact(np.zeros((instance.basis.nrows(), instance.n * q)))
     _, _, radii = instance.radii(instance.free)
     parts = [_columns(instance.off, instance.places(k)) * (1 / radii[k]) for k in range(len(radii))]
-    directions = _beside(parts)
+    directions = beside(parts)
     mixing = gram.solve((directions * other_rows).transpose()).transpose()
     inner = mixing * benign_rows.transpose() * (-instance.penalty)
-    return rows, _beside([inner, directions * instance.penalty])
-
-
-def _eta(dual_off: arb_mat) -> tuple[arb, arb | None]:
-    """Proved lower and upper end of ‖N‖_op; None where no upper end is proved."""
-    from flint import arb
-
-    gram = dual_off * dual_off.transpose()
-    values, vectors = np.linalg.eigh(centres(gram))
-    vector = exact(vectors[:, -1:])
-    quotient = (vector.transpose() * gram * vector)[0, 0] / (vector.transpose() * vector)[0, 0]
-    low = quotient.abs_lower().sqrt() if quotient > 0 else arb(0)
-    about = float(np.sqrt(max(values[-1], 0.0)))
-    for slack in _SLACK:
-        high = arb(about * (1 + slack) + 1e-300)
-        if cholesky(identity(gram.nrows()) * (high * high) - gram) is not None:
-            return low, high
-    return low, None
+    return rows, beside([inner, directions * instance.penalty])
 
 
 def _judged(instance: _Instance) -> RigorousCertificate:
@@ -196,7 +181,7 @@ def _judged(instance: _Instance) -> RigorousCertificate:
     from flint import arb
 
     rows, dual_off = _dual_off(instance)
-    low, high = _eta(dual_off)
+    low, high = operator_norm(dual_off)
     squares, polars, total = [], [], arb(0)
     n_benign = int(instance.mask.sum())
     for k in range(n_benign):
@@ -216,19 +201,11 @@ def _judged(instance: _Instance) -> RigorousCertificate:
         state = "refuted"
     return RigorousCertificate(
         state=state,
-        eta=(_down(low), np.inf if high is None else _up(high)),
-        kappa=(_down(smallest), _up(largest)),
+        eta=(rounded_down(low), np.inf if high is None else rounded_up(high)),
+        kappa=(rounded_down(smallest), rounded_up(largest)),
         distance=instance.distance,
         reason="" if state != "open" else "η or κ is not proved to be on one side of 1",
     )
-
-
-def _up(value: arb) -> float:
-    return float(np.nextafter(float(value.upper()), np.inf))
-
-
-def _down(value: arb) -> float:
-    return max(float(np.nextafter(float(value.lower()), -np.inf)), 0.0)
 
 
 def rigorous_certificate(

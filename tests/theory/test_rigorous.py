@@ -15,7 +15,16 @@ from theory_checks.instances.recovery import AdversarialRegime
 
 pytest.importorskip("flint")
 
-from clair_stats.theory.balls import centres, cholesky, exact, frobenius, identity, inverse_root, precision
+from clair_stats.theory.balls import (
+    centres,
+    cholesky,
+    exact,
+    frobenius,
+    identity,
+    inverse_root,
+    operator_norm,
+    precision,
+)
 
 LEVEL = 128
 
@@ -67,7 +76,7 @@ def test_a_dual_point_a_billionth_outside_its_bound_is_refused(beyond):
     matrix = rng.standard_normal((5, 30))
     matrix *= (1 + beyond) / np.linalg.norm(matrix, 2)
     with precision(LEVEL):
-        low, high = rigorous._eta(exact(matrix))
+        low, high = operator_norm(exact(matrix))
         inside = cholesky(identity(5) - exact(matrix) * exact(matrix).transpose()) is not None
         assert inside == (beyond < 0)
         assert bool(high < 1) == (beyond < 0)

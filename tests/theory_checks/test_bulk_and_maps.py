@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def test_false_alarms_are_judged_by_the_exact_test():
 
 def test_proofs_are_compared_and_contradictions_counted(tmp_path):
     pytest.importorskip("flint")
-    from theory_checks.maps.proofs import Proofs, proofs
+    from theory_checks.maps.proofs import proofs
     from theory_checks.methods.proofs import STATES
 
     found = proofs(20, tmp_path, **ONE)
@@ -115,5 +116,8 @@ def test_proofs_are_compared_and_contradictions_counted(tmp_path):
     assert found.table.to_numpy().sum() == 20
     assert found.contradictions == 0
     assert len(found.different) == 20 - np.trace(found.table.to_numpy())
+    assert found.duals["proved"] == 20
+    assert np.allclose(found.gaps["gap"], found.gaps["proved_gap"], rtol=1e-3, atol=1e-11)
+    assert 0 < found.largest_move < 1e-12
     wrong = pd.DataFrame(1, index=STATES, columns=STATES)
-    assert Proofs(9, 0, wrong, found.different, 0.0).contradictions == 2
+    assert replace(found, table=wrong).contradictions == 2

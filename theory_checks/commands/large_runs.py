@@ -62,6 +62,12 @@ def proofs(
     typer.echo(f"{found.n} instances, {found.failed} failed; floating point (rows) against ball arithmetic (columns):")
     typer.echo(found.table.to_string())
     typer.echo(f"widest enclosure of η: {found.largest_width:.1e}")
+    typer.echo(f"dual point of the solution within its bounds: {', '.join(f'{k} {n}' for k, n in found.duals.items())}")
+    typer.echo(
+        f"relative duality gap: median {found.gaps['gap'].median():.1e}, largest {found.gaps['gap'].max():.1e}; "
+        f"proved: median {found.gaps['proved_gap'].median():.1e}, largest {found.gaps['proved_gap'].max():.1e}; "
+        f"blocks of S moved by at most {found.largest_move:.1e} of the largest block"
+    )
     if len(found.different):
         columns = ["regime.common_component", "replication", "floating", "rigorous", "border"]
         typer.echo(f"different:\n{found.different[columns].to_string(index=False)}")

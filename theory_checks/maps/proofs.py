@@ -27,6 +27,9 @@ class Proofs:
     table: pd.DataFrame
     different: pd.DataFrame
     largest_width: float  # of an enclosure of η
+    duals: pd.Series  # instances per answer to "is the dual point of the solution within its bounds"
+    gaps: pd.DataFrame  # relative duality gap of the solution in floating point, and proved
+    largest_move: float  # of a block of S to a point that is feasible, over the largest block of the data
 
     @property
     def contradictions(self) -> int:
@@ -67,4 +70,15 @@ def proofs(instances: int, folder: Path, **options: Unpack[RunOptions]) -> Proof
     names = {float(number): state for number, state in enumerate(STATES)}
     plain, proved = good["floating"].map(names), good["rigorous"].map(names)
     table = pd.crosstab(plain, proved).reindex(index=STATES, columns=STATES, fill_value=0)
-    return Proofs(len(good), len(rows) - len(good), table, good[plain != proved], float(good["width"].max()))
+    duals = good["dual"].map(names).value_counts().reindex(STATES, fill_value=0)
+    gaps = good[["gap", "proved_gap"]]
+    return Proofs(
+        n=len(good),
+        failed=len(rows) - len(good),
+        table=table,
+        different=good[plain != proved],
+        largest_width=float(good["width"].max()),
+        duals=duals,
+        gaps=gaps,
+        largest_move=float(good["moved"].max()),
+    )
