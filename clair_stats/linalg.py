@@ -14,6 +14,7 @@ from scipy.linalg import lapack, qr
 from clair_stats.records import FloatArray
 
 __all__ = [
+    "Reflectors",
     "balanced_factors",
     "block_norms",
     "checked_frame",
@@ -212,21 +213,35 @@ def truncated_product(left: FloatArray, right: FloatArray, rank: int) -> tuple[F
     right : ndarray, shape (t, q)
     singular_values : ndarray, shape (min(p, s, q),)
     """
-    first, second = _Reflectors(left), _Reflectors(right.T)
+    first, second = Reflectors(left), Reflectors(right.T)
     u, values, vt = np.linalg.svd(first.upper @ second.upper.T, full_matrices=False)
     root = np.sqrt(values[:rank])
     return first.times(u[:, :rank] * root), second.times(vt[:rank].T * root).T, values
 
 
-class _Reflectors:
-    """A QR decomposition whose orthonormal factor is applied and never formed: half the time for wide matrices."""
+class Reflectors:
+    """A QR decomposition whose orthonormal factor is applied and never formed: half the time for wide matrices.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (m, n)
+    """
 
     def __init__(self, matrix: FloatArray) -> None:
         (self._raw, self._tau), upper = qr(matrix, mode="raw", check_finite=False)
         self.upper: FloatArray = np.asarray(upper[: min(matrix.shape)], dtype=np.float64)
 
     def times(self, coordinates: FloatArray) -> FloatArray:
-        """Q C for ``coordinates`` C, min(m, n) × r, as m × r."""
+        """Q C for ``coordinates`` C.
+
+        Parameters
+        ----------
+        coordinates : ndarray, shape (min(m, n), r)
+
+        Returns
+        -------
+        ndarray, shape (m, r)
+        """
         columns = min(self._raw.shape)
         full = np.zeros((self._raw.shape[0], coordinates.shape[1]), order="F")
         full[:columns] = coordinates

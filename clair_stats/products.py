@@ -13,7 +13,7 @@ import numpy as np
 from clair_stats.linalg import truncated_product
 from clair_stats.records import FloatArray
 
-__all__ = ["capped", "mean_product"]
+__all__ = ["capped", "mean_product", "sum_of_products"]
 
 Pair = tuple[FloatArray, FloatArray]
 
@@ -59,3 +59,19 @@ def capped(pair: Pair, rank: int | None = None) -> tuple[Pair, float]:
     energy = float(np.sum(values**2))
     lost = float(np.sum(values[most:] ** 2)) / energy if energy > 0 else 0.0
     return (first, second), lost
+
+
+def sum_of_products(first: Pair, second: Pair) -> Pair:
+    """Factors of the sum of two products.
+
+    Parameters
+    ----------
+    first : (p × s, s × q)
+    second : (p × t, t × q)
+
+    Returns
+    -------
+    pair
+        p × (s + t) and (s + t) × q.
+    """
+    return np.concatenate([first[0], second[0]], axis=1), np.concatenate([first[1], second[1]], axis=0)

@@ -11,7 +11,7 @@ import functools
 import inspect
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -22,7 +22,9 @@ from numpy.typing import ArrayLike
 from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.orientation import ModelOptions, check_options
-from clair_stats.records import BoolArray, Detection, Refinement
+from clair_stats.products import sum_of_products
+from clair_stats.records import BoolArray, Detection, FloatArray, Refinement
+from clair_stats.refinement.factored import CutProduct, cut_product, refine_factors
 from clair_stats.units import divided, unit_of, without_absurd_sizes
 
 __all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules", "holds_modules"]
@@ -173,6 +175,40 @@ class SeveralModules:
             model.impose(self.record(name), verdict.collaborative_set, rank, verdict.majority)
         return model
 
+    def cut_products(
+        self, name: str, most: int | None, offsets: Sequence[FloatArray] | None = None
+    ) -> list[CutProduct]:
+        """The module's refined estimates as factors of at most ``most`` ranks; nothing is kept.
+
+        Parameters
+        ----------
+        name : str
+            Of the module.
+        most : int, optional
+            Exact when not given.
+        offsets : sequence of K arrays (s_k,), optional
+            d_k of B_k diag(d_k) A_k, which is added to the estimate of client k before the cut.
+
+        Returns
+        -------
+        list of CutProduct
+            By client.
+        """
+        record, options, verdict = self.record(name), self._new_model(), self.verdict
+        found, unit = None, unit_of(record)
+        if verdict.majority and _told_by_residuals(record, options):
+            factors = divided(record, unit).factors
+            assert factors is not None
+            rank = verdict.ranks[self.names.index(name)]
+            found = refine_factors(factors, verdict.collaborative_set, rank, most=most, offsets=offsets)
+        if found is None:
+            pairs: Any = self.new_model(name).refined_factors_  # type: ignore[attr-defined]
+            if offsets is not None and record.factors is not None:
+                beside = [(left * by, right) for (left, right), by in zip(record.factors, offsets, strict=True)]
+                pairs = [sum_of_products(*both) for both in zip(pairs, beside, strict=True)]
+            return [cut_product(pair, most) for pair in pairs]
+        return [one.in_unit(unit) for one in found]
+
     def of(self, attribute: str) -> ByModule:
         """One attribute of all modules' models.
 
@@ -187,6 +223,18 @@ class SeveralModules:
             Its values by module name, computed when asked for.
         """
         return ByModule(self.names, lambda name: getattr(self.model(name), attribute))
+
+
+def _told_by_residuals(record: ClientEstimates, options: ModelOptions) -> bool:
+    """Whether refinement is that of factors alone: shrinkage on what the members' residuals tell of the error."""
+    given = (record.noise_scales, record.sample_sizes, record.halves, record.row_covariances)
+    plain = options.common_component and options.shared == "columns" and options.flagged == "ignore"
+    return (
+        record.factors is not None
+        and all(field is None for field in given)
+        and plain
+        and (options.refinement == "shrinkage")
+    )
 
 
 def _size(model: Model) -> int:

@@ -13,6 +13,10 @@ from clair_stats.records import FloatArray
 
 __all__ = ["ClientAdapter", "Product", "checked_adapter"]
 
+_FACTORS: tuple[Part, ...] = ("A", "B", "embedding A", "embedding B")
+# Of float32, with room for a sum over thousands of clients and for the roots of singular values.
+_LARGEST = 1e30
+
 
 @dataclass(frozen=True)
 class Product:
@@ -127,9 +131,21 @@ def _product(module: str, embedding: bool, parts: Mapping[tuple[str, Part], Tens
 def _check_numbers(
     parts: Mapping[tuple[str, Part], Tensor], products: Mapping[str, Product], may_be_zero: bool
 ) -> None:
-    """Look at every number once; an adapter that was never trained has B = 0 everywhere."""
-    zero = {key for key, stored in parts.items() if stored.is_zero()}
-    if not may_be_zero and all(
-        zero & {(module, part) for part in ("A", "B", "embedding A", "embedding B")} for module in products
-    ):
+    """Look at every number once; an adapter that was never trained has B = 0 everywhere.
+
+    Beyond the largest number of float32 nothing can be added to a model, and what is written in its place neither.
+    """
+    largest = {key: stored.largest() for key, stored in parts.items()}
+    sizes = {}
+    for module, product in products.items():
+        sides = [
+            largest[module, part] for part in ("A", "B", "embedding A", "embedding B") if (module, part) in largest
+        ]
+        sizes[module] = abs(product.scale) * product.rank * sides[0] * sides[1]
+    for (name, _), size in [*largest.items(), *(((module, ""), size) for module, size in sizes.items())]:
+        if not size <= _LARGEST:
+            raise AdapterRefused(
+                f"{name} holds or makes numbers of up to {size:.2g}, beyond those of float32; train this client again"
+            )
+    if not may_be_zero and not any(sizes.values()):
         raise AdapterRefused("all its products are zero; train the adapter before it is sent")

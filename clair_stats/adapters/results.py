@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,9 @@ from clair_stats.adapters.output import write_adapter
 from clair_stats.adapters.progress import Progress, silent
 from clair_stats.clair import CLAIR
 from clair_stats.parallel import each
-from clair_stats.products import capped, mean_product
+from clair_stats.products import mean_product
 from clair_stats.records import FloatArray
+from clair_stats.refinement.factored import CutProduct, cut_product
 
 __all__ = ["write_aggregate", "write_refined"]
 
@@ -26,13 +26,8 @@ Pair = tuple[FloatArray, FloatArray]
 _Loss = tuple[float, float]
 
 
-def _cut(pair: Pair, rank: int | None) -> tuple[Pair, _Loss]:
-    left, right = pair
-    if left.shape[1] == 0:  # PEFT knows no rank 0
-        return (np.zeros((left.shape[0], 1)), np.zeros((1, right.shape[1]))), (0.0, 0.0)
-    energy = float(np.sum((left.T @ left) * (right @ right.T)))
-    kept, lost = capped(pair, rank)
-    return kept, (lost * energy, energy)
+def _loss(cut: CutProduct) -> _Loss:
+    return cut.lost * cut.energy, cut.energy
 
 
 def _share(losses: Iterable[_Loss]) -> float:
@@ -96,10 +91,10 @@ def write_aggregate(
             number, module = numbered
             factors = modules[module].factors
             assert factors is not None
-            kept, loss = _cut(mean_product(factors), rank)
-            parts.keep(str(number), kept)
+            cut = cut_product(mean_product(factors), rank)
+            parts.keep(str(number), cut.pair)
             progress("averaging modules", number + 1, len(modules))
-            return loss
+            return _loss(cut)
 
         losses = each(average, list(enumerate(modules)), n_jobs=n_jobs, shared_memory=True)
         products = {module: parts.load(str(number)) for number, module in enumerate(modules)}
@@ -143,14 +138,11 @@ def write_refined(
 
         def refine(numbered: tuple[int, str]) -> list[_Loss]:
             number, module = numbered
-            fitted: Any = several.new_model(module)
-            losses = []
-            for k, pair in enumerate(fitted.refined_factors_):
-                kept, loss = _cut(pair, rank)
-                parts.keep(f"{number}-{k}", kept)
-                losses.append(loss)
+            cuts = several.cut_products(module, rank)
+            for k, cut in enumerate(cuts):
+                parts.keep(f"{number}-{k}", cut.pair)
             progress("refining modules", number + 1, len(modules))
-            return losses
+            return [_loss(cut) for cut in cuts]
 
         losses = each(refine, list(enumerate(modules)), n_jobs=n_jobs, shared_memory=True)
         (folder / "refined").mkdir()

@@ -50,12 +50,12 @@ class Tensor(Protocol):
         """
         ...
 
-    def is_zero(self) -> bool:
-        """Whether every number is zero; all are looked at, and refused as by :meth:`read`.
+    def largest(self) -> float:
+        """The largest magnitude of a number; all are looked at, and refused as by :meth:`read`.
 
         Returns
         -------
-        bool
+        float
         """
         ...
 
@@ -65,6 +65,10 @@ def _finite(numbers: FloatArray, name: str) -> FloatArray:
     if bad:
         raise AdapterRefused(f"tensor {name} has {bad} entries that are NaN or infinite; train this client again")
     return numbers
+
+
+def _largest(numbers: FloatArray) -> float:
+    return float(max(numbers.max(), -numbers.min()))
 
 
 @dataclass(frozen=True)
@@ -86,17 +90,17 @@ class StoredTensor:
         """
         return self._part(0, int(np.prod(self.shape))).reshape(self.shape)
 
-    def is_zero(self) -> bool:
+    def largest(self) -> float:
         """See :class:`Tensor`; a part at a time.
 
         Returns
         -------
-        bool
+        float
         """
-        total, zero = int(np.prod(self.shape)), True
+        total, found = int(np.prod(self.shape)), 0.0
         for first in range(0, total, _PART):
-            zero &= not np.any(self._part(first, min(_PART, total - first)))
-        return zero
+            found = max(found, _largest(self._part(first, min(_PART, total - first))))
+        return found
 
     def _part(self, first: int, count: int) -> FloatArray:
         """``count`` numbers from number ``first`` on."""
@@ -140,14 +144,14 @@ class ArrayTensor:
         """
         return _finite(np.asarray(self.array, dtype=np.float64), self.name)
 
-    def is_zero(self) -> bool:
+    def largest(self) -> float:
         """See :class:`Tensor`.
 
         Returns
         -------
-        bool
+        float
         """
-        return not np.any(self.read())
+        return _largest(self.read())
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:

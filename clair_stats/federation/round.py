@@ -25,7 +25,7 @@ from clair_stats.clair import CLAIR
 from clair_stats.estimates import ClientEstimates
 from clair_stats.federation.evidence import ClientEvidence
 from clair_stats.federation.weights import CAP, bounded_shares, capped_weights
-from clair_stats.products import capped, mean_product
+from clair_stats.products import capped, mean_product, sum_of_products
 from clair_stats.records import FloatArray
 
 __all__ = ["Adapter", "Reply", "RoundResult", "aggregate_round"]
@@ -163,7 +163,7 @@ class _Increments(Mapping[str, ClientEstimates]):
         factors = []
         for pair, start in zip(record.factors, self._starts, strict=True):
             left, right = start.products[module].factors()
-            factors.append(_sum(pair, (-left, right)))
+            factors.append(sum_of_products(pair, (-left, right)))
         return ClientEstimates(factors=tuple(factors), client_names=record.names)
 
     def __iter__(self) -> Iterator[str]:
@@ -232,7 +232,7 @@ def _mean(
             pair = (share * left, right)
             if share < 1.0 and client.name in starts:
                 before, beside = starts[client.name].products[module].factors()
-                pair = _sum(pair, ((1.0 - share) * before, beside))
+                pair = sum_of_products(pair, ((1.0 - share) * before, beside))
             pairs.append(pair)
         products[module], _ = capped(mean_product(pairs, weights), rank)
     dense = {name: trimmed_mean(members, name) for name in members[0].dense}
@@ -247,7 +247,7 @@ def _step_size(client: ClientAdapter, start: ClientAdapter | None) -> float:
         left, right = product.factors()
         if start is not None:
             before, beside = start.products[module].factors()
-            left, right = _sum((left, right), (-before, beside))
+            left, right = sum_of_products((left, right), (-before, beside))
         total += float(np.sum((left.T @ left) * (right @ right.T)))
     return float(np.sqrt(max(total, 0.0)))
 
@@ -277,19 +277,25 @@ def _refined(
     rank: int | None,
 ) -> dict[str, Adapter]:
     """The refined increments on top of what each started from."""
+    several = model.modules_
+    assert several is not None
     products: dict[str, dict[str, Pair]] = {name: {} for name in names}
-    for module, pairs in model.refined_factors_.items():  # type: ignore[attr-defined]
-        for k, (client, pair) in enumerate(zip(federation.clients, pairs, strict=True)):
+    for module in several.names:
+        offsets = None if starts is None else _own_starts(federation, starts, module)
+        for client, cut in zip(federation.clients, several.cut_products(module, rank, offsets), strict=True):
             if client.name in names:
-                whole = pair if starts is None else _sum(starts[k].products[module].factors(), pair)
-                products[client.name][module], _ = capped(whole, rank)
+                products[client.name][module] = cut.pair
     dense = {c.name: {n: t.read() for n, t in c.dense.items()} for c in federation.clients if c.name in names}
     by_name = {client.name: client for client in federation.clients}
     return {name: _as_adapter(by_name[name], products[name], dense[name]) for name in sorted(names)}
 
 
-def _sum(first: Pair, second: Pair) -> Pair:
-    return np.concatenate([first[0], second[0]], axis=1), np.concatenate([first[1], second[1]], axis=0)
+def _own_starts(federation: AdapterFederation, starts: Sequence[ClientAdapter], module: str) -> list[FloatArray]:
+    """d_k with [B₁, −B₀] diag(d_k) [A₁; A₀] = B₀A₀, what each started from."""
+    return [
+        np.repeat([0.0, -1.0], [client.products[module].rank, start.products[module].rank])
+        for client, start in zip(federation.clients, starts, strict=True)
+    ]
 
 
 def _as_adapter(like: ClientAdapter, products: Mapping[str, Pair], dense: Mapping[str, FloatArray]) -> Adapter:

@@ -18,13 +18,13 @@ from clair_stats.records import BoolArray, FloatArray
 from clair_stats.refinement.error_energy import ErrorEnergy
 from clair_stats.refinement.others import Others, each_without_itself, leading_directions
 
-__all__ = ["Shrunk", "shrink", "stein_risk", "stein_weight"]
+__all__ = ["MOST_DIRECTIONS", "Shrunk", "direction_weights", "shrink", "stein_risk", "stein_weight"]
 
 # Ranks beyond this are not tried for refinement: each direction costs up to two error variances, and one that holds
 # so small a part of 32 directions' heterogeneity saves less.
 _LARGEST_RANK = 32
 # Directions beyond these are shrunk together with the rest; more would cost more time than they could save error.
-_MOST_DIRECTIONS = 128
+MOST_DIRECTIONS = 128
 # Bands off the subspace begin at this width: each costs two error variances.
 _NARROWEST_BAND = 4
 # Numbers (1 GiB) up to which every member's frame is kept for the second pass; beyond, it is computed again.
@@ -153,7 +153,7 @@ def _shrink_white(
             blocks.copy(), np.zeros((p, 0)) if basis is None else basis, np.ones(n_clients), own_risk.copy(), own_risk
         )
     # No more directions than the others' scatter has; beyond, eigenvectors would be arbitrary.
-    count = max(min(p, (n_members - 2) * q, _MOST_DIRECTIONS), 0)
+    count = max(min(p, (n_members - 2) * q, MOST_DIRECTIONS), 0)
     side = count if basis is None else basis.shape[1]
     kept_all = n_members * p * (side + q) <= _MOST_KEPT
     everyone: Iterable[Others] = _everyone(blocks, members, weights, count, basis, targets)
@@ -177,6 +177,38 @@ def _shrink_white(
         kept[k] = 1.0 - (float(off[place] @ rest[place]) / total if total > 0 else float(last))
     shared = leading_directions(blocks, members, weights, rank) if basis is None else basis
     return Shrunk(estimates, shared, kept, risk, own_risk)
+
+
+def direction_weights(
+    energies: FloatArray, errors: tuple[FloatArray, FloatArray], whole: FloatArray, own_risk: FloatArray, *, apart: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Shares of the way to the others for n members whose distances from them are known direction by direction.
+
+    Parameters
+    ----------
+    energies : ndarray, shape (n, m)
+        ‖u_iᵀZ‖² along the others' leading directions.
+    errors : pair of ndarray, shape (n, m)
+        Trace and largest eigenvalue of the error's covariance along them.
+    whole : ndarray, shape (n, 3)
+        ‖Z‖², trace and largest eigenvalue of the whole.
+    own_risk : ndarray, shape (n,)
+        E‖E_k‖².
+    apart : bool
+        Whether every direction of the subspace has a weight of its own.
+
+    Returns
+    -------
+    along : ndarray, shape (n, t)
+        For each of the leading t ≤ m directions, in the subspace and in the bands off it.
+    rest : ndarray, shape (n,)
+        Off all of these.
+    """
+    table = _Table(energies, *errors, whole, apart)
+    rank, banded = table.best(own_risk)
+    inside, off = table.weights(rank, banded)
+    widths = np.diff(_bands(rank, energies.shape[1], banded))
+    return np.hstack([inside, np.repeat(off[:, :-1], widths, axis=1)]), off[:, -1]
 
 
 def _everyone(

@@ -97,7 +97,11 @@ def test_the_table_and_the_page_say_what_the_cap_cost_each_client(clients, tmp_p
 
 def spoil(folder, kind):
     weights, settings = folder / "adapter_model.safetensors", folder / "adapter_config.json"
-    if kind == "NaN":
+    if kind == "huge":  # finite, but what is added to the model is not
+        content = bytearray(weights.read_bytes())
+        content[-4:] = np.float32(3e38).tobytes()
+        weights.write_bytes(bytes(content))
+    elif kind == "NaN":
         content = bytearray(weights.read_bytes())
         content[-4:] = np.float32(np.nan).tobytes()
         weights.write_bytes(bytes(content))
@@ -112,7 +116,7 @@ def spoil(folder, kind):
 
 def test_damaged_and_foreign_clients_are_quarantined_and_the_others_finish(tmp_path):
     folders = federation(tmp_path / "in", n_clients=18, bad=BAD)
-    kinds = {10: "NaN", 11: "truncated", 12: "gone", 13: "foreign", 14: "rank", 15: "DoRA"}
+    kinds = {9: "huge", 10: "NaN", 11: "truncated", 12: "gone", 13: "foreign", 14: "rank", 15: "DoRA"}
     for k, kind in kinds.items():
         spoil(folders[k], kind)
     odd = write(tmp_path / "in" / "odd", tensors({"model.layers.0.q_proj": (np.ones((24, 4)), np.ones((4, 16)))}))
@@ -122,6 +126,7 @@ def test_damaged_and_foreign_clients_are_quarantined_and_the_others_finish(tmp_p
     assert quarantined == {*(f"client{k:02d}" for k in kinds), "odd"}
     assert {name for name, verdict in found.items() if verdict == "flagged"} == {"client02", "client07"}
     reasons = {row.name: row.reason for row in result.report.rows}
+    assert "beyond those of float32" in reasons["client09"]
     assert "NaN" in reasons["client10"]
     assert "gpt2" in reasons["client13"]
     assert "misses model.layers.0.v_proj" in reasons["odd"]

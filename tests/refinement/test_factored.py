@@ -1,0 +1,109 @@
+"""Refinement in the coordinates of the members' factors is that of the stack of blocks, which it does not form."""
+
+import numpy as np
+import pytest
+
+from clair_stats import CLAIR, ClientEstimates
+from clair_stats.products import capped, sum_of_products
+from clair_stats.refinement.factored import refine_factors
+
+BAD = (1, 4)
+
+
+def clients(seed=0, *, n_clients=12, p=20, q=17, own=8, noise=0.3, size=1.0):
+    """Products of rank ``own`` that share two directions; the rest of each is its own."""
+    rng = np.random.default_rng(seed)
+    shared, mean = rng.standard_normal((p, 2)), rng.standard_normal((own, q))
+    factors = []
+    for k in range(n_clients):
+        left = noise * rng.standard_normal((p, own))
+        left[:, :2] = rng.standard_normal((p, 2)) if k in BAD else shared
+        factors.append((size * left, mean + rng.standard_normal((own, q))))
+    return factors
+
+
+def fitted(factors, **options):
+    model = CLAIR(**options).fit({"m": ClientEstimates(factors=tuple(factors))})
+    assert model.majority_
+    return model, model.modules_
+
+
+def products(cuts):
+    return [np.matmul(*cut.pair) for cut in cuts]
+
+
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        assert np.linalg.norm(one - other) <= 1e-9 * np.linalg.norm(other)
+
+
+CASES = {
+    "rows are fewer than columns of the factors": {},
+    "both sides are larger than all factors": {"n_clients": 26, "p": 230, "q": 210},
+    "few columns": {"n_clients": 16, "p": 24, "q": 5, "own": 3},
+    "one column": {"n_clients": 30, "p": 12, "q": 1, "own": 2},
+    "a unit in which squares overflow": {"size": 1e120},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_estimates_are_those_of_the_stack(case):
+    factors = clients(**CASES[case])
+    model, several = fitted(factors)
+    pairs = several.new_model("m").refined_factors_
+    for most in (None, 3):
+        plain = [capped(pair, most) for pair in pairs]
+        cuts = several.cut_products("m", most)
+        assert_same(products(cuts), [np.matmul(*pair) for pair, _ in plain])
+        np.testing.assert_allclose([cut.lost for cut in cuts], [lost for _, lost in plain], atol=1e-9)
+    moved = [not np.allclose(np.matmul(*one), np.matmul(*pair)) for one, pair in zip(pairs, factors, strict=True)]
+    assert case == "one column" or np.array_equal(moved, model.collaborative_set_)
+
+
+def test_the_short_way_is_taken_and_not_the_stack(monkeypatch):
+    factors = clients()
+    _, several = fitted(factors)
+    expected = products(several.cut_products("m", 3))
+    monkeypatch.setattr(several, "new_model", None)
+    assert_same(products(several.cut_products("m", 3)), expected)
+
+
+@pytest.mark.parametrize("options", [{"refinement": "average"}, {"shared": "rows"}, {"flagged": "inform"}])
+def test_other_refinements_take_the_stack(options):
+    factors = clients()
+    if options.get("shared") == "rows":
+        factors = [(right.T, left.T) for left, right in factors]
+    _, several = fitted(factors, **options)
+    plain = several.new_model("m").refined_factors_
+    assert_same(products(several.cut_products("m", None)), [np.matmul(*pair) for pair in plain])
+
+
+def test_a_client_of_absurd_size_outside_the_set_changes_nobody():
+    factors = clients()
+    members = np.array([k not in BAD for k in range(len(factors))])
+    expected = products(refine_factors(factors, members, 2, most=3))
+    factors[1] = (1e60 * factors[1][0], 1e60 * factors[1][1])
+    found = products(refine_factors(factors, members, 2, most=3))
+    assert_same([found[k] for k in np.flatnonzero(members)], [expected[k] for k in np.flatnonzero(members)])
+    members[1] = True
+    assert refine_factors(factors, members, 2, most=3) is None
+    assert refine_factors(factors, np.arange(len(factors)) == 2, 2) is None
+
+
+@pytest.mark.parametrize("way", ["factors", "stack"])
+def test_what_each_started_from_is_added_before_the_cut(way):
+    factors = clients()
+    _, several = fitted(factors, refinement="shrinkage" if way == "factors" else "average")
+    offsets = [np.where(np.arange(8) < 6, 0.0, -1.0)] * len(factors)
+    plain = several.new_model("m").refined_factors_
+    own = [(left * by, right) for (left, right), by in zip(factors, offsets, strict=True)]
+    whole = [capped(sum_of_products(*both), 3)[0] for both in zip(plain, own, strict=True)]
+    assert_same(products(several.cut_products("m", 3, offsets)), [np.matmul(*pair) for pair in whole])
+
+
+def test_clients_that_agree_exactly_stay_as_they_are():
+    rng = np.random.default_rng(3)
+    shared = rng.standard_normal((20, 2))
+    factors = [(shared, rng.standard_normal((2, 9))) for _ in range(10)]
+    found = refine_factors(factors, np.ones(10, dtype=bool), 2)
+    assert_same(products(found), [left @ right for left, right in factors])
