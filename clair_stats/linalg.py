@@ -9,12 +9,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
-from scipy.linalg import lapack, qr
 
 from clair_stats.records import FloatArray
 
 __all__ = [
-    "Reflectors",
     "balanced_factors",
     "block_norms",
     "checked_frame",
@@ -26,7 +24,6 @@ __all__ = [
     "stack",
     "symmetric_eigen",
     "trailing_projectors",
-    "truncated_product",
     "unstack",
 ]
 
@@ -191,65 +188,6 @@ def balanced_factors(block: FloatArray, *, relative_tolerance: float = 1e-10) ->
     kept[0] = True  # a zero block still needs one factor
     root = np.sqrt(sizes[kept])
     return left[:, kept] * root, root[:, None] * right[kept]
-
-
-def truncated_product(left: FloatArray, right: FloatArray, rank: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The nearest product of at most ``rank`` (Eckart and Young), and the singular values of the whole product.
-
-    Nothing of size p × q is formed: a product of two orthonormal and two triangular factors has the singular values of
-    the triangular ones.
-
-    Parameters
-    ----------
-    left : ndarray, shape (p, s)
-    right : ndarray, shape (s, q)
-    rank : int
-        At least 1.
-
-    Returns
-    -------
-    left : ndarray, shape (p, t)
-        t = min(rank, p, s, q); balanced, the roots of the singular values in both factors.
-    right : ndarray, shape (t, q)
-    singular_values : ndarray, shape (min(p, s, q),)
-    """
-    first, second = Reflectors(left), Reflectors(right.T)
-    u, values, vt = np.linalg.svd(first.upper @ second.upper.T, full_matrices=False)
-    root = np.sqrt(values[:rank])
-    return first.times(u[:, :rank] * root), second.times(vt[:rank].T * root).T, values
-
-
-class Reflectors:
-    """A QR decomposition whose orthonormal factor is applied and never formed: half the time for wide matrices.
-
-    Parameters
-    ----------
-    matrix : ndarray, shape (m, n)
-    """
-
-    def __init__(self, matrix: FloatArray) -> None:
-        (self._raw, self._tau), upper = qr(matrix, mode="raw", check_finite=False)
-        self.upper: FloatArray = np.asarray(upper[: min(matrix.shape)], dtype=np.float64)
-
-    def times(self, coordinates: FloatArray) -> FloatArray:
-        """Q C for ``coordinates`` C.
-
-        Parameters
-        ----------
-        coordinates : ndarray, shape (min(m, n), r)
-
-        Returns
-        -------
-        ndarray, shape (m, r)
-        """
-        columns = min(self._raw.shape)
-        full = np.zeros((self._raw.shape[0], coordinates.shape[1]), order="F")
-        full[:columns] = coordinates
-        size = int(lapack.dormqr("L", "N", self._raw[:, :columns], self._tau, full, -1)[1][0])
-        product, _, info = lapack.dormqr("L", "N", self._raw[:, :columns], self._tau, full, size)
-        if info:
-            raise ValueError(f"LAPACK's dormqr refused its argument {-info}")
-        return np.ascontiguousarray(product)
 
 
 def project_on(basis: FloatArray, blocks: FloatArray) -> FloatArray:

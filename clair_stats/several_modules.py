@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike
 from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.orientation import ModelOptions, check_options
-from clair_stats.products import sum_of_products
+from clair_stats.products import CutProduct, cut_product, sum_of_products
 from clair_stats.records import BoolArray, Detection, FloatArray, Refinement
-from clair_stats.refinement.factored import CutProduct, cut_product, refine_factors
+from clair_stats.refinement.factored import refine_factors
 from clair_stats.units import divided, unit_of, without_absurd_sizes
 
 __all__ = ["ByModule", "SeveralModules", "by_module", "fit_modules", "holds_modules"]
@@ -186,7 +186,7 @@ class SeveralModules:
             Of the module.
         most : int, optional
             Exact when not given.
-        offsets : sequence of K arrays (s_k,), optional
+        offsets : sequence of K ndarray, each of shape (s_k,), optional
             d_k of B_k diag(d_k) A_k, which is added to the estimate of client k before the cut.
 
         Returns

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clair_stats.products import capped, mean_product
+from clair_stats.products import capped, mean_product, truncated_product
 
 RNG = np.random.default_rng(6)
 PAIRS = [(RNG.normal(size=(9, s)), RNG.normal(size=(s, 7))) for s in (1, 2, 3)]
@@ -28,3 +28,15 @@ def test_no_cap_keeps_the_rank_below_the_smaller_side():
     assert left.shape == (5, 5)
     assert lost < 1e-25
     np.testing.assert_allclose(left @ right, np.mean([a @ b for a, b in many], axis=0), atol=1e-12)
+
+
+@pytest.mark.parametrize(("p", "s", "q"), [(9, 4, 7), (3, 6, 8), (8, 6, 2)])
+@pytest.mark.parametrize("rank", [1, 2, 9])
+def test_a_truncated_product_is_that_of_the_whole_matrix(p, s, q, rank):
+    generator = np.random.default_rng([p, s, q])
+    left, right = generator.standard_normal((p, s)), generator.standard_normal((s, q))
+    u, values, vt = np.linalg.svd(left @ right, full_matrices=False)
+    first, second, found = truncated_product(left, right, rank)
+    np.testing.assert_allclose(first @ second, (u[:, :rank] * values[:rank]) @ vt[:rank], atol=1e-12)
+    np.testing.assert_allclose(found, values[: min(p, s, q)], atol=1e-12)
+    np.testing.assert_allclose(first.T @ first, second @ second.T, atol=1e-12)  # balanced

@@ -15,9 +15,8 @@ from clair_stats.adapters.output import write_adapter
 from clair_stats.adapters.progress import Progress, silent
 from clair_stats.clair import CLAIR
 from clair_stats.parallel import each
-from clair_stats.products import mean_product
+from clair_stats.products import CutProduct, cut_product, mean_product
 from clair_stats.records import FloatArray
-from clair_stats.refinement.factored import CutProduct, cut_product
 
 __all__ = ["write_aggregate", "write_refined"]
 

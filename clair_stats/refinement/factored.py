@@ -1,9 +1,9 @@
 """Refinement of one module of factors, in the coordinates of its members' factors: no p × q, and no stack of blocks.
 
 The estimates are those of :func:`clair_stats.refinement.shrink.shrink` where nothing tells the size of the errors but
-the members' residuals (docs/derivations/shrinkage.md, Where no σ_k is known).  For 64 clients of rank 16 at 4096 × 4096 the stack
-has 0.5 GB, and its refined blocks have rank 816 each: singular value decompositions of all of them, and products with
-the joint frames before the cut to the rank that is written, took nine tenths of two minutes.
+the members' residuals (docs/derivations/shrinkage.md, Factors).  For 64 clients of rank 16 at 4096 × 4096 the stack has
+0.5 GB, and its refined blocks have rank 816 each: singular value decompositions of all of them, and products with the
+joint frames before the cut to the rank that is written, took nine tenths of two minutes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh
 
-from clair_stats.linalg import Reflectors, balanced_factors, project_off
-from clair_stats.products import capped
+from clair_stats.linalg import balanced_factors, project_off
+from clair_stats.products import CutProduct, Reflectors, cut_product, squared_norm
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.refinement.error_energy import WhiteEnergy
 from clair_stats.refinement.shrink import MOST_DIRECTIONS, direction_weights
 
-__all__ = ["CutProduct", "cut_product", "refine_factors"]
+__all__ = ["refine_factors"]
 
 Pair = tuple[FloatArray, FloatArray]
 # James and Stein need three entries; with fewer the directions of the subspace are shrunk together (shrink.py).
@@ -39,54 +39,6 @@ _SQUARED_ROUNDING = 1e-16
 _SCATTER_ROUNDING = 1e-12
 # Columns to which the joint frames are applied in one go.
 _TOGETHER = 1024
-
-
-class CutProduct(NamedTuple):
-    """A refined estimate as factors."""
-
-    pair: Pair  # p × t, t × q
-    lost: float  # share of squared norm that the cap on the rank cost
-    energy: float  # squared norm before
-
-    def in_unit(self, unit: float) -> CutProduct:
-        """The estimate times ``unit``.
-
-        Parameters
-        ----------
-        unit : float
-            A power of two.
-
-        Returns
-        -------
-        CutProduct
-        """
-        if unit == 1.0:
-            return self
-        left, right = self.pair
-        return CutProduct((unit * left, right), self.lost, unit**2 * self.energy)
-
-
-def cut_product(pair: Pair, most: int | None) -> CutProduct:
-    """A product cut to the rank ``most``.
-
-    Parameters
-    ----------
-    pair : (p × s, s × q)
-    most : int, optional
-        Exact when not given.
-
-    Returns
-    -------
-    CutProduct
-    """
-    return CutProduct(*capped(pair, most), _energy(pair))
-
-
-def _energy(pair: Pair) -> float:
-    left, right = pair
-    with np.errstate(over="ignore", invalid="ignore"):  # a client of any size may be outside the set
-        energy = float(np.sum((left.T @ left) * (right @ right.T)))
-    return energy if np.isfinite(energy) else np.inf
 
 
 def refine_factors(
@@ -109,7 +61,7 @@ def refine_factors(
         r of the fit, off which the members' residuals tell the size of the errors.
     most : int, optional
         Largest rank of an estimate; exact when not given.
-    offsets : sequence of K arrays (s_k,), optional
+    offsets : sequence of K ndarray, each of shape (s_k,), optional
         d_k of B_k diag(d_k) A_k, which is added to every estimate before the cut.
 
     Returns
@@ -118,7 +70,7 @@ def refine_factors(
         None where a stack of blocks has to be formed: fewer than two members, or one of absurd size.
     """
     chosen: list[int] = np.flatnonzero(members).tolist()
-    sizes = np.array([_energy(pair) for pair in factors])
+    sizes = np.array([squared_norm(pair) for pair in factors])
     usual = float(np.median(sizes))
     absurd = ~(sizes <= 4.0**_ABSURD_EXPONENT * usual)
     if len(chosen) < 2 or usual == 0.0 or absurd[chosen].any():
@@ -137,7 +89,7 @@ def refine_factors(
     along, rest = direction_weights(found.energies, errors, whole, own_risk, apart=stated[2] >= _FEWEST_ENTRIES)
     own = None if offsets is None else [offsets[k] for k in chosen]
     estimates = _estimates(stack, found.frames, along, rest, own)
-    cut = {k: one for k, one in zip(chosen, _cut(stack, estimates, most), strict=True)}
+    cut = dict(zip(chosen, _cut(stack, estimates, most), strict=True))
     for k in np.flatnonzero(~members).tolist():
         left, right = factors[k]
         cut[k] = cut_product((left if offsets is None else left * (1.0 + offsets[k]), right), most)
@@ -181,8 +133,8 @@ class _MemberStack:
     def directions(self) -> int:
         """How many the others have at least, whoever is left out; eigenvectors beyond would be arbitrary."""
         ranks = [left.shape[1] for left in self.lefts]
-        most = (len(self) - 2) * int(self.mean.shape[1])
-        return min(int(self.mean.shape[0]), sum(ranks) - max(ranks), most, MOST_DIRECTIONS)
+        a, b = self.mean.shape
+        return int(min(a, sum(ranks) - max(ranks), (len(self) - 2) * b, MOST_DIRECTIONS))
 
 
 class _Distances(NamedTuple):
@@ -268,7 +220,7 @@ def _cut(stack: _MemberStack, estimates: Iterator[FloatArray], most: int | None)
         right = _back(stack.frames[1], np.concatenate([pair[1].T for pair in nearest], axis=1))
         sides = np.split(left, ends, axis=1), np.split(right, ends, axis=1)
         for block, (first, second), own, others in zip(batch, nearest, *sides, strict=True):
-            energy, kept = float(np.sum(block**2)), _energy((first, second))
+            energy, kept = float(np.sum(block**2)), squared_norm((first, second))
             lost = max(1.0 - kept / energy, 0.0) if energy > 0.0 and most is not None else 0.0
             yield CutProduct((np.ascontiguousarray(own), np.ascontiguousarray(others.T)), lost, energy)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clair_stats.detection.joint.module import triangular
 from clair_stats.detection.levelling import ROUNDING, common_rank
 from clair_stats.estimates import ClientEstimates
-from clair_stats.linalg import truncated_product
+from clair_stats.products import truncated_product
 from clair_stats.records import FloatArray
 
 __all__ = ["as_factors", "kept_ranks", "levelled"]
