@@ -90,6 +90,7 @@ LAW = {
     },
     "simulations.methods": {"clair_stats", *_DRAWN, "simulations.measures"},
     "simulations.copying": {"clair_stats", *_DRAWN, "simulations.measures", "simulations.methods"},
+    "simulations.vision": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
     "simulations.engine": {
         *("simulations.design", "simulations.streams"),
         *("simulations.measure", "simulations.measures", "simulations.storage"),
@@ -104,7 +105,7 @@ LAW = {
     },
     "simulations.studies": {
         *_DRAWN,
-        *("simulations.copying", "simulations.measures", "simulations.methods"),
+        *("simulations.copying", "simulations.measures", "simulations.methods", "simulations.vision"),
         *("simulations.confirmation", "simulations.presentation", "simulations.toml_design"),
     },
     "simulations.ademp": {"simulations.design", "simulations.measure"},
