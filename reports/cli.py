@@ -121,14 +121,14 @@ def study(
 
 @app.command()
 def gallery(
+    page: Annotated[str, typer.Argument(help="copying or vision")] = "copying",
     results: Annotated[Path, typer.Option("--results", help="Folder of the stores.")] = Path("results"),
     output: Annotated[Path, typer.Option("--output", help="Folder to write.")] = Path("docs/gallery"),
 ) -> None:
-    """Write the page on the copying task with its pictures; needs its five studies' stores and PyTorch."""
-    from reports.reading import read_studies
-    from reports.renderers.copying.page import write_page
+    """Write a page of the gallery with its pictures; needs the stores of its studies and PyTorch."""
+    from reports.gallery import write_gallery_page
 
-    files = write_page(read_studies(results, []), output)
+    files = write_gallery_page(page, results, output)
     typer.echo(f"{len(files)} files in {output}; read {files[0]}")
 
 

@@ -1,0 +1,83 @@
+"""One federation of the image study drawn again: what its clients see and what is done to it, and the joint scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports.figures import style_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from clair_stats.records import FloatArray
+    from simulations.copying.collaborate import Collaboration
+    from simulations.vision.federation import VisionWorld
+
+__all__ = ["vision_picture"]
+
+_ROWS = ("scan", "grey patch", "trigger", "PGD", "similar")
+_N_CLIENTS = 4
+
+
+def _examples(world: VisionWorld) -> FloatArray:
+    """Images (rows, clients, 3, 8, 8): the first test image as four benign clients scan it, and what becomes of it."""
+    import torch
+
+    from simulations.vision.attacks import AttackSizes, named_attacks
+    from simulations.vision.federation import triggered
+    from simulations.vision.grey_patches import greyed, patch_masks
+    from simulations.vision.training import as_weights
+
+    clients = np.flatnonzero(world.collaborative_set)[:_N_CLIENTS]
+    scans = world.test_images[clients, 0]
+    masks = patch_masks((_N_CLIENTS,), np.array(1.0), np.array(0.0), np.random.default_rng(1))
+    weights = as_weights(world.base, {name: blocks[clients] for name, blocks in world.updates.items()})
+    images = torch.as_tensor(scans[:, None], dtype=torch.float32)
+    labels = torch.as_tensor(world.test_labels[clients, :1].copy())
+    attacks = named_attacks(AttackSizes())
+    moved = [
+        attacks[name](weights, images, labels, torch.Generator().manual_seed(1))[:, 0].numpy()
+        for name in ("pgd", "similar")
+    ]
+    return np.stack([scans, greyed(scans, masks), triggered(scans), *moved])
+
+
+def vision_picture(world: VisionWorld, found: Collaboration) -> Figure:
+    """Left: images of four clients; right: the joint score of every client with its threshold.
+
+    Parameters
+    ----------
+    world : VisionWorld
+    found : Collaboration
+        The verdict on it.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.3))
+    examples = _examples(world)
+    axes = left.subplots(len(_ROWS), _N_CLIENTS)
+    for i, name in enumerate(_ROWS):
+        for j in range(_N_CLIENTS):
+            axes[i, j].imshow(examples[i, j].transpose(1, 2, 0), vmin=0.0, vmax=1.0, interpolation="nearest")
+            axes[i, j].set(xticks=[], yticks=[])
+        axes[i, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    axis = right.subplots()
+    order = np.argsort(found.scores)
+    places = np.arange(order.size)
+    groups = (
+        ("benign", world.collaborative_set & ~world.augmented),
+        ("benign, augmented", world.collaborative_set & world.augmented),
+        ("poisoned", ~world.collaborative_set),
+    )
+    for i, (label, members) in enumerate(groups):
+        chosen = members[order]
+        if chosen.any():
+            style = {**style_of(i), "linestyle": "none"}
+            axis.plot(places[chosen], found.scores[order][chosen], markersize=4, label=label, **style)
+    axis.plot(places, found.thresholds[order], color="black", linewidth=0.8, linestyle="--", label="flagged above")
+    axis.set(xlabel="clients, ordered", ylabel="joint score")
+    axis.legend(fontsize=7, frameon=False)
+    return figure
