@@ -42,7 +42,7 @@ def mean_of(values: pd.Series) -> Interval:
     Parameters
     ----------
     values : Series
-        One per federation.
+        One row per federation.
     """
     own = values.dropna().to_numpy(dtype=np.float64)
     if not own.size:
@@ -78,7 +78,7 @@ def welch_difference(first: pd.Series, second: pd.Series) -> Interval:
     Parameters
     ----------
     first, second : Series
-        One value per federation; undefined ones are left out.
+        One row per federation; undefined ones are left out.
     """
     a, b = (x.dropna().to_numpy(dtype=np.float64) for x in (first, second))
     if min(a.size, b.size) < 2:

@@ -56,15 +56,16 @@ def vision_picture(world: VisionWorld, found: Collaboration) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.3))
+    grid = figure.add_gridspec(len(_ROWS), 2 * _N_CLIENTS + 1)
     examples = _examples(world)
-    axes = left.subplots(len(_ROWS), _N_CLIENTS)
     for i, name in enumerate(_ROWS):
         for j in range(_N_CLIENTS):
-            axes[i, j].imshow(examples[i, j].transpose(1, 2, 0), vmin=0.0, vmax=1.0, interpolation="nearest")
-            axes[i, j].set(xticks=[], yticks=[])
-        axes[i, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-    axis = right.subplots()
+            small = figure.add_subplot(grid[i, j])
+            small.imshow(examples[i, j].transpose(1, 2, 0), vmin=0.0, vmax=1.0, interpolation="nearest")
+            small.set(xticks=[], yticks=[])
+            if j == 0:
+                small.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    axis = figure.add_subplot(grid[:, _N_CLIENTS:])
     order = np.argsort(found.scores)
     places = np.arange(order.size)
     groups = (
