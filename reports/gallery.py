@@ -6,7 +6,10 @@ import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from reports.inputs import StudyInput
 from reports.reading import read_studies, read_study
+from simulations.presentation import Page
+from simulations.studies import studies
 
 __all__ = ["PAGES", "write_gallery_page"]
 
@@ -17,10 +20,31 @@ def _copying(results: Path, output: Path) -> list[Path]:
     return write_page(read_studies(results, []), output)
 
 
+def _parts(page: str, results: Path) -> dict[str, StudyInput]:
+    """The studies of a page by their place on it, whole.
+
+    Raises
+    ------
+    FileNotFoundError
+        One has no store.
+    ValueError
+        Rows are missing.
+    """
+    found = {}
+    for name, study in studies().items():
+        if isinstance(study.presentation, Page) and study.presentation.page == page:
+            item = found[study.presentation.part] = read_study(results, name)
+            if item.missing:
+                command = f"python -m simulations run {name}"
+                raise ValueError(f"study {name}: {item.missing} rows are missing; run `{command}`")
+    return found
+
+
 def _vision(results: Path, output: Path) -> list[Path]:
     from reports.renderers.vision.page import write_vision
 
-    return write_vision(read_study(results, "vision_detection"), read_study(results, "vision"), output)
+    parts = _parts("vision", results)
+    return write_vision(parts["detection"], parts["accuracy"], output)
 
 
 # Name -> what writes it, from the folder of the stores into a folder of pages.

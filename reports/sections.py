@@ -25,7 +25,7 @@ from reports.renderers.rendered import Rendered
 from reports.tables import Table, to_html, to_latex
 from reports.webtext import markdown_to_html
 from simulations.ademp import ademp_page
-from simulations.presentation import Breakdown, Copying, Criteria, Plain
+from simulations.presentation import Breakdown, Copying, Criteria, Page, Plain
 
 __all__ = ["RENDERERS", "Section", "Shown", "Writer", "render"]
 
@@ -35,6 +35,7 @@ RENDERERS: Mapping[str, Callable[[StudyInput], Rendered]] = {
     Criteria.kind: criteria.render,
     Breakdown.kind: breakdown.render,
     Copying.kind: copying.render,
+    Page.kind: plain.render,
 }
 
 

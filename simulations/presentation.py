@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
-__all__ = ["PLAIN", "Breakdown", "Copying", "CopyingPart", "Criteria", "Plain", "Presentation", "RegimeSweeps"]
+__all__ = ["PLAIN", "Breakdown", "Copying", "CopyingPart", "Criteria", "Page", "Plain", "Presentation", "RegimeSweeps"]
 
 CopyingPart: TypeAlias = Literal["methods", "detection", "exact_set", "contaminations", "map"]
 
@@ -83,3 +83,20 @@ class Copying(Presentation):
 
     kind: ClassVar[str] = "copying"
     part: CopyingPart
+
+
+@dataclass(frozen=True)
+class Page(Presentation):
+    """In the report as any study, and on a page of the gallery.
+
+    Parameters
+    ----------
+    page : str
+        Name of the page.
+    part : str
+        The study's place on it.
+    """
+
+    kind: ClassVar[str] = "page"
+    page: str
+    part: str

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from simulations.design import Study, crossed
 from simulations.measures.summaries import Mean, Proportion
+from simulations.presentation import Page
 from simulations.vision.regime import VISION_METHODS, VisionMethod, VisionRegime
 
 __all__ = ["STUDY"]
@@ -37,4 +38,5 @@ STUDY = Study(
         *(Mean(name) for name in ("clean", "worst_client", "fgsm", "pgd", "similar", "backdoor")),
         Proportion("exact_set"),
     ),
+    presentation=Page("vision", "accuracy"),
 )

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from simulations.design import Study, crossed, grid, levels
 from simulations.measures.summaries import Mean, Proportion
+from simulations.presentation import Page
 from simulations.vision.regime import VisionDetection, VisionRegime
 
 __all__ = ["STUDY"]
@@ -54,4 +55,5 @@ STUDY = Study(
         Proportion("exact_set"),
         Proportion("majority"),
     ),
+    presentation=Page("vision", "detection"),
 )

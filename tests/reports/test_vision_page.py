@@ -114,6 +114,6 @@ def test_the_rules_fixed_before_decide_the_words():
 def test_a_page_that_is_unknown_or_has_no_rows_is_refused(tmp_path):
     with pytest.raises(ValueError, match="did you mean 'vision'"):
         write_gallery_page("visions", tmp_path, tmp_path)
-    with pytest.raises(FileNotFoundError, match="simulations run vision_detection"):
+    with pytest.raises(FileNotFoundError, match="simulations run vision"):
         write_gallery_page("vision", tmp_path, tmp_path)
     assert "copying" in PAGES

@@ -56,16 +56,7 @@ def write_vision(detection: StudyInput, accuracy: StudyInput, folder: Path) -> l
     detection, accuracy : StudyInput
         The studies ``vision_detection`` and ``vision``.
     folder : path
-
-    Raises
-    ------
-    ValueError
-        Rows are missing.
     """
-    for item in (detection, accuracy):
-        if item.missing:
-            name = item.study.name
-            raise ValueError(f"study {name}: {item.missing} rows are missing; run `python -m simulations run {name}`")
     folder.mkdir(parents=True, exist_ok=True)
     found, models = detection.rows(), accuracy.rows()
     contents = {
