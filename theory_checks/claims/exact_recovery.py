@@ -49,9 +49,9 @@ def _claim(common: bool) -> Claim:
         ),
         fine=Sabotage(
             name="penalty-partly-above-window",
-            description="λ reaches 4 % of the window's log length beyond it, the contamination is identical",
+            description="λ reaches 3.5 % of the window's log length beyond it, the contamination is identical",
             cells=crossed(
-                AdversarialRegime(common_component=common, lowest=0.5, highest=1.04, kinds=("identical",)),
+                AdversarialRegime(common_component=common, lowest=0.5, highest=1.035, kinds=("identical",)),
                 RecoveryMethod(second_tol=None, max_iterations=3000),
             ),
         ),

@@ -66,13 +66,15 @@ class WindowMethod:
 
     end: str = "lower"
     factor: float = 1.0
+    largest: int | None = None  # min(p, q) is cut here
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``violation``: some point beats the degenerate one by more than the duality gap explains."""
         values, common = instance.targets, instance.extras["common_component"]
         n_clients, p, q = values.shape
         lower = self.end == "lower"
-        penalty = self.factor * (1 / np.sqrt(n_clients) if lower else np.sqrt(min(p, q)))
+        width = min(p, q) if self.largest is None else min(p, q, self.largest)
+        penalty = self.factor * (1 / np.sqrt(n_clients) if lower else np.sqrt(width))
         solution = solve(values, block_penalty=float(penalty), common_component=common)
         if lower:
             # The mean of Z = M + L with L = 0: moving L into S never costs more below the lower end.
@@ -112,12 +114,11 @@ CLAIM = Claim(
         cells=crossed(StackRegime(), [WindowMethod(end="lower", factor=1.5), WindowMethod(end="upper", factor=0.7)]),
     ),
     fine=Sabotage(
-        name="upper-end-moved-a-little",
-        description=(
-            "the upper end is said to be 0.999 √min(p, q); the stacks for which it is sharp are drawn on purpose, "
-            "and on them every move is found"
-        ),
-        cells=crossed(StackRegime(), WindowMethod(end="upper", factor=0.999)),
+        name="upper-end-stops-growing",
+        # One stack of 24: without common component, one flat block, min(p, q) of 4 or 5.  A factor on the end is found
+        # on every stack for which the end is sharp, one of 8, however near 1 it is.
+        description="the upper end is said to be √min(p, q, 3)",
+        cells=crossed(StackRegime(), WindowMethod(end="upper", largest=3)),
     ),
     largest_gap=1e-6,
 )

@@ -246,8 +246,8 @@ _SIGN = Claim(
     ),
     fine=Sabotage(
         name="heterogeneity-undercounted",
-        description="the rule counts half of the heterogeneity of the benign clients",
-        cells=crossed(_SIGN_REGIMES, SignRule(counted=0.5)),
+        description="the rule counts 0.42 of the heterogeneity of the benign clients",
+        cells=crossed(_SIGN_REGIMES, SignRule(counted=0.42)),
     ),
 )
 

@@ -191,9 +191,9 @@ _PRICE = Claim(
         cells=crossed((Uniform(),), AgainstAverage(reach=0.8)),
     ),
     fine=Sabotage(
-        name="reach-nine-tenths",
-        description="a tenth of Stein's constant is given up for caution",
-        cells=crossed((Uniform(),), AgainstAverage(reach=0.9)),
+        name="reach-a-little-shorter",
+        description="a twentieth of Stein's constant is given up for caution",
+        cells=crossed((Uniform(),), AgainstAverage(reach=0.95)),
     ),
 )
 
