@@ -29,6 +29,7 @@ _BATCH = 1 << 24  # numbers (128 MiB) that the coordinates, or the residuals, of
 _STARTS = (20, 4)  # smallest subsets, and as large as the sub-set
 _STEPS = 3
 _SEED = 20_261_127
+_ROUNDING = 1e-12  # eigenvalues of a scatter below this share of the energy that it is a difference of
 # A part of the level below one in so many draws (a whole level of .001) is taken for that: tails further out cannot be
 # drawn, and without the test a direction that one contaminated client uses alone would be everybody's.
 _MOST_DRAWS = 5_000
@@ -71,15 +72,18 @@ def used_by_all(
     fewest = min(int(panel.common_component) + max(-(-rank // q), 1), n_members)
     starts = random_subsets(n_members, {fewest: _STARTS[0], counts[0]: _STARTS[1]}, generator)
     scatter = np.einsum("kiq,kjq->ij", inside, inside) / q
-    values, vectors = symmetric_eigen((scatter - n_members * noise**2 * np.eye(larger)) / float(precision @ precision))
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    values, _ = symmetric_eigen((scatter - n_members * noise**2 * np.eye(larger)) / float(precision @ precision))
+    # In the axes of the scatter: shares are the same in any, but in others the sign that an axis happens to have would
+    # give other draws, and with them another answer for the same data turned.
+    root = np.sqrt(np.maximum(values, 0.0))[:, None]
     # Many clients are drawn in batches; of few all at once, so that their draws are one stream.
     batch = max(_BATCH // (n_members * max(larger * q, len(starts))), 1)
-    shares = _log_shares(inside[None], design, rank, counts, starts)  # the data are the first of the samples
+    # The data are the first of the samples, and the only one in which clients can be of low rank or copies.
+    shares = _log_shares(inside[None], design, rank, counts, starts, generic=False)
     for n_draws in (_FIRST_DRAWS, max(math.ceil(min(1.0 / level, _MOST_DRAWS)) - 1 - _FIRST_DRAWS, 1)):
         for first in range(0, n_draws, batch):
             size = (min(batch, n_draws - first), n_members, larger, q)
-            drawn = precision[:, None, None] * (root @ generator.standard_normal(size))
+            drawn = precision[:, None, None] * (root * generator.standard_normal(size))
             drawn += noise * generator.standard_normal(size)
             shares = np.concatenate([shares, _log_shares(drawn, design, rank, counts, starts)], axis=1)
         spread = np.maximum(shares.std(axis=1, keepdims=True), np.finfo(float).tiny)
@@ -92,17 +96,39 @@ def used_by_all(
     return False
 
 
+def _off_what_is_determined(scatters: FloatArray, count: int, sizes: FloatArray) -> FloatArray:
+    """Projectors (…, R, R) off the leading R − ``count`` eigenvectors, as far as the scatters determine so many.
+
+    ``sizes`` (…) are the energies of which the scatters are differences.
+
+    Two updates of rank s determine 2s directions at most; a further one would be any vector, by rounding.
+    """
+    size = scatters.shape[-1]
+    values, vectors = symmetric_eigen(scatters)
+    told = values > _ROUNDING * sizes[..., None]
+    told[..., :count] = False
+    return np.asarray(np.eye(size) - (vectors * told[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+
+
 def _log_shares(
-    blocks: FloatArray, design: FloatArray, rank: int, counts: tuple[int, ...], starts: BoolArray
+    blocks: FloatArray,
+    design: FloatArray,
+    rank: int,
+    counts: tuple[int, ...],
+    starts: BoolArray,
+    *,
+    generic: bool = True,
 ) -> FloatArray:
     """log of the smallest share that n clients have in what all leave at ``rank``, shape (number of counts, D).
 
     For each of D data sets ``blocks`` (D, K, R, q) and each n of ``counts``, ascending, from the ``starts`` (N, K).
-    Trimmed least squares by concentration steps on the smallest count, all data sets at once.
+    Trimmed least squares by concentration steps on the smallest count, all data sets at once.  In ``generic`` data
+    every start determines a subspace of the rank.
     """
     n_draws, n_clients, size, q = blocks.shape
     flat = blocks.reshape(n_draws, n_clients, -1)
     scatter = (blocks @ blocks.transpose(0, 1, 3, 2)).reshape(n_draws, n_clients, -1)
+    energies = np.einsum("dki,dki->dk", flat, flat)
     weights = np.broadcast_to(starts.astype(np.float64), (n_draws, *starts.shape))
     smallest = np.full((len(counts), n_draws), np.inf)
     for _ in range(_STEPS):
@@ -111,9 +137,12 @@ def _log_shares(
         blocks_of_centre = centre.reshape(*centre.shape[:2], size, q)
         about = (blocks_of_centre @ blocks_of_centre.transpose(0, 1, 3, 2)).reshape(*centre.shape[:2], -1)
         within = (weights @ scatter - mass[..., None] * about).reshape(*centre.shape[:2], size, size)
-        projectors = trailing_projectors(within, size - rank)
-        shadow = (projectors @ blocks_of_centre).reshape(centre.shape)
-        residuals = projectors.reshape(*centre.shape[:2], -1) @ scatter.transpose(0, 2, 1)
+        if generic:
+            off = trailing_projectors(within, size - rank)
+        else:
+            off = _off_what_is_determined(within, size - rank, (weights @ energies[..., None])[..., 0])
+        shadow = (off @ blocks_of_centre).reshape(centre.shape)
+        residuals = off.reshape(*centre.shape[:2], -1) @ scatter.transpose(0, 2, 1)
         residuals -= 2.0 * design * (shadow @ flat.transpose(0, 2, 1))
         residuals += design**2 * np.sum(shadow * centre, axis=-1)[..., None]
         ordered = np.sort(np.maximum(residuals, 0.0), axis=-1)

@@ -19,12 +19,14 @@ from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import SharedFit, inside_subspace
 from clair_stats.detection.step_2_candidates import random_subsets
 from clair_stats.linalg import symmetric_eigen
+from clair_stats.records import FloatArray
 
 __all__ = ["least_left_along_a_direction", "used_by_majority"]
 
 _STARTS = (40, 20)  # smallest subsets, and halves
 _STEPS = 6
 _SEED = 20_261_201
+_ROUNDING = 1e-12  # eigenvalues below this share of the energy of all members
 
 
 def used_by_majority(panel: Panel, fit: SharedFit, noise: float, *, level: float) -> bool:
@@ -80,6 +82,7 @@ def least_left_along_a_direction(panel: Panel, fit: SharedFit, count: int) -> fl
     design, q, rank = panel.design[members], panel.shape[2], fit.basis.shape[1]
     fewest = min(int(panel.common_component) + max(-(-rank // q), 1), members.size)
     starts = random_subsets(members.size, {fewest: _STARTS[0], count: _STARTS[1]}, np.random.default_rng(_SEED))
+    everyone = np.einsum("kiq,kjq->ij", inside, inside)
     least = np.inf
     for weights in starts.astype(np.float64):
         for _ in range(_STEPS):
@@ -87,10 +90,20 @@ def least_left_along_a_direction(panel: Panel, fit: SharedFit, count: int) -> fl
             mean = np.einsum("k,kiq->iq", weights * design, inside) / mass if mass > 0 else np.zeros_like(inside[0])
             about = inside - design[:, None, None] * mean
             within = np.einsum("k,kiq,kjq->ij", weights, about, about)
-            along = np.einsum("i,kiq->kq", symmetric_eigen(within)[1][:, 0], about)
+            along = np.einsum("i,kiq->kq", _least_used(within, everyone), about)
             energies = np.einsum("kq,kq->k", along, along)
             nearest = np.argsort(energies, kind="stable")[:count]
             least = min(least, float(energies[nearest].sum()))
             weights = np.zeros(members.size)
             weights[nearest] = 1.0
     return least
+
+
+def _least_used(within: FloatArray, everyone: FloatArray) -> FloatArray:
+    """The direction (r,) that a set uses least; of several that it does not use, the one that all members use least.
+
+    Few updates of low rank leave several unused, and rounding would choose among them.
+    """
+    values, vectors = symmetric_eigen(within)
+    unused = vectors[:, : max(int(np.count_nonzero(values <= _ROUNDING * np.trace(everyone))), 1)]
+    return np.asarray(unused @ symmetric_eigen(unused.T @ everyone @ unused)[1][:, 0])

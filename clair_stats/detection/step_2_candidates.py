@@ -229,22 +229,23 @@ def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> 
     growing does: the filled-up half lets in clients of both kinds, and then its residual is not white.
     """
     panel = kernel.panel
-    half, fits = panel.half, Fits(kernel, rank)
+    half, fits, order = panel.half, Fits(kernel, rank), panel.canonical_order
     residuals, _ = fits.residuals(starts, first=True)
-    masks = unique_masks(nearest(residuals, half))
+    masks = unique_masks(nearest(residuals, half), order)
     for _ in range(_HALF_STEPS - 1):
         residuals, _ = fits.residuals(masks)
-        masks = unique_masks(nearest(residuals, half))
+        masks = unique_masks(nearest(residuals, half), order)
     n_clients, p, q = panel.shape
     cut = float(special.chdtri(max((p - rank) * q, 1), per_client_level(_LEVEL, n_clients)))
     stages = [masks]
     for _ in range(_GROWTH_STEPS):
         residuals, _ = fits.residuals(masks)
         passed = residuals <= cut * fits.variance(masks, residuals)[:, None]
-        masks = unique_masks(np.where((passed.sum(axis=1) >= half)[:, None], passed, nearest(residuals, half)))
+        grown = np.where((passed.sum(axis=1) >= half)[:, None], passed, nearest(residuals, half))
+        masks = unique_masks(grown, order)
         stages.append(masks)
     # Every stage is a candidate: one contaminated client let in by noise can pull in the others at the next step.
-    masks = unique_masks(np.concatenate(stages))
+    masks = unique_masks(np.concatenate(stages), order)
     residuals, left = fits.residuals(masks)
     sizes = masks.sum(axis=1)
     ratios = left / (fits.variance(masks, residuals) * _edges(panel, sizes, rank))
@@ -252,8 +253,7 @@ def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> 
     if not white.any():
         near = keep_any or ratios.min() <= _NEAR_WHITE
         return masks[[int(np.argmin(ratios))]] if near else masks[:0]
-    order = np.lexsort((-sizes, ~white))
-    return _basins(masks[order[: int(white.sum())]])
+    return _basins(masks[np.lexsort((-sizes, ~white))[: int(white.sum())]])
 
 
 def _basins(masks: BoolArray) -> BoolArray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clair_stats.detection.panel import Panel
 from clair_stats.laws import noise_edge
@@ -110,6 +111,10 @@ def _above_bulk(values: FloatArray, p: int, columns: int) -> int:
     return count
 
 
+# Eigenvalues below this share of a set's energy are rounding of the sums that make its scatter.
+_ROUNDING = 1e-13
+
+
 def nearest(residuals: FloatArray, count: int) -> BoolArray:
     """For every row of (N, K) the ``count`` smallest entries.
 
@@ -128,19 +133,23 @@ def nearest(residuals: FloatArray, count: int) -> BoolArray:
     return kept
 
 
-def unique_masks(masks: BoolArray) -> BoolArray:
-    """Masks (N, K) without repetitions, in a fixed order.
+def unique_masks(masks: BoolArray, order: NDArray[np.int64]) -> BoolArray:
+    """Masks (N, K) without repetitions; sets that hold the first clients of ``order`` come first.
+
+    Of sets of one size the first are tried first, so their order must not hang on how the clients are numbered.
 
     Parameters
     ----------
     masks : bool ndarray, shape (N, K)
+    order : ndarray of int, shape (K,)
+        Of the clients, from the data.
 
     Returns
     -------
     bool ndarray, shape (N, K)
     """
-    rows = {key: i for i, key in reversed(list(enumerate(_keys(masks))))}
-    return masks[[rows[key] for key in sorted(rows)]]
+    rows = {key: i for i, key in enumerate(_keys(masks[:, order]))}
+    return masks[[rows[key] for key in sorted(rows, reverse=True)]]
 
 
 def _keys(masks: BoolArray) -> list[bytes]:
@@ -152,7 +161,7 @@ class _Spectra:
     """Scatters of N masks about their own means."""
 
     values: FloatArray  # (N, R), ascending
-    vectors: FloatArray  # (N, R, R)
+    vectors: FloatArray  # (N, R, R); 0 for directions that a set does not determine
     centre: FloatArray | None  # (N, R·q), None without a common component
 
 
@@ -173,6 +182,9 @@ class Kernel:
     def spectra(self, masks: BoolArray, *, first: bool = False) -> _Spectra:
         """Eigendecompositions for masks (N, K); those of the ``first`` masks of a search serve every rank.
 
+        Two updates of rank s determine 2s directions at most.  A further eigenvector would be any vector, by rounding,
+        and with it the answer would hang on the order of the clients; it is set to zero and takes nothing out.
+
         Parameters
         ----------
         masks : bool ndarray, shape (N, K)
@@ -187,6 +199,7 @@ class Kernel:
             return self._first[1]
         weights = masks.astype(np.float64)
         scatter = weights @ self.scatter
+        rounding = _ROUNDING * (weights @ self.energy)
         centre = None
         if self.panel.common_component:
             mass = weights @ self.design**2
@@ -194,7 +207,8 @@ class Kernel:
             block = centre.reshape(len(masks), self.size, self.q)
             scatter = scatter - mass[:, None] * (block @ block.transpose(0, 2, 1)).reshape(len(masks), -1)
         values, vectors = symmetric_eigen(scatter.reshape(len(masks), self.size, self.size))
-        found = _Spectra(values, vectors, centre)
+        told = values > rounding[:, None]
+        found = _Spectra(np.where(told, values, 0.0), vectors * told[:, None, :], centre)
         if first:
             self._first = key, found
         return found
@@ -262,18 +276,15 @@ class Fits:
 
     def _fitted(self, masks: BoolArray, *, first: bool = False) -> tuple[FloatArray, FloatArray]:
         kernel, rank, n_fits = self.kernel, self.rank, len(masks)
-        residual = np.broadcast_to(kernel.energy + kernel.outside, (n_fits, kernel.n_clients))
+        sizes = residual = np.broadcast_to(kernel.energy + kernel.outside, (n_fits, kernel.n_clients))
         spectra = kernel.spectra(masks, first=first)
         centre = spectra.centre
         if centre is not None:
-            residual = (
-                residual
-                - 2.0 * kernel.design * (centre @ kernel.flat.T)
-                + kernel.design**2 * np.einsum("ni,ni->n", centre, centre)[:, None]
-            )
+            sizes = sizes + kernel.design**2 * np.einsum("ni,ni->n", centre, centre)[:, None]
+            residual = sizes - 2.0 * kernel.design * (centre @ kernel.flat.T)
         left = spectra.values[:, -1 - rank] if rank < kernel.size else np.zeros(n_fits)
         if rank == 0:
-            return np.maximum(residual, 0.0), left
+            return _without_rounding(residual, sizes), left
         bases = spectra.vectors[:, :, -rank:]
         projectors = bases @ bases.transpose(0, 2, 1)
         residual = residual - projectors.reshape(n_fits, -1) @ kernel.scatter.T
@@ -284,4 +295,12 @@ class Fits:
                 + 2.0 * kernel.design * (shadow @ kernel.flat.T)
                 - kernel.design**2 * np.einsum("ni,ni->n", shadow, shadow)[:, None]
             )
-        return np.maximum(residual, 0.0), left
+        return _without_rounding(residual, sizes), left
+
+
+def _without_rounding(residuals: FloatArray, sizes: FloatArray) -> FloatArray:
+    """Residual energies (N, K), those that are rounding of the sizes (N, K) they are differences of set to zero.
+
+    Otherwise clients that agree exactly would be told apart by rounding, and that hangs on their order.
+    """
+    return np.where(residuals > _ROUNDING * sizes, residuals, 0.0)

@@ -23,7 +23,7 @@ ROWS = {
     "H4 a method ends the run": ["engine/test_executor.py::test_whatever_a_method_raises_is_its_own_failed_row"],
     "H5 designs that run commands": ["engine/test_design.py::test_bad_toml_names_file_and_remedy"],
     "M1 factors are copied": ["hardening/test_rows_of_the_review.py::test_factors_are_copied_and_frozen"],
-    "M2 the order of clients": ["hardening/test_order.py::test_two_hundred_verdicts_stand"],
+    "M2 the order of clients": ["hardening/test_order.py::test_what_once_differed_does_not"],
     "M3 bases, common components, weights": [
         "hardening/test_bases_and_weights.py::test_a_bad_basis_is_refused_by_everything_that_takes_one",
         "hardening/test_bases_and_weights.py::test_weights_of_any_size_give_the_same_mean",

@@ -22,6 +22,8 @@ __all__ = ["View", "view_of"]
 # Energies below this share of a client's own are rounding: inner products in float64 are exact to about 1e-15 of the
 # norms that enter, and a residual is a difference of several of them.
 _ROUNDING = 1e-13
+# The same for the norms that enter one difference: a client's own and that of the set's mean.
+_OWN_ROUNDING = 1e-14
 # The D leading directions of a set are those of each of its members too, so that a member's subspace fitted without it
 # would lean towards it: up to .04 of log d; two orthogonal iterations in the whole space leave less than 1e-3.
 _ITERATIONS = 2
@@ -42,7 +44,7 @@ class View:
     scatters: FloatArray  # (K, D²), VᵀY_kY_kᵀV
     products: FloatArray  # (K, K), ⟨Y_k, Y_l⟩
     design: FloatArray  # (K,), c_k with which the common component enters; 0 without it
-    floor: float  # energies below it are rounding
+    floor: float  # energies below it are rounding for a client of median size
 
     def fits(self, masks: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
         """Energies (N, K) off and inside the subspace fitted on each of N sets of clients (N, K).
@@ -58,12 +60,12 @@ class View:
         tuple of ndarray, shape (N, K)
             Squared scale of the module.
         """
-        total = self._about_means(masks)
+        total, floor = self._about_means(masks)
         if rank == 0:
-            return np.maximum(total, self.floor), np.zeros(masks.shape)
+            return np.maximum(total, floor), np.zeros(masks.shape)
         basis, mean = self._bases(masks, rank)
         inside = self._inside(basis, mean)
-        return np.maximum(total - inside, self.floor), np.maximum(inside, self.floor)
+        return np.maximum(total - inside, floor), np.maximum(inside, floor)
 
     def fits_at_ranks(self, masks: BoolArray, most: int) -> FloatArray:
         """Energies off the subspaces of rank 0, …, ``most`` fitted on each of N sets (N, K), (most + 1, N, K).
@@ -81,12 +83,12 @@ class View:
         ndarray, shape (most + 1, N, K)
             Squared scale of the module.
         """
-        total = self._about_means(masks)
+        total, floor = self._about_means(masks)
         basis, mean = self._bases(masks, most)
         energies = np.zeros((most + 1, *masks.shape))
         for j in range(most):  # from the leading direction on
             energies[j + 1] = energies[j] + self._inside(basis[:, :, most - 1 - j, None], mean)
-        return np.maximum(total - energies, self.floor)
+        return np.maximum(total - energies, floor)
 
     def leave_one_out(self, members: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
         """Energies (K,) off and inside the subspace fitted on ``members`` without the client itself.
@@ -105,21 +107,24 @@ class View:
         """
         masks = np.repeat(members[None], members.size, axis=0)
         np.fill_diagonal(masks, False)
-        total = np.diag(self._about_means(masks))
+        total, floor = (np.diag(found) for found in self._about_means(masks))
         if rank == 0:
-            return np.maximum(total, self.floor), np.zeros(members.size)
+            return np.maximum(total, floor), np.zeros(members.size)
         inside = np.empty(members.size)
         step = max(1, _MOST_NUMBERS // (self.coordinates[:, 0, :].size * rank))
         for start in range(0, members.size, step):
             clients = np.arange(start, min(start + step, members.size))
             sets = masks[clients].astype(np.float64)
             shares = shares_of(sets, self.design)
-            basis = self.directions @ self._bases(masks[clients], rank)[0]  # (N, p', r)
+            leading = self._bases(masks[clients], rank)[0][:, :, ::-1]  # those that are zero are the last
+            determined = leading.any(axis=1, keepdims=True)
+            basis = self.directions @ leading  # (N, p', r)
             for _ in range(_ITERATIONS):
                 basis = np.linalg.qr(self.module.scattered(self.scales, self.design, sets, shares, basis))[0]
+                basis = basis * determined
             own = self.module.own_inner(self.scales, self.design, shares, clients, basis)  # (N, q', r)
             inside[clients] = np.einsum("nqr,nqr->n", own, own)
-        return np.maximum(total - inside, self.floor), np.maximum(inside, self.floor)
+        return np.maximum(total - inside, floor), np.maximum(inside, floor)
 
     def _shares(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Weights (N, K) with which the clients enter the mean of each set, and Σ_H c_k² (N,)."""
@@ -127,21 +132,31 @@ class View:
         mass = weights @ self.design**2
         return np.where(mass[:, None] > 0, weights * self.design / np.where(mass > 0, mass, 1.0)[:, None], 0.0), mass
 
-    def _about_means(self, masks: BoolArray) -> FloatArray:
-        """‖Y_k − c_km‖² about the mean of each set, (N, K)."""
+    def _about_means(self, masks: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """‖Y_k − c_km‖² about the mean of each set, and what of it is rounding, (N, K) each."""
         share, _ = self._shares(masks)
         cross = share @ self.products  # ⟨m, Y_k⟩
         square = np.einsum("nk,nk->n", cross, share)  # ‖m‖²
-        return np.asarray(np.diag(self.products) - 2.0 * self.design * cross + self.design**2 * square[:, None])
+        sizes = np.diag(self.products) + self.design**2 * square[:, None]
+        # A large client fits its own start exactly; without a floor of its own the rounding of that zero would be told
+        # as a number, and the best half would hang on the order of the clients.
+        floor = np.maximum(self.floor, _OWN_ROUNDING * sizes)
+        return np.asarray(sizes - 2.0 * self.design * cross), floor
 
     def _bases(self, masks: BoolArray, rank: int) -> tuple[FloatArray, FloatArray]:
-        """Subspaces (N, D, r) and means (N, D, q') of each set, in the leading directions."""
+        """Subspaces (N, D, r) and means (N, D, q') of each set, in the leading directions.
+
+        Two updates of rank s determine 2s directions at most.  A further eigenvector would be any vector, by rounding,
+        and with it the answer would hang on the order of the clients; it is set to zero and takes nothing out.
+        """
         share, mass = self._shares(masks)
         n_clients, size, q = self.coordinates.shape
         mean = (share @ self.coordinates.reshape(n_clients, -1)).reshape(len(masks), size, q)
         scatter = (masks.astype(np.float64) @ self.scatters).reshape(len(masks), size, size)
+        rounding = _ROUNDING * np.trace(scatter, axis1=1, axis2=2)
         scatter -= mass[:, None, None] * (mean @ mean.transpose(0, 2, 1))
-        return np.linalg.eigh(scatter)[1][:, :, -rank:], mean
+        values, vectors = np.linalg.eigh(scatter)
+        return vectors[:, :, -rank:] * (values[:, None, -rank:] > rounding[:, None, None]), mean
 
     def _inside(self, basis: FloatArray, mean: FloatArray) -> FloatArray:
         """‖Uᵀ(Y_k − c_km)‖² of all clients for N fits, basis (N, D, r) and mean (N, D, q'), (N, K)."""
