@@ -89,7 +89,10 @@ def _plain(matrix: Any, name: str) -> AnyArray:  # noqa: ANN401 - whatever numpy
         if np.ma.getmaskarray(matrix).any():
             raise ValueError(f"{name}: a masked array with masked entries; fill them or leave this client out")
         return np.asarray(matrix.data)
-    return np.asarray(matrix)
+    try:
+        return np.asarray(matrix)
+    except (TypeError, ValueError) as error:  # numpy's own message names neither the client nor the field
+        raise ValueError(f"{name}: not one array of numbers ({error}); give a rectangular numeric matrix") from error
 
 
 def _labels(frame: Any, name: str) -> Labels:  # noqa: ANN401 - a data frame or series of any library

@@ -221,7 +221,10 @@ class ClientEstimates:
                     f"{name}: factors have shapes {left.shape} and {right.shape}; the inner dimensions must agree"
                 )
             if 0 in left.shape or 0 in right.shape:
-                raise ValueError(f"{name}: factors have shapes {left.shape} and {right.shape}; no dimension may be 0")
+                raise ValueError(
+                    f"{name}: factors have shapes {left.shape} and {right.shape}; give at least one row, column "
+                    "and rank"
+                )
             outer = (left.shape[0], right.shape[1])
             if checked and outer != (checked[0][0].shape[0], checked[0][1].shape[1]):
                 first = (checked[0][0].shape[0], checked[0][1].shape[1])

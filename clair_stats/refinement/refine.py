@@ -21,6 +21,9 @@ from clair_stats.refinement.shrink import shrink
 
 __all__ = ["refine"]
 
+# Entries whose fourth powers, and sums of them, are normal numbers.
+_SMALLEST, _LARGEST = 1e-70, 1e70
+
 
 def refine(
     estimates: ClientEstimates | ArrayLike,
@@ -91,6 +94,12 @@ def refine(
             raise ValueError("basis: None; averaging needs a subspace, give p × r, or method='shrinkage' to fit it")
         refined = np.where(members[:, None, None], blocks - project_off(frame, blocks - centre), blocks)
         return Refinement(refined, frame, centre, shares, members=members)
+    largest = float(np.abs(blocks[members]).max())
+    if not (largest == 0.0 or _SMALLEST < largest < _LARGEST):
+        raise ValueError(
+            f"estimates: the largest entry of a member is {largest:.3g}, and shrinkage takes its fourth power; give "
+            "them in another unit (CLAIR().fit does so by itself)"
+        )
     energy = error_energy(_with_scales(checked, noise_scales))
     found = shrink(blocks, members, raw, energy, basis=frame)
     return Refinement(found.estimates, found.basis, centre, shares, members, found.kept, found.risk, found.own_risk)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clair_stats.estimates import ClientEstimates, as_client_estimates
-from clair_stats.linalg import block_norms, project_off, stack
+from clair_stats.linalg import block_norms, checked_frame, project_off, stack
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.theory.oracle import OracleSolution, solve_oracle
 
@@ -20,6 +20,8 @@ _EXACTNESS = 1e-8
 _EQUALITY = 1e-8
 # Distance of ‖Ṽ_O‖_op² from 1 below which P_C counts as not injective.
 _TRANSVERSALITY = 1e-12
+# Entries whose squares, and sums of them, are normal numbers.
+_SMALLEST, _LARGEST = 1e-150, 1e150
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +68,12 @@ def _checked_inputs(
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     values = estimates.dense()
     n_clients, p, _ = values.shape
-    span = np.asarray(basis, dtype=np.float64)
-    if span.ndim != 2 or span.shape[0] != p or not 1 <= span.shape[1] <= p:
+    span = checked_frame(basis, p)
+    if span.shape[1] < 1:
         raise ValueError(f"basis: shape {span.shape}; give an orthonormal p × r matrix with p = {p} and 1 ≤ r ≤ p")
-    if not np.allclose(span.T @ span, np.eye(span.shape[1]), atol=1e-8):
-        raise ValueError("basis: its columns are not orthonormal; orthonormalise it first (numpy.linalg.qr)")
+    largest = float(np.abs(values).max())
+    if not (largest == 0.0 or _SMALLEST < largest < _LARGEST):
+        raise ValueError(f"estimates: the largest entry is {largest:.3g}, and its square no number; give another unit")
     mask = np.asarray(collaborative_set)
     if mask.shape != (n_clients,) or mask.dtype != np.bool_:
         raise ValueError(f"collaborative_set: give {n_clients} booleans, True for benign clients")

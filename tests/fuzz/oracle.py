@@ -1,17 +1,39 @@
 """How much is drawn, and what counts as an answer: a refusal that says what to do, or finite numbers."""
 
+import atexit
 import contextlib
+import json
 import os
 import re
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
+from hypothesis import strategies as st
+
+SEEDS = st.integers(0, 2**32 - 1)
+# Inputs by entry point and outcome; ``python -m tests.fuzz`` adds them up.
+OUTCOMES: Counter[tuple[str, str]] = Counter()
 
 # A word that tells what to do next.
 REMEDY = re.compile(
     r"\b(add|allowed|ask|check|choose|copy|delete|did you mean|expected|fill|fit|give|install|keep|known are|leave|"
-    r"make|mend|move|must|needs?|open|orthonormalise|raise|refit|remove|rename|repair|restore|run|save|say|set|"
+    r"make|mark|mend|move|must|needs?|open|orthonormalise|pass|raise|refit|remove|rename|repair|restore|run|save|say|set|"
     r"shorten|split|target|tell|train|transpose|use|write)\b"
 )
+
+
+def told(entry, refused):
+    """Count one input of an entry point as refused (by a true value) or answered."""
+    OUTCOMES[entry, "refused" if refused else "answered"] += 1
+
+
+def _written():
+    if path := os.environ.get("FUZZ_COUNTS"):
+        Path(path).write_text(json.dumps([[*key, count] for key, count in OUTCOMES.items()]))
+
+
+atexit.register(_written)
 
 
 def draws(count):

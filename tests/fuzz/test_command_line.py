@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from clair_stats.cli.app import app
-from tests.fuzz.oracle import draws
+from tests.fuzz.oracle import draws, told
 from tests.hardening.cases import K, shared
 
 NUMBERS = st.one_of(
@@ -61,3 +61,4 @@ def test_any_words_end_in_a_known_status(files, command, source, options):
         assert "Traceback" not in done.output
     assert "\x1b[31m" not in done.stdout
     assert sorted(path.name for path in files.iterdir()) == before
+    told(f"clair {command}", done.exit_code == 2)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clair_stats import CLAIR, verify_solution
-from tests.fuzz.oracle import draws, not_finite, refusals
+from tests.fuzz.oracle import draws, not_finite, refusals, told
 from tests.hardening.test_nothing_undefined_is_benign import verdict_of
 
 SPECIAL = (0.0, 1e-300, 1e-160, 1e-140, 1e-30, 1.0, 1e30, 1e78, 1e140, 1e155, 1e300, -1.0, np.nan, np.inf)
@@ -70,6 +70,7 @@ def test_a_fit_is_refused_or_finite(blocks, options, scale):
     given = {} if scale is None else {"noise_scales": np.full(len(blocks), scale)}
     with refusals() as refused:
         model = fitted(blocks, options, **given)
+    told("CLAIR().fit", refused)
     if refused:
         return
     assert verdict_of(model) == []
@@ -102,6 +103,7 @@ def test_neither_unit_nor_rotation_changes_the_verdict(blocks, exponent, seed):
         moved = np.ldexp(blocks, exponent)
     with refusals() as refused:
         plain, scaled = fitted(blocks, {}), fitted(moved, {})
+    told("CLAIR().fit in two units", refused)
     if refused:
         return
     np.testing.assert_array_equal(plain.flagged_, scaled.flagged_)
@@ -116,6 +118,7 @@ def test_several_modules_are_refused_or_judged(stack, missing):
     modules = {f"m{i}": blocks[:fewest] for i, blocks in enumerate(stack)}
     with refusals() as refused:
         model = fitted(modules, {"missing": missing})
+    told("CLAIR().fit, several modules", refused)
     if refused:
         return
     assert verdict_of(model) == []

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.oracle import draws, told
 from tests.theory_checks.test_verdict_file import VERDICT
 from theory_checks.judge.verdict import Status
 from theory_checks.judge.verdict_file import read_verdicts, write_verdicts
@@ -13,7 +14,7 @@ from theory_checks.judge.verdict_file import read_verdicts, write_verdicts
 FIXED = [HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=200, suppress_health_check=FIXED)
+@settings(max_examples=draws(200), suppress_health_check=FIXED)
 @given(place=st.floats(0, 1, exclude_max=True), piece=st.binary(max_size=6), cut=st.integers(0, 20))
 def test_a_damaged_verdict_file_is_refused_or_read(tmp_path, place, piece, cut):
     path = tmp_path / "verdicts.json"
@@ -25,7 +26,9 @@ def test_a_damaged_verdict_file_is_refused_or_read(tmp_path, place, piece, cut):
         found = read_verdicts(path)
     except ValueError as error:
         message = str(error)
+        told("verdicts.json", True)
     else:
+        told("verdicts.json", False)
         assert all(verdict.status in get_args(Status) for verdict in found)
         return
     if not (str(path) in message and "run `python -m theory_checks run`" in message):
