@@ -17,7 +17,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export MPLBACKEND := Agg
 
-.PHONY: help setup verify test test-all nightly lint format types bench docs dist clean
+.PHONY: help setup verify test test-all nightly lint format types bench docs dist frameworks clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -43,6 +43,9 @@ test-all: $(STAMP) ## every test, the slow ones too
 
 nightly: $(STAMP) ## slow tests, FUZZ times as many fuzzing draws, standard effort, fresh seeds, long studies: hours
 	JOBS=$(JOBS) FUZZ=$(FUZZ) bash .ci/nightly
+
+frameworks: $(STAMP) ## optional: adapters in PEFT itself, rounds in Flower and NVFlare, each in an environment of its own
+	bash .ci/frameworks
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)

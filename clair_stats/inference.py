@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy import special
 
 from clair_stats.records import FloatArray, Refinement
 from clair_stats.refinement.intervals import (
@@ -149,7 +149,7 @@ class ConfidenceIntervals:
         found = self.conf_int(level, parameter=parameter, simultaneous=simultaneous)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = found.estimate / found.standard_error
-            p_values = 2.0 * norm.sf(np.abs(z))
+            p_values = 2.0 * special.ndtr(-np.abs(z))
             if simultaneous:
                 p_values = -np.expm1(z.size * np.log1p(-p_values))
         tail = (1.0 - level) / 2.0

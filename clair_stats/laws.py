@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 __all__ = [
     "TRACY_WIDOM",
@@ -22,6 +23,7 @@ __all__ = [
     "lower_beta_quantile",
     "noise_edge",
     "per_client_level",
+    "rare_laws",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -34,6 +36,19 @@ TRACY_WIDOM = 4.0
 _HOMOGENEITY_DRAWS = 4000  # Monte Carlo error .001 of a level of .005
 _HOMOGENEITY_SEED = 20_261_126
 _MOST_SIMULATED = 300  # clients; 1.2 million draws take 50 ms
+
+
+def rare_laws() -> Any:  # noqa: ANN401 - a module without types
+    """SciPy's statistics, imported when they are first asked for: half a second, and most verdicts need none of them.
+
+    Returns
+    -------
+    module
+        ``scipy.stats``.
+    """
+    from scipy import stats
+
+    return stats
 
 
 def per_client_level(level: float, n_clients: int) -> float:
@@ -104,8 +119,8 @@ def chi_square(
     large = (shift > _LARGE_SHIFT) & np.isfinite(shift)
     tail[large], critical[large] = _power(statistics[large], degrees[large], shift[large], alpha)
     small = shift <= _LARGE_SHIFT
-    tail[small] = stats.ncx2.sf(statistics[small], degrees[small], shift[small])
-    critical[small] = stats.ncx2.isf(alpha, degrees[small], shift[small])
+    tail[small] = rare_laws().ncx2.sf(statistics[small], degrees[small], shift[small])
+    critical[small] = rare_laws().ncx2.isf(alpha, degrees[small], shift[small])
     return tail, critical
 
 
@@ -154,8 +169,8 @@ def fisher(
     critical = np.asarray(special.fdtri(matched, second, 1.0 - alpha) * factor)
     small = ~large
     if small.any():
-        tail[small] = stats.ncf.sf(ratios[small], first[small], second[small], shift[small])
-        critical[small] = stats.ncf.isf(alpha, first[small], second[small], shift[small])
+        tail[small] = rare_laws().ncf.sf(ratios[small], first[small], second[small], shift[small])
+        critical[small] = rare_laws().ncf.isf(alpha, first[small], second[small], shift[small])
     return np.asarray(tail, dtype=np.float64), critical
 
 

@@ -23,6 +23,18 @@ def test_the_script_is_sound_shell_and_the_makefile_calls_it():
     assert len(STEPS) >= 9
 
 
+def test_the_optional_script_for_frameworks_runs_every_test_that_is_skipped_without_them():
+    script = ROOT / ".ci" / "frameworks"
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    assert re.search(r"^frameworks:.*\n\tbash \.ci/frameworks", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    needing = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r'importorskip\(\s*"(peft|flwr|nvflare)"', path.read_text(encoding="utf-8"))
+    }
+    assert set(re.findall(r"tests/\S+\.py", script.read_text(encoding="utf-8"))) == needing
+
+
 @pytest.mark.parametrize(("package", "command", "rest"), STEPS, ids=lambda part: part.split()[0] if part else "plain")
 def test_every_command_and_option_exists(package, command, rest):
     group = typer.main.get_command(importlib.import_module(f"{package}.cli").app)

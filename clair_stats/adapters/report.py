@@ -16,7 +16,8 @@ from clair_stats.report.printable import printable
 
 __all__ = ["AdapterReport", "AdapterRow", "write_report"]
 
-AdapterVerdict = Literal["benign", "flagged", "quarantined", "undecided"]
+# "capped": benign, and bounded in how far it moves the average.
+AdapterVerdict = Literal["benign", "capped", "flagged", "quarantined", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class AdapterRow:
     worst_module: str = ""
     modules: Mapping[str, float] = field(default_factory=dict)  # score by module
     energy_lost: float | None = None  # share of the refined adapter's squared norm that the cap on the rank cost
+    influence: float | None = None  # how far it moves the average, in units of the median benign client
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class AdapterReport:
                 "reason": row.reason,
                 "worst_module": row.worst_module or None,
                 "energy_lost": row.energy_lost,
+                "influence": row.influence,
                 "modules": {module: finite(score) for module, score in row.modules.items()},
             }
             for row in self.rows
@@ -98,7 +101,10 @@ def write_report(report: AdapterReport, folder: Path) -> None:
     templates.filters["printable"] = printable
     templates.filters["number"] = _number
     page = templates.get_template("report.html.jinja").render(
-        report=report, worst=_worst_modules(report.rows), cut=any(row.energy_lost for row in report.rows)
+        report=report,
+        worst=_worst_modules(report.rows),
+        cut=any(row.energy_lost for row in report.rows),
+        moved=any(row.influence is not None for row in report.rows),
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
 
@@ -114,5 +120,5 @@ def _worst_modules(rows: Sequence[AdapterRow]) -> dict[str, list[tuple[str, floa
     return {
         row.name: sorted(row.modules.items(), key=lambda item: -item[1])[:3]
         for row in rows
-        if row.verdict != "benign" and row.modules
+        if row.verdict not in ("benign", "capped") and row.modules
     }

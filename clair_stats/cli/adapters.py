@@ -114,7 +114,7 @@ def _print(report: AdapterReport, output: Path) -> None:
 
     console = plain_console()
     console.print(printable(report.explanation, longest=2000), soft_wrap=True)
-    styles = {"flagged": "bold red", "quarantined": "red", "undecided": "yellow", "benign": ""}
+    styles = {"flagged": "bold red", "quarantined": "red", "undecided": "yellow", "benign": "", "capped": "yellow"}
     cut = any(row.energy_lost for row in report.rows)  # to the rank of written adapters
     rows = []
     for row in report.rows:

@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from clair_stats.laws import TRACY_WIDOM, chi_square, fisher, hotelling_lawley, noise_edge
 from clair_stats.records import BoolArray, FloatArray
@@ -251,6 +250,9 @@ def covariance_edge(
     -------
     float
     """
+    # Imported here: optimisers take a third of a second, and only covariances need one.
+    from scipy.optimize import minimize_scalar
+
     size = basis.shape[0] - basis.shape[1]
     spectrum, share = law.spread(basis, members)
     count, top = max(share * columns, 1.0), float(spectrum[-1])

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from clair_stats.detection.calibration import calibrate, on_scale_of_estimates
 from clair_stats.detection.panel import Panel, panel_of
@@ -98,7 +98,11 @@ def detect(
     if panel.noise is None:
         residuals = standardised_residuals(panel, fit)
         freedom = float(residuals.degrees[0])
-        noise = float(np.sqrt(np.median(residuals.raw) / stats.chi2.median(freedom))) if freedom > 0 else 0.0
+        noise = (
+            float(np.sqrt(np.median(residuals.raw) / (2.0 * special.gammaincinv(freedom / 2.0, 0.5))))
+            if freedom > 0
+            else 0.0
+        )
     tolerance = heterogeneity * panel.stretch
     calibrated = calibrate(panel, fit, level=level, heterogeneity=tolerance, noise=noise)
     _, calibrated = on_scale_of_estimates(panel, blocks, fit, calibrated)

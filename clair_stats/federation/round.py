@@ -24,7 +24,8 @@ from clair_stats.adapters.tensors import ArrayTensor
 from clair_stats.clair import CLAIR
 from clair_stats.estimates import ClientEstimates
 from clair_stats.federation.evidence import ClientEvidence
-from clair_stats.federation.weights import CAP, bounded_shares, capped_weights
+from clair_stats.federation.influence import Influence, influence_of, with_influence
+from clair_stats.federation.weights import CAP
 from clair_stats.products import capped, mean_product, sum_of_products
 from clair_stats.records import FloatArray
 
@@ -127,10 +128,11 @@ def aggregate_round(
     if 2 * len(members) <= len(federation.clients):
         return RoundResult(None, {}, report, known, excluded)
     stated = {reply.name: reply.n_examples for reply in replies}
-    weights = capped_weights([stated[client.name] for client in members], cap=weight_cap)
     starts_of = {} if starts is None else {c.name: s for c, s in zip(federation.clients, starts, strict=True)}
-    aggregate, bounded = _mean(members, weights, rank, starts_of)
-    report = _with_bounds(report, bounded)
+    steps = np.array([_step_size(client, starts_of.get(client.name)) for client in members])
+    influence = influence_of([stated[client.name] for client in members], steps, cap=weight_cap)
+    aggregate = _mean(members, influence, rank, starts_of)
+    report = with_influence(report, [client.name for client in members], influence)
     kept = {client.name for client in members}
     own = _refined(federation, model, starts, kept, rank) if refined else {}
     return RoundResult(aggregate, own, report, known, excluded)
@@ -220,24 +222,22 @@ def _with_history(report: AdapterReport, names: frozenset[str], evidence: Client
 
 
 def _mean(
-    members: Sequence[ClientAdapter], weights: FloatArray, rank: int | None, starts: Mapping[str, ClientAdapter]
-) -> tuple[Adapter, dict[str, float]]:
-    """The weighted mean of the adapters, exact but for steps that reach too far; and the shares of those that enter."""
-    shares = bounded_shares(weights, np.array([_step_size(client, starts.get(client.name)) for client in members]))
+    members: Sequence[ClientAdapter], influence: Influence, rank: int | None, starts: Mapping[str, ClientAdapter]
+) -> Adapter:
+    """The weighted mean of the adapters, exact but for steps that reach too far."""
     products = {}
     for module in members[0].products:
         pairs = []
-        for client, share in zip(members, shares, strict=True):
+        for client, share in zip(members, influence.shares, strict=True):
             left, right = client.products[module].factors()
             pair = (share * left, right)
             if share < 1.0 and client.name in starts:
                 before, beside = starts[client.name].products[module].factors()
                 pair = sum_of_products(pair, ((1.0 - share) * before, beside))
             pairs.append(pair)
-        products[module], _ = capped(mean_product(pairs, weights), rank)
+        products[module], _ = capped(mean_product(pairs, influence.weights), rank)
     dense = {name: trimmed_mean(members, name) for name in members[0].dense}
-    bounded = {client.name: float(share) for client, share in zip(members, shares, strict=True) if share < 1.0}
-    return _as_adapter(members[0], products, dense), bounded
+    return _as_adapter(members[0], products, dense)
 
 
 def _step_size(client: ClientAdapter, start: ClientAdapter | None) -> float:
@@ -250,23 +250,6 @@ def _step_size(client: ClientAdapter, start: ClientAdapter | None) -> float:
             left, right = sum_of_products((left, right), (-before, beside))
         total += float(np.sum((left.T @ left) * (right @ right.T)))
     return float(np.sqrt(max(total, 0.0)))
-
-
-def _with_bounds(report: AdapterReport, shares: Mapping[str, float]) -> AdapterReport:
-    """Benign clients whose step reached too far say so."""
-    if not shares:
-        return report
-    rows = tuple(
-        replace(
-            row,
-            reason=f"{row.reason}; " * bool(row.reason)
-            + f"its step reaches further than twice the median one: {shares[row.name]:.2g} of it enters the average",
-        )
-        if row.name in shares
-        else row
-        for row in report.rows
-    )
-    return replace(report, rows=rows)
 
 
 def _refined(

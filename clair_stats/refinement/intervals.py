@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm
+from scipy import special
 
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
@@ -74,7 +74,7 @@ def normal_intervals(estimate: FloatArray, error: FloatArray, level: float, *, s
     Intervals
     """
     each = level ** (1.0 / estimate.size) if simultaneous else level
-    half = float(norm.isf((1.0 - each) / 2.0)) * error
+    half = -float(special.ndtri((1.0 - each) / 2.0)) * error
     return Intervals(estimate, error, estimate - half, estimate + half, level, simultaneous)
 
 

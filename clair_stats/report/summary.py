@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import spearmanr
 
-from clair_stats.laws import per_client_level
+from clair_stats.laws import per_client_level, rare_laws
 from clair_stats.report.fitted import FittedModel
 from clair_stats.report.refinement_line import refinement_line
 from clair_stats.theory import recovery_condition
@@ -69,7 +68,7 @@ def _sample_sizes(model: FittedModel) -> str | None:
     benign = model.collaborative_set_
     if sizes is None or benign.sum() < _FEWEST or np.ptp(sizes[benign]) == 0:
         return None
-    found = spearmanr(sizes[benign], model.p_values_[benign])
+    found = rare_laws().spearmanr(sizes[benign], model.p_values_[benign])
     if not found.pvalue < _DOUBT:
         return None
     return (

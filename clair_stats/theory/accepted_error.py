@@ -12,9 +12,9 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
-from scipy.stats import ncx2
 
 from clair_stats.estimates import ClientEstimates, as_client_estimates
+from clair_stats.laws import rare_laws
 from clair_stats.linalg import block_norms, orthonormal_basis, project_off, stack
 from clair_stats.records import FloatArray
 from clair_stats.theory.subsets import subset_indicators, subset_margin
@@ -99,9 +99,9 @@ def _largest_distances(scores: FloatArray, noise: _Noise) -> FloatArray:
     high = scores + np.sqrt(noise.freedom) + np.sqrt(-2 * np.log(noise.tail))
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
-        hidden = ncx2.cdf(scores**2, noise.freedom, middle**2) > noise.tail
+        hidden = rare_laws().ncx2.cdf(scores**2, noise.freedom, middle**2) > noise.tail
         low, high = np.where(hidden, middle, low), np.where(hidden, high, middle)
-    return np.where(ncx2.cdf(scores**2, noise.freedom, 0.0) > noise.tail, high, 0.0)
+    return np.where(rare_laws().ncx2.cdf(scores**2, noise.freedom, 0.0) > noise.tail, high, 0.0)
 
 
 def _tilt(noise: _Noise, eigenvalue: FloatArray, leak: FloatArray) -> FloatArray:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import chi2, ncx2
+from scipy import special
 
-from clair_stats.laws import per_client_level
+from clair_stats.laws import per_client_level, rare_laws
 
 __all__ = ["detection_limit", "detection_reach"]
 
@@ -108,7 +107,10 @@ def detection_reach(
     >>> round(detection_reach(20, shape=(12, 10), rank=2), 2)
     6.71
     """
+    # Imported here: optimisers take a third of a second, and verdicts need none.
+    from scipy.optimize import brentq
+
     freedom = _checked(n_clients, shape, rank, noise_scale, level, power)
-    cut = float(chi2.isf(per_client_level(level, n_clients), freedom))
+    cut = float(special.chdtri(freedom, per_client_level(level, n_clients)))
     high = np.sqrt(cut) + 10.0  # the score is at least d minus a normal variable; 10 standard deviations
-    return float(noise_scale * brentq(lambda d: ncx2.sf(cut, freedom, d**2) - power, 1e-9, high))
+    return float(noise_scale * brentq(lambda d: rare_laws().ncx2.sf(cut, freedom, d**2) - power, 1e-9, high))

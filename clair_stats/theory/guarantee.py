@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
-from scipy.stats import ncx2
 
-from clair_stats.laws import per_client_level
+from clair_stats.laws import per_client_level, rare_laws
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.theory.subsets import SubsetMargin, subset_margin
 from clair_stats.theory.tails import lower_quantile, upper_quantile
@@ -85,7 +84,7 @@ def chi_square_tolerances(
     if not (np.isfinite(heterogeneity) and heterogeneity >= 0):
         raise ValueError(f"heterogeneity: {heterogeneity!r}; give a norm, 0 or more")
     tail = per_client_level(level, sigma.size)
-    points = ncx2.isf(tail, (p - np.arange(rank + 1)[:, None]) * q, (heterogeneity / sigma) ** 2)
+    points = rare_laws().ncx2.isf(tail, (p - np.arange(rank + 1)[:, None]) * q, (heterogeneity / sigma) ** 2)
     return np.asarray(np.sqrt(points) * sigma, dtype=np.float64)
 
 
@@ -112,7 +111,7 @@ class _Setting:
         shift = float(np.sqrt(self.size)) * self.heterogeneity  # ‖H_B‖_F in units of σ
         excluded, squared, radius = np.zeros(self.rank, dtype=bool), float(self.rank), np.inf
         for lower_rank in range(self.rank + 1):
-            quantile = float(ncx2.isf(self.tail, (self.p - lower_rank) * self.q, self.heterogeneity**2))
+            quantile = float(rare_laws().ncx2.isf(self.tail, (self.p - lower_rank) * self.q, self.heterogeneity**2))
             found, reach = largest_tilt(
                 allowed=self.size * quantile,
                 free_noise=max(0.0, float(np.sqrt(free)) - shift) ** 2,
@@ -239,7 +238,7 @@ def set_guarantee(
         missed: FloatArray = np.ones(distances.size)
         if squared < 1:
             reach = (cut + radius * np.sqrt(margin.leverages)) ** 2 / (1 - squared)
-            missed = np.asarray(ncx2.cdf(reach, freedom, (distances / sigma[~mask]) ** 2), dtype=np.float64)
+            missed = np.asarray(rare_laws().ncx2.cdf(reach, freedom, (distances / sigma[~mask]) ** 2), dtype=np.float64)
         delta = min(1.0, float(spent) + float(missed.sum())) if squared < 1 and excluded.all() else 1.0
         if best is None or delta < best.delta:
             best = SetGuarantee(delta, level, missed, squared, radius, float(spent), excluded, margin)

@@ -22,7 +22,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 
 from clair_stats.linalg import stack
 from clair_stats.records import FloatArray
@@ -278,6 +277,9 @@ def penalty_range(
     high = 1 / np.sqrt(n_contaminated * (1 + ratio)) if common_component else 1 / np.sqrt(n_contaminated)
     if low >= high:
         return None
+    # Imported here: optimisers take a third of a second, and verdicts need none.
+    from scipy.optimize import minimize_scalar
+
     # The margin is unimodal in log λ: κ's bound falls at first, η's bound only rises.
     grid = np.linspace(np.log(low), np.log(high), 65)
     values = [margin(float(x)) for x in grid[1:-1]]

@@ -8,7 +8,7 @@ The bounds are those of Laurent and Massart (Ann. Statist. 28(5), 2000).
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import chi2
+from scipy import special
 
 __all__ = ["lower_quantile", "upper_quantile"]
 
@@ -33,7 +33,7 @@ def upper_quantile(log_tail: float, freedom: int) -> float:
     float
     """
     if log_tail > _SMALLEST:
-        return float(chi2.isf(np.exp(log_tail), freedom))
+        return float(special.chdtri(freedom, np.exp(log_tail)))
     return float(freedom - 2 * log_tail + 2 * np.sqrt(-freedom * log_tail))
 
 
@@ -52,5 +52,5 @@ def lower_quantile(log_tail: float, freedom: int) -> float:
     float
     """
     if log_tail > _SMALLEST:
-        return float(chi2.ppf(np.exp(log_tail), freedom))
+        return float(2.0 * special.gammaincinv(freedom / 2.0, np.exp(log_tail)))
     return float(max(0.0, freedom - 2 * np.sqrt(-freedom * log_tail)))

@@ -43,6 +43,15 @@ def stranger(block, module):
     return rng.normal(size=(len(block), 2)) @ rng.normal(size=(2, block.shape[1]))
 
 
+def weak_stranger(block, module, share=0.15):
+    """The same direction in every round, beside the own update: too little for a single round."""
+    p, q = block.shape
+    rng = np.random.default_rng([11, len(module), p])
+    left, right = rng.standard_normal(p), rng.standard_normal(q)
+    direction = np.outer(left / np.linalg.norm(left), right / np.linalg.norm(right))
+    return block + share * np.linalg.norm(block) * direction
+
+
 def untrained():
     """What a server sends first: B = 0."""
     tensors = {}

@@ -122,7 +122,7 @@ def test_the_run_survives_and_names_the_client(tmp_path, kind):
     assert off_subspace(grid.federation, final) <= clean + 0.02
     told = json.loads((tmp_path / "round-3" / "report.json").read_text())
     client = next(c for c in told["clients"] if f"node {BAD}" in c["name"])
-    expected = {"x100": "flagged", "sign flip": "flagged", "1e9 examples": "benign", "mixed ranks": "benign"}
+    expected = {"x100": "flagged", "sign flip": "flagged", "1e9 examples": "capped", "mixed ranks": "benign"}
     assert client["verdict"] == expected.get(kind, "quarantined")
     others = [c["verdict"] for c in told["clients"] if f"node {BAD}" not in c["name"]]
     assert others.count("benign") >= len(others) - 1

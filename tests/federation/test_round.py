@@ -1,10 +1,14 @@
+import json
+
 import numpy as np
 import pytest
 
 from clair_stats.federation import Adapter, ClientEvidence, Reply, aggregate_round
+from clair_stats.federation.folder import RoundFolder
+from clair_stats.federation.influence import influence_of
 from clair_stats.federation.weights import bounded_shares, capped_weights
 from tests.adapters.folders import MODULES, PREFIX, config
-from tests.federation.clients import RANK, Federation, product, stranger
+from tests.federation.clients import RANK, Federation, product, stranger, weak_stranger
 
 
 def replies_of(federation, start=None, **bad):
@@ -199,3 +203,45 @@ def test_a_step_inside_the_subspace_cannot_undo_the_others():
         assert np.linalg.norm(moved) > 0.5 * np.linalg.norm(alone)
     row = next(row for row in found.report.rows if row.name == "c5")
     assert row.verdict == "flagged" or "enters the average" in row.reason
+
+
+def test_who_states_a_billion_examples_is_named_and_not_called_contaminated(tmp_path):
+    federation = Federation()
+    replies = [Reply(f"c{k}", federation.adapter(), 1e9 if k == 5 else 100.0) for k in range(16)]
+    found = aggregate_round(replies)
+    rows = {row.name: row for row in found.report.rows}
+    assert rows["c5"].verdict == "capped"
+    assert "states 1e+09 examples, 1e+07 times the median: counts for 3" in rows["c5"].reason
+    assert "enters the average" in rows["c5"].reason
+    assert rows["c5"].influence == pytest.approx(2.0)
+    assert {row.verdict for name, row in rows.items() if name != "c5"} == {"benign"}
+    assert "influence capped: c5" in found.report.explanation
+    assert not found.excluded
+    RoundFolder(tmp_path).write(1, found)
+    assert '<td class="capped">capped</td>' in (tmp_path / "round-1" / "report.html").read_text()
+
+
+def test_who_is_bounded_is_named_and_nobody_else():
+    found = influence_of([100, 190, 310, 100, 100, np.nan, -1], np.array([1, 1, 0.5, 1, 2.5, 1, 1]), cap=3.0)
+    assert [told.split(" ", 1)[0] for told in found.reasons] == ["", "", "states", "", "its", "", ""]
+    np.testing.assert_allclose(found.moved, [1, 1.9, 1.5, 1, 2, 1, 1])
+
+
+def test_a_stranger_that_hides_in_every_round_is_found_over_ten_and_restarts_lose_nothing(tmp_path):
+    federation, found = Federation(seed=6), []
+    for number in range(1, 11):
+        replies = []
+        for k in range(16):
+            change = {"change": weak_stranger} if k == 3 else {}
+            replies.append(Reply(f"c{k:02d}", federation.adapter(key=(k, number), **change)))
+        # The server is started anew before every round, and knows what its folder holds.
+        result = aggregate_round(replies, evidence=RoundFolder(tmp_path).evidence())
+        RoundFolder(tmp_path).write(number, result)
+        found.append(result)
+    assert [result.evidence.rounds for result in found] == list(range(1, 11))
+    hidden = [row for result in found for row in result.report.rows if row.name == "c03"]
+    assert all("rounds together" in row.reason for row in hidden if row.verdict == "flagged")  # by no round alone
+    assert hidden[0].verdict == "benign"
+    assert "rounds together" in hidden[-1].reason
+    assert all(result.excluded <= {"c03"} for result in found)
+    assert json.loads((tmp_path / "round-10" / "report.json").read_text())["verdict"] == "somebody flagged"

@@ -74,6 +74,19 @@ def test_page_needs_no_network_and_tells_what_images_show(page):
     assert "width=device-width" in page
 
 
+def test_figures_and_tables_are_numbered_and_scroll_in_boxes_that_the_keyboard_reaches(page):
+    found = Reader()
+    found.feed(page)
+    images = [k for k, (tag, _) in enumerate(found.tags) if tag in ("img", "table")]
+    assert images
+    for k in images:
+        tag, box = found.tags[k - 1]
+        assert (tag, box["class"], box["tabindex"], box["role"]) == ("div", "scroll", "0", "region")
+        assert box.get("aria-label") == "Table" or box["aria-labelledby"] in found.identifiers
+    for kind in ("figure", "table"):
+        assert f'counter-increment: {kind}; content: " " counter({kind}) "."' in page
+
+
 def test_page_shows_formulas_and_no_latex(page):
     assert "<math" in page
     body = re.sub(r"<math.*?</math>|<style>.*?</style>|base64,[^\"]*", "", page, flags=re.S)
