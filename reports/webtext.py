@@ -73,6 +73,5 @@ def markdown_to_html(text: str, *, top: int = 0) -> str:
     for formula in formulas:
         page = page.replace("\ufffc", _formula(formula), 1)
     page = page.replace("<th>", '<th scope="col">')
-    return page.replace("<table>", '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>').replace(
-        "</table>", "</table></div>"
-    )
+    box = '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
+    return page.replace("<table>", f"{box}<table>").replace("</table>", "</table></div>")
