@@ -29,6 +29,7 @@ _BATCH = 1 << 24  # numbers (128 MiB) that the coordinates, or the residuals, of
 _STARTS = (20, 4)  # smallest subsets, and as large as the sub-set
 _STEPS = 3
 _SEED = 20_261_127
+_TIE = 1e-9  # residuals that differ by less than this share are equal
 _ROUNDING = 1e-12  # eigenvalues of a scatter below this share of the energy that it is a difference of
 # A part of the level below one in so many draws (a whole level of .001) is taken for that: tails further out cannot be
 # drawn, and without the test a direction that one contaminated client uses alone would be everybody's.
@@ -150,5 +151,6 @@ def _log_shares(
         whole = np.maximum(kept[..., -1], np.finfo(float).tiny)
         for i, count in enumerate(counts):
             smallest[i] = np.minimum(smallest[i], (kept[..., count - 1] / whole).min(axis=-1))
-        weights = (residuals <= ordered[..., counts[0] - 1 : counts[0]]).astype(np.float64)
+        # Both clients of a pair are equally far from its mean: both are in, or neither, whatever rounding says.
+        weights = (residuals <= (1.0 + _TIE) * ordered[..., counts[0] - 1 : counts[0]]).astype(np.float64)
     return np.asarray(np.log(np.maximum(smallest, np.finfo(float).tiny)))

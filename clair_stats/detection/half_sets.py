@@ -75,7 +75,7 @@ def _best_half(kernel: Kernel, starts: BoolArray, rank: int, half: int) -> Half:
     best: tuple[float, BoolArray] | None = None
     masks: BoolArray = np.zeros((0, kernel.n_clients), dtype=np.bool_)
     for _ in range(_STEPS):
-        following = nearest(residuals, half)
+        following = nearest(residuals, half, kernel.panel.canonical_order)
         if np.array_equal(following, masks):
             break
         masks = following

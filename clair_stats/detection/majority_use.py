@@ -18,6 +18,7 @@ from clair_stats.detection.calibration import residual_variance
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.shared_fit import SharedFit, inside_subspace
 from clair_stats.detection.step_2_candidates import random_subsets
+from clair_stats.detection.trimmed_fits import tie_break
 from clair_stats.linalg import symmetric_eigen
 from clair_stats.records import FloatArray
 
@@ -83,6 +84,7 @@ def least_left_along_a_direction(panel: Panel, fit: SharedFit, count: int) -> fl
     fewest = min(int(panel.common_component) + max(-(-rank // q), 1), members.size)
     starts = random_subsets(members.size, {fewest: _STARTS[0], count: _STARTS[1]}, np.random.default_rng(_SEED))
     everyone = np.einsum("kiq,kjq->ij", inside, inside)
+    ties = tie_break(np.arange(members.size))
     least = np.inf
     for weights in starts.astype(np.float64):
         for _ in range(_STEPS):
@@ -92,7 +94,7 @@ def least_left_along_a_direction(panel: Panel, fit: SharedFit, count: int) -> fl
             within = np.einsum("k,kiq,kjq->ij", weights, about, about)
             along = np.einsum("i,kiq->kq", _least_used(within, everyone), about)
             energies = np.einsum("kq,kq->k", along, along)
-            nearest = np.argsort(energies, kind="stable")[:count]
+            nearest = np.argsort(energies * ties, kind="stable")[:count]
             least = min(least, float(energies[nearest].sum()))
             weights = np.zeros(members.size)
             weights[nearest] = 1.0

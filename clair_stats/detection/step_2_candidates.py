@@ -231,17 +231,17 @@ def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> 
     panel = kernel.panel
     half, fits, order = panel.half, Fits(kernel, rank), panel.canonical_order
     residuals, _ = fits.residuals(starts, first=True)
-    masks = unique_masks(nearest(residuals, half), order)
+    masks = unique_masks(nearest(residuals, half, order), order)
     for _ in range(_HALF_STEPS - 1):
         residuals, _ = fits.residuals(masks)
-        masks = unique_masks(nearest(residuals, half), order)
+        masks = unique_masks(nearest(residuals, half, order), order)
     n_clients, p, q = panel.shape
     cut = float(special.chdtri(max((p - rank) * q, 1), per_client_level(_LEVEL, n_clients)))
     stages = [masks]
     for _ in range(_GROWTH_STEPS):
         residuals, _ = fits.residuals(masks)
         passed = residuals <= cut * fits.variance(masks, residuals)[:, None]
-        grown = np.where((passed.sum(axis=1) >= half)[:, None], passed, nearest(residuals, half))
+        grown = np.where((passed.sum(axis=1) >= half)[:, None], passed, nearest(residuals, half, order))
         masks = unique_masks(grown, order)
         stages.append(masks)
     # Every stage is a candidate: one contaminated client let in by noise can pull in the others at the next step.

@@ -28,6 +28,7 @@ __all__ = [
     "directions_above_noise",
     "leading_directions",
     "nearest",
+    "tie_break",
     "unique_masks",
 ]
 
@@ -113,21 +114,47 @@ def _above_bulk(values: FloatArray, p: int, columns: int) -> int:
 
 # Eigenvalues below this share of a set's energy are rounding of the sums that make its scatter.
 _ROUNDING = 1e-13
+# Residuals that differ by less than this share are equal; and an energy that is nothing beside any that is not zero.
+_TIE, _NOTHING = 1e-9, 1e-280
 
 
-def nearest(residuals: FloatArray, count: int) -> BoolArray:
-    """For every row of (N, K) the ``count`` smallest entries.
+def tie_break(order: NDArray[np.int64]) -> FloatArray:
+    """Factors (K,) just above one that let the first clients of ``order`` come first where residuals are equal.
+
+    Two clients are equally far from their own mean, so ties are usual where searches start from pairs; rounding, which
+    hangs on the order in which clients are numbered, would break them.
+
+    Parameters
+    ----------
+    order : ndarray of int, shape (K,)
+        Of the clients, from the data.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+    """
+    factors = np.empty(order.size)
+    factors[order] = 1.0 + _TIE * np.arange(order.size) / order.size
+    return factors
+
+
+def nearest(residuals: FloatArray, count: int, order: NDArray[np.int64]) -> BoolArray:
+    """For every row of (N, K) the ``count`` smallest entries, equal ones in the order of the clients that is given.
 
     Parameters
     ----------
     residuals : ndarray, shape (N, K)
     count : int
+    order : ndarray of int, shape (K,)
+        From the data.
 
     Returns
     -------
     bool ndarray, shape (N, K)
     """
     kept = np.zeros(residuals.shape, dtype=np.bool_)
+    factors = tie_break(order)
+    residuals = residuals * factors + (factors - 1.0) * _NOTHING
     # Plain indexing and a dictionary below: np.put_along_axis and np.unique cost three times as much on a few masks.
     kept[np.arange(len(kept))[:, None], np.argpartition(residuals, count - 1, axis=1)[:, :count]] = True
     return kept

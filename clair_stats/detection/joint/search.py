@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clair_stats.decomposition.modules.decompose_modules import decompose_modules
 from clair_stats.detection.joint.view import View
+from clair_stats.detection.trimmed_fits import tie_break
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["JointHalf", "joint_half", "program_sets", "rank_by_gap", "starting_pairs", "starting_sets"]
@@ -79,11 +81,16 @@ def starting_sets(views: Sequence[View], *, program: bool) -> BoolArray:
     """
     if program:
         return program_sets(views)
-    everyone = np.ones((1, views[0].design.size), dtype=np.bool_)
-    distances = sum(np.log(view.fits(everyone, 0)[0][0]) for view in views)
-    starts = np.zeros_like(drawn := starting_pairs(everyone.size))
-    starts[:, np.argsort(distances, kind="stable")] = drawn
+    starts = np.zeros_like(drawn := starting_pairs(views[0].design.size))
+    starts[:, _order(views)] = drawn
     return starts
+
+
+def _order(views: Sequence[View]) -> NDArray[np.int64]:
+    """Clients by their distance from the mean over all modules, shape (K,)."""
+    everyone = np.ones((1, views[0].design.size), dtype=np.bool_)
+    distances = np.sum([np.log(view.fits(everyone, 0)[0][0]) for view in views], axis=0)
+    return np.argsort(distances, kind="stable")
 
 
 def program_sets(views: Sequence[View]) -> BoolArray:
@@ -147,9 +154,10 @@ def joint_half(
     by_worst = np.argsort(ordered[:, half - 1], kind="stable")[:_KEPT]
     sums = sums[np.unique(np.concatenate([by_sum, by_worst]))]
     best: JointHalf | None = None
+    ties = tie_break(_order(views)) - 1.0  # of logarithms
     for _ in range(_STEPS):
         masks: BoolArray = np.zeros(sums.shape, dtype=np.bool_)
-        np.put_along_axis(masks, np.argsort(sums, axis=1, kind="stable")[:, :half], True, axis=1)
+        np.put_along_axis(masks, np.argsort(sums + ties, axis=1, kind="stable")[:, :half], True, axis=1)
         masks = np.unique(masks, axis=0)
         sums = _sums(views, ranks, masks)
         worst = np.partition(sums, half - 1, axis=1)[:, half - 1]
