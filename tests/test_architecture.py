@@ -90,6 +90,7 @@ LAW = {
     },
     "simulations.methods": {"clair_stats", *_DRAWN, "simulations.measures"},
     "simulations.copying": {"clair_stats", *_DRAWN, "simulations.measures", "simulations.methods"},
+    "simulations.verse": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
     "simulations.vision": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
     "simulations.engine": {
         *("simulations.design", "simulations.streams"),
@@ -105,7 +106,8 @@ LAW = {
     },
     "simulations.studies": {
         *_DRAWN,
-        *("simulations.copying", "simulations.measures", "simulations.methods", "simulations.vision"),
+        *("simulations.copying", "simulations.measures", "simulations.methods", "simulations.verse"),
+        "simulations.vision",
         *("simulations.confirmation", "simulations.presentation", "simulations.toml_design"),
     },
     "simulations.ademp": {"simulations.design", "simulations.measure"},

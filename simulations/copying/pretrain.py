@@ -1,4 +1,4 @@
-"""The base model: trained to copy on first use, kept on disk under the hash of its configuration."""
+"""The base model: trained on first use, to copy or on another task, kept on disk under its task and configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,21 +14,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from clair_stats.files import written_whole
 from simulations.copying.transformer import TransformerConfig, forward, initial_parameters
 
-__all__ = ["BaseModel", "Pretraining", "base_model", "cache_folder", "one_thread"]
+__all__ = ["BaseModel", "Draw", "Pretraining", "base_model", "cache_folder", "one_thread"]
 
 # Raise it when the training code changes, so that no cached model of the old code is taken for one of the new.
 _VERSION = 2
 
+# n sequences x and y, (n, L) each, that a base model learns y from x on.
+Draw = Callable[[np.random.Generator, int], tuple[NDArray[np.int64], NDArray[np.int64]]]
+
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How the base model learns to copy uniform token sequences.
+    """How the base model learns its task; by default to copy uniform token sequences.
 
     Parameters
     ----------
@@ -93,17 +97,25 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "clair-stats"
 
 
-def base_model(pretraining: Pretraining | None = None) -> BaseModel:
+def base_model(pretraining: Pretraining | None = None, *, task: str = "copying", draw: Draw | None = None) -> BaseModel:
     """The base model of a configuration, from the cache or trained now (about half a minute) and then cached.
 
     A file that cannot be read is trained again and replaced; a folder that cannot be written only costs the caching.
+
+    Parameters
+    ----------
+    pretraining : Pretraining, optional
+    task : str
+        Names what ``draw`` draws; models of different tasks are kept apart.
+    draw : callable, optional
+        Sequences to learn from; uniform tokens to be copied where it is not given.
     """
     settings = pretraining or Pretraining()
-    path = cache_folder() / f"copying-{settings.key}.npz"
+    path = cache_folder() / f"{task}-{settings.key}.npz"
     cached = _read(path, settings)
     if cached is not None:
         return cached
-    model = _train(settings)
+    model = _train(settings, draw or _copies(settings.model))
     _write(path, model)
     return model
 
@@ -129,7 +141,15 @@ def _write(path: Path, model: BaseModel) -> None:
             np.savez(stream, **arrays)
 
 
-def _train(settings: Pretraining) -> BaseModel:
+def _copies(config: TransformerConfig) -> Draw:
+    def draw(generator: np.random.Generator, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        x = generator.integers(config.vocabulary, size=(n, config.length))
+        return x, x
+
+    return draw
+
+
+def _train(settings: Pretraining, draw: Draw) -> BaseModel:
     config = settings.model
     generator = np.random.Generator(np.random.PCG64(settings.seed))
     with one_thread():
@@ -141,10 +161,10 @@ def _train(settings: Pretraining) -> BaseModel:
             lambda step: min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * step / settings.steps))),
         )
         for _ in range(settings.steps):
-            x = torch.from_numpy(generator.integers(config.vocabulary, size=(1, settings.batch, config.length)))
+            x, y = (torch.from_numpy(part.copy())[None] for part in draw(generator, settings.batch))
             separator = torch.full((1, settings.batch, 1), config.vocabulary)
-            logits = forward(config, parameters, torch.cat([x, separator, x[:, :, :-1]], dim=2))
-            loss = functional.cross_entropy(logits.flatten(0, 2), x.flatten())
+            logits = forward(config, parameters, torch.cat([x, separator, y[:, :, :-1]], dim=2))
+            loss = functional.cross_entropy(logits.flatten(0, 2), y.flatten())
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from clair_stats.records import BoolArray, FloatArray
 from simulations.copying.collaborate import Collaboration
 from simulations.measures.metrics import detection_metrics
+from simulations.measures.ordering import probability_above
 from simulations.vision.attacks import AttackSizes, named_attacks
 from simulations.vision.federation import TARGET, VisionWorld, triggered
 from simulations.vision.network import Weights, logits
@@ -86,18 +86,10 @@ def verdict_on_groups(world: VisionWorld, found: Collaboration) -> dict[str, flo
         "flagged_plain": _share(flagged, plain),
         "flagged_augmented": _share(flagged, grey),
         "flagged_poisoned": _share(flagged, ~benign),
-        "augmented_above": _above(found.scores[grey], found.scores[plain]),
-        "poisoned_above": _above(found.scores[~benign], found.scores[benign]),
+        "augmented_above": probability_above(found.scores[grey], found.scores[plain]),
+        "poisoned_above": probability_above(found.scores[~benign], found.scores[benign]),
     }
 
 
 def _share(flagged: BoolArray, group: BoolArray) -> float:
     return float(flagged[group].mean()) if group.any() else math.nan
-
-
-def _above(first: FloatArray, second: FloatArray) -> float:
-    """P(first > second) with ties counted half; NaN where one is empty or has no score."""
-    if not (first.size and second.size) or np.isnan(first).any() or np.isnan(second).any():
-        return math.nan
-    difference = first[:, None] - second[None, :]
-    return float(np.mean(difference > 0) + 0.5 * np.mean(difference == 0))
