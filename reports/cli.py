@@ -121,7 +121,7 @@ def study(
 
 @app.command()
 def gallery(
-    page: Annotated[str, typer.Argument(help="copying or vision")] = "copying",
+    page: Annotated[str, typer.Argument(help="copying, vision or verse")] = "copying",
     results: Annotated[Path, typer.Option("--results", help="Folder of the stores.")] = Path("results"),
     output: Annotated[Path, typer.Option("--output", help="Folder to write.")] = Path("docs/gallery"),
 ) -> None:

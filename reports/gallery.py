@@ -47,8 +47,15 @@ def _vision(results: Path, output: Path) -> list[Path]:
     return write_vision(parts["detection"], parts["accuracy"], output)
 
 
+def _verse(results: Path, output: Path) -> list[Path]:
+    from reports.renderers.verse.page import write_verse
+
+    parts = _parts("verse", results)
+    return write_verse(parts["detection"], parts["style"], output)
+
+
 # Name -> what writes it, from the folder of the stores into a folder of pages.
-PAGES: Mapping[str, Callable[[Path, Path], list[Path]]] = {"copying": _copying, "vision": _vision}
+PAGES: Mapping[str, Callable[[Path, Path], list[Path]]] = {"copying": _copying, "vision": _vision, "verse": _verse}
 
 
 def write_gallery_page(name: str, results: Path, output: Path) -> list[Path]:
