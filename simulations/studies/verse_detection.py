@@ -30,7 +30,7 @@ STUDY = Study(
     name="verse_detection",
     title="Poets of one and of four schools, forgers among them, and the joint verdict",
     cells=crossed(grid(VerseRegime, n_schools=levels(1, 4), forgery=levels(*_FORGERIES)), [VerseDetection()]),
-    replications=10,
+    replications=8,
     root_seed=20_261_172,
     aims="Whether forgers are found, and whether honest poets of several schools are left alone.",
     estimands="Shares flagged of honest poets and of forgers; how often a forger's score exceeds an honest poet's.",

@@ -31,6 +31,7 @@ CODE = re.compile(
 WRITTEN_BY_PROGRAMS = {
     "docs/claims.md",
     "docs/gallery/copying.md",
+    "docs/gallery/verse.md",
     "docs/gallery/vision.md",
     "docs/performance.md",
     "docs/refinement_gains.md",
