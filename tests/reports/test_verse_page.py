@@ -77,7 +77,7 @@ def test_paired_differences_decide_the_words():
     assert all(line.count("**worse**") == 2 for line in paired_sentences(style_rows(-0.2)))
     assert all(line.count("no difference shown") == 2 for line in paired_sentences(style_rows(-0.02)))
     assert len(style_table(style_rows(0.0)).groups[0].rows) == len(STYLE.cells)
-    assert len(paired_table(style_rows(0.0)).groups[0].rows) == 2 * 3
+    assert len(paired_table(style_rows(0.0)).groups[0].rows) == 2 * 2
 
 
 def test_confusion_is_a_mean_over_federations_without_forgers():

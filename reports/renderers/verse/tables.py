@@ -96,7 +96,7 @@ def style_table(rows: pd.DataFrame) -> Table:
         for method, own in part.groupby("method.aggregation", sort=False):
             values = (mean_of(own[name]).text(_DIGITS.get(name, 2)) for name in _STYLE)
             lines.append((*setting, NAMES[str(method)], *values))
-    return plain_table("verse-style", ("schools", "forgery", "adapters", *_STYLE.values()), lines)
+    return plain_table("verse-style", ("schools", "forgery", "handed back", *_STYLE.values()), lines)
 
 
 def paired_table(rows: pd.DataFrame) -> Table:
