@@ -59,6 +59,8 @@ def escaped(text: str, *, in_math: bool) -> str:
     return "".join(pieces)
 
 
+# A letter and its number stay on one line.
+_EQUATION = re.compile(r"\b([A-Za-z]) = (?=\d)")
 # X_k, Θ*_k, U*: one letter with a star, an index of one letter, or both.
 _SYMBOL = re.compile(r"(?<![\w\\])([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
 
@@ -134,8 +136,9 @@ def latex(text: str) -> str:
     with an odd number of dollar signs has no formulas, and neither has one in which a formula is none.
     """
     parts = text.split("$")
+    parts[::2] = [_EQUATION.sub("\\1\u00a0=\u00a0", part) for part in parts[::2]]
     if len(parts) % 2 == 0 or not all(map(is_formula, parts[1::2])):
-        return escaped(text, in_math=False)
+        return escaped("$".join(parts), in_math=False)
     return "".join(f"${escaped(part, in_math=True)}$" if i % 2 else _plain(part) for i, part in enumerate(parts))
 
 
@@ -158,11 +161,12 @@ def markdown_to_latex(text: str, *, top: int = 0) -> str:
             position += 2
         elif token.type == "table_open":
             columns = _table_width(tokens, position)
-            width = f"{0.94 / columns:.3f}\\linewidth"
-            size = "scriptsize" if columns > 6 else "footnotesize"
+            many = columns > 6
+            width = f"{(0.9 if many else 0.94) / columns:.3f}\\linewidth"
+            size, gap = ("scriptsize", 3) if many else ("footnotesize", 2)
             specification = f">{{\\raggedright\\arraybackslash}}p{{{width}}}" * columns
             out.append(
-                f"{{\\{size}\\setlength{{\\tabcolsep}}{{2pt}}\n\\begin{{longtable*}}{{@{{}}{specification}@{{}}}}\n\\toprule"
+                f"{{\\{size}\\setlength{{\\tabcolsep}}{{{gap}pt}}\n\\begin{{longtable*}}{{@{{}}{specification}@{{}}}}\n\\toprule"
             )
         elif token.type == "thead_open":
             header = True

@@ -48,7 +48,9 @@ def _parts(rows: Sequence[tuple[object, dict[str, Any]]], prefix: str) -> list[s
         text += [f"**{name}.** {_sentence(members[0][0])}".rstrip(), ""]
         if fixed:
             text += [f"Fixed: {', '.join(fixed)}.", ""]
-        if varied:
+        if len(varied) == 1:  # a sentence, not a table of one column
+            text += [f"Varied: {varied[0].removeprefix(prefix + '.')} = {', '.join(map(_cellvalue, values[varied[0]]))}.", ""]
+        elif varied:
             header = [key.removeprefix(prefix + ".") for key in varied]
             text += [*_table(header, [[fields.get(key) for key in varied] for _, fields in members]), ""]
     return text

@@ -193,7 +193,7 @@ def test_ademp_page_says_what_is_run(toy: Callable[..., Path]) -> None:
         "To see the engine work.",
         "**normal.** A sample of n normal numbers.",
         "Fixed: n = 6.",
-        "| trim |",
+        "Varied: trim = ",
         "3 methods, every one on every regime",
         "bias estimate",
         "6 cells × 400 replications",
