@@ -49,7 +49,8 @@ def _parts(rows: Sequence[tuple[object, dict[str, Any]]], prefix: str) -> list[s
         if fixed:
             text += [f"Fixed: {', '.join(fixed)}.", ""]
         if len(varied) == 1:  # a sentence, not a table of one column
-            text += [f"Varied: {varied[0].removeprefix(prefix + '.')} = {', '.join(map(_cellvalue, values[varied[0]]))}.", ""]
+            taken = ", ".join(map(_cellvalue, values[varied[0]]))
+            text += [f"Varied: {varied[0].removeprefix(prefix + '.')} = {taken}.", ""]
         elif varied:
             header = [key.removeprefix(prefix + ".") for key in varied]
             text += [*_table(header, [[fields.get(key) for key in varied] for _, fields in members]), ""]
