@@ -138,10 +138,14 @@ class Panel:
 
     @cached_property
     def sign_spectrum(self) -> tuple[FloatArray, FloatArray]:
-        """Eigenvalues (p,), descending, and vectors (p, p) of the scatter of the blocks, each scaled to norm one."""
+        """Eigenvalues (p,), descending, and vectors (p, p) of the scatter of the blocks, each scaled to norm one.
+
+        The centre can be one of the clients; what is left of that one is rounding, and has no direction.
+        """
         _, p, q = self.blocks.shape
         norms = np.sqrt(self.centred_energies)
-        weights = 1.0 / np.maximum(norms, max(self.floor * np.sqrt(p * q), np.finfo(float).tiny))
+        known = max(self.floor * np.sqrt(p * q), _CENTRE_TOLERANCE * float(np.median(norms)), np.finfo(float).tiny)
+        weights = 1.0 / np.maximum(norms, known)
         if self.moments is not None:
             scatter = (weights**2 @ self.moments[1]).reshape(p, p)
         else:
