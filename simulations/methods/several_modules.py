@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from clair_stats.clair import CLAIR, NoMajorityWarning
 from simulations.measures.metrics import detection_metrics
 from simulations.regimes.adapter_modules import ModulesInstance
 
-__all__ = ["ClairModules"]
+__all__ = ["ClairModules", "ClairModulesRefined"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,41 @@ class ClairModules:
 
     def evaluate(self, instance: ModulesInstance, generator: np.random.Generator) -> Mapping[str, float]:
         """Detection metrics; without a majority nobody is flagged, and the set counts as not found."""
-        model = CLAIR(level=self.level)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoMajorityWarning)
-            model.fit(instance.modules)
-        found = detection_metrics(instance.collaborative_set, ~model.flagged_)
-        decided = float(model.majority_)
-        return {**found, "exact_set": found["exact_set"] * decided, "majority": decided}
+        return _judged(instance, self.level)[1]
+
+
+@dataclass(frozen=True)
+class ClairModulesRefined:
+    """The same, with what benign clients are handed compared with their targets.
+
+    Parameters
+    ----------
+    level : float
+        As in :class:`clair_stats.CLAIR`.
+    """
+
+    name: ClassVar[str] = "CLAIR, all modules, refined"
+
+    level: float = 0.05
+
+    def evaluate(self, instance: ModulesInstance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Detection metrics, and squared errors of benign clients over all modules: refined, their own, the mean's."""
+        model, told = _judged(instance, self.level)
+        benign = instance.collaborative_set
+        errors = dict.fromkeys(("refined_mse", "local_mse", "average_mse"), 0.0)
+        for name, record in instance.modules.items():
+            values, target = record.dense(), instance.targets[name][benign]
+            handed = (model.refined_[name][benign], values[benign], values.mean(axis=0))
+            for metric, estimates in zip(errors, handed, strict=True):
+                errors[metric] += float(np.sum((estimates - target) ** 2))
+        return {**told, **errors}
+
+
+def _judged(instance: ModulesInstance, level: float) -> tuple[Any, dict[str, float]]:
+    model = CLAIR(level=level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoMajorityWarning)
+        model.fit(instance.modules)
+    found = detection_metrics(instance.collaborative_set, ~model.flagged_)
+    decided = float(model.majority_)
+    return model, {**found, "exact_set": found["exact_set"] * decided, "majority": decided}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import numpy as np
 
 from clair_stats.estimates import ClientEstimates
-from clair_stats.records import BoolArray
+from clair_stats.records import BoolArray, FloatArray
 from simulations.regimes.adapter import AdapterRegime
 from simulations.streams import Streams
 
@@ -23,6 +24,7 @@ class ModulesInstance:
 
     modules: dict[str, ClientEstimates]
     collaborative_set: BoolArray  # (K,), True = benign
+    targets: Mapping[str, FloatArray]  # (K, p, q) a module, what benign clients would send without error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ class AdapterModulesRegime(AdapterRegime):
         spread = self.client_scale_spread * streams.generator("client scales").standard_normal(self.n_clients)
         single = AdapterRegime(**{field.name: getattr(self, field.name) for field in fields(AdapterRegime)})
         modules: dict[str, ClientEstimates] = {}
+        targets: dict[str, FloatArray] = {}
         benign: BoolArray = np.ones(self.n_clients, dtype=np.bool_)
         for number in range(self.n_modules):
             own = hashlib.sha256(f"{streams.regime_hash} module {number}".encode()).hexdigest()
@@ -62,4 +65,5 @@ class AdapterModulesRegime(AdapterRegime):
             benign = instance.collaborative_set[order]
             values = np.exp(spread)[:, None, None] * instance.estimates.dense()[order]
             modules[f"module {number}"] = ClientEstimates(values=values)
-        return ModulesInstance(modules, benign)
+            targets[f"module {number}"] = np.exp(spread)[:, None, None] * instance.targets[order]
+        return ModulesInstance(modules, benign, targets)

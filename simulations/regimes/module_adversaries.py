@@ -58,7 +58,7 @@ class ModuleAdversaryRegime(AdapterModulesRegime):
             values = record.dense().copy()
             values[attacked] = self._sent(values, attacked, number, generator)
             modules[name] = ClientEstimates(values=values)
-        return ModulesInstance(modules, ~attacked)
+        return ModulesInstance(modules, ~attacked, honest.targets)
 
     def _sent(self, values: FloatArray, attacked: BoolArray, number: int, generator: np.random.Generator) -> FloatArray:
         count, model = int(attacked.sum()), int(np.flatnonzero(~attacked)[0])
