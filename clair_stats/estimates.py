@@ -291,7 +291,7 @@ class ClientEstimates:
                     f"{name}: {field} is not positive definite (eigenvalues {values[0]:.3g} to {values[-1]:.3g}); "
                     "leave out directions without error, or give noise_scales in place of covariances"
                 )
-        return _read_only(np.stack([(matrix + matrix.T) / 2.0 for matrix in matrices]))
+        return _read_only(np.stack([matrix / 2.0 + matrix.T / 2.0 for matrix in matrices]))
 
     @property
     def n_clients(self) -> int:

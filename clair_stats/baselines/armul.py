@@ -55,7 +55,7 @@ def armul_low_rank(
         norms = block_norms(project_off(basis, blocks - centre))
         # Where most clients are equal the radius is 0, and these clients are the ones that count.
         radius = np.maximum(typical_noise_norm(record, norms), np.finfo(float).tiny)
-        weights = np.minimum(1.0, radius / np.maximum(norms, np.finfo(float).tiny))
+        weights = radius / np.maximum(norms, radius)
         centre = np.tensordot(weights / weights.sum(), blocks, axes=1)
         centred = blocks - centre
         scatter = np.einsum("k,kiq,kjq->ij", weights, centred, centred, optimize=True)

@@ -1,0 +1,184 @@
+"""``python -m tests.hardening.kills``: runs killed with −9 at a random moment and started again; what came out.
+
+Three kinds: a study on loky, the same on a dask cluster, and ``clair adapters``.  Nothing that was committed may be
+lost, and what the second start leaves must have the bytes of a run that nobody disturbed.  Lines are appended to a
+file, and what is there is not done again.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from distributed import LocalCluster
+
+from simulations.engine.executor import run_study
+from simulations.storage.export import export
+from simulations.storage.store import Store
+from simulations.toml_design import read_toml
+from tests.adapters.folders import federation
+from tests.adapters.test_jobs import files
+from tests.engine.conftest import ROOT, TOY_TOML, environment
+from tests.engine.test_kills import count
+from tests.engine.toys import PACE
+
+SEED = 20_261_951
+KINDS = {"loky": 20, "dask": 15, "adapters": 15}
+ADAPTERS = "from clair_stats.cli import main; main()"
+SHAPES = {f"layers.{i}.q_proj": (96, 64) for i in range(12)}
+
+
+class Bench:
+    """A folder with a design, adapters, a dask cluster, and what undisturbed runs leave."""
+
+    def __init__(self, root, scheduler):
+        self.root, self.scheduler = root, scheduler
+        self.design = root / "toy.toml"
+        self.design.write_text(TOY_TOML.format(replications=30, seconds=0.01))
+        self.study = read_toml(self.design)
+        federation(root / "in", n_clients=12, shapes=SHAPES)
+        run_study(self.study, root / "whole.sqlite", backend="sequential")
+        self.expected = {"sqlite": self.digest(root / "whole.sqlite")}
+        self.seconds = {}
+        for kind in KINDS:
+            began = time.monotonic()
+            process = self.start(kind, root / f"first-{kind}")
+            process.communicate()
+            self.seconds[kind] = time.monotonic() - began
+        self.expected["adapters"] = files(root / "first-adapters")
+
+    def start(self, kind, target, pace="1"):
+        """The command of a kind; its output goes to ``target``."""
+        if kind == "adapters":
+            words = ["-c", ADAPTERS, "adapters", self.root / "in", "--output", target, "--rank", "4", "--jobs", "2"]
+        else:
+            words = ["-m", "simulations", "run", self.design, "--store", target, "--jobs", "2"]
+            words += ["--backend", "dask", "--scheduler", self.scheduler] if kind == "dask" else []
+        return subprocess.Popen(
+            [sys.executable, *map(str, words)],
+            cwd=ROOT,
+            env={**environment(), "PYTHONPATH": str(ROOT), PACE: pace},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def digest(self, store):
+        export(store, self.study, self.root / "rows.csv")
+        return hashlib.sha256((self.root / "rows.csv").read_bytes()).hexdigest()
+
+    def wrong(self, kind, target):
+        """What is not as an undisturbed run leaves it."""
+        if kind == "adapters":
+            return [] if files(target) == self.expected["adapters"] else ["other bytes"]
+        with Store(target, self.study) as store:
+            found = [] if store.integrity() == "ok" else ["integrity"]
+        return found + ([] if self.digest(target) == self.expected["sqlite"] else ["other bytes"])
+
+    def kept(self, kind, target):
+        """Rows that are committed, or whether the output is there."""
+        return int(target.exists()) if kind == "adapters" else count(target)
+
+
+def killed(bench, kind, number):
+    """One run: started, killed, started again."""
+    moment = random.Random(f"{SEED} {kind} {number}").uniform(0.0, 1.1) * bench.seconds[kind]
+    target = bench.root / f"{kind}-{number}{'' if kind == 'adapters' else '.sqlite'}"
+    process, failures = bench.start(kind, target), []
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=moment)
+    ended = process.poll() is not None
+    children = [] if ended else psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    if psutil.wait_procs(children, timeout=60)[1]:
+        failures.append("a process is left behind")
+    before = bench.kept(kind, target)
+    if kind == "adapters" and target.exists():
+        failures += bench.wrong(kind, target)  # it is whole, or not there
+    else:
+        again = bench.start(kind, target, pace="0")
+        told = again.communicate(timeout=300)[1]
+        if again.returncode not in (0, 3):
+            failures.append(f"status {again.returncode}: {told.decode()[-300:]}")
+        if bench.kept(kind, target) < before:
+            failures.append("rows are lost")
+        failures += bench.wrong(kind, target)
+    shutil.rmtree(target, ignore_errors=True)
+    return {"kind": kind, "number": number, "moment": moment, "ended": ended, "kept": before, "failures": failures}
+
+
+def stopped(bench, kind, number, sent):
+    """Seconds from a signal to the end of a command that was in its middle."""
+    process = bench.start(kind, bench.root / f"stopped-{kind}-{number}-{sent.name}")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=random.Random(f"{SEED} {sent} {number}").uniform(0.1, 0.9) * bench.seconds[kind])
+    began = time.monotonic()
+    process.send_signal(sent)
+    process.communicate(timeout=60)
+    return {"kind": kind, "number": number, "signal": sent.name, "seconds": time.monotonic() - began}
+
+
+def run(path, seconds):
+    """All runs that the file does not hold, until the time is over."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    known = {(row["kind"], row["number"], row.get("signal")) for row in rows}
+    jobs = [(kind, number, None) for kind, most in KINDS.items() for number in range(most)]
+    jobs += [(kind, n, sent) for kind in KINDS for n in range(3) for sent in (signal.SIGINT, signal.SIGTERM)]
+    todo = [job for job in jobs if (job[0], job[1], job[2] and job[2].name) not in known]
+    if not todo:
+        return rows
+    end = time.monotonic() + seconds
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
+    with tempfile.TemporaryDirectory() as folder, cluster, path.open("a") as file:
+        bench = Bench(Path(folder), cluster.scheduler_address)
+        for kind, number, sent in todo:
+            if time.monotonic() > end:
+                break
+            rows.append(stopped(bench, kind, number, sent) if sent else killed(bench, kind, number))
+            file.write(json.dumps(rows[-1]) + "\n")
+            file.flush()
+    return rows
+
+
+def table(rows):
+    """Markdown, one kind a line."""
+    lines = [
+        "| kind | killed | before anything was kept | in between | after the end | failures | signals | slowest end |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for kind in KINDS:
+        kills = [row for row in rows if row["kind"] == kind and "signal" not in row]
+        ends = [row["seconds"] for row in rows if row["kind"] == kind and "signal" in row]
+        early = sum(not row["kept"] and not row["ended"] for row in kills)
+        late = sum(row["ended"] for row in kills)
+        failures = sum(bool(row["failures"]) for row in kills)
+        slowest = f"{max(ends):.1f} s" if ends else "--"
+        counts = (len(kills), early, len(kills) - early - late, late, failures, len(ends), slowest)
+        lines.append(f"| {kind} | " + " | ".join(map(str, counts)) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.hardening.kills", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this time; go on later")
+    parser.add_argument("--output", type=Path, default=Path("results/kills.jsonl"))
+    given = parser.parse_args()
+    rows = run(given.output, given.seconds)
+    told = [f"{row['kind']} {row['number']}: {row['failures']}" for row in rows if row.get("failures")]
+    sys.stdout.write("\n".join([table(rows), *told]) + "\n")
+    return 1 if told or any(row.get("seconds", 0.0) > 5.0 for row in rows) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
