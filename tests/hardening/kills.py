@@ -133,7 +133,9 @@ def run(path, seconds):
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     known = {(row["kind"], row["number"], row.get("signal")) for row in rows}
-    jobs = [(kind, number, None) for kind, most in KINDS.items() for number in range(most)]
+    jobs = [
+        (kind, number, None) for number in range(max(KINDS.values())) for kind, most in KINDS.items() if number < most
+    ]
     jobs += [(kind, n, sent) for kind in KINDS for n in range(3) for sent in (signal.SIGINT, signal.SIGTERM)]
     todo = [job for job in jobs if (job[0], job[1], job[2] and job[2].name) not in known]
     if not todo:
