@@ -13,27 +13,10 @@ from scipy.special import stdtr
 from reports.inputs import StudyInput
 from reports.labels import rows_by_setting
 
-__all__ = ["RankedPanel", "holm", "panels_of"]
+__all__ = ["RankedPanel", "panels_of"]
 
 _RESAMPLES = 400  # of replications, for the error of a mean rank; its own error is then below 4 %
 _SEED = 20261126  # of the resampling; fixed, so that the same rows give the same report
-
-
-def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm-adjusted p-values of shape (n,); undefined ones stay undefined and count in no family.
-
-    As in statsmodels' ``multipletests``, which takes a sixth of a second a call and is asked for once per method.
-    """
-    adjusted = np.full(p_values.shape, np.nan)
-    defined = ~np.isnan(p_values)
-    if defined.any():
-        own = p_values[defined]
-        order = np.argsort(own, kind="stable")
-        steps = np.maximum.accumulate(own[order] * (own.size - np.arange(own.size)))
-        shown = np.empty(own.size)
-        shown[order] = np.minimum(steps, 1.0)
-        adjusted[defined] = shown
-    return adjusted
 
 
 @dataclass(frozen=True, eq=False)

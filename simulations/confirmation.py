@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from statsmodels.stats.multitest import multipletests
-
+from clair_stats.laws import holm
 from simulations.criterion import CriterionResult, RegisteredCriterion
 from simulations.design import Study, content_hash, describe
 from simulations.registration import (
@@ -137,10 +136,10 @@ def judged(study: Study, store: str | os.PathLike[str], level: float) -> list[De
     regimes = {cell.hash: cell.regime_hash for cell in study.cells}
     rows = rows.assign(design=rows["cell"].map(regimes))
     found = [criterion.test(rows) for criterion in study.criteria]
-    shown, adjusted, _, _ = multipletests([item.p_value for item in found], alpha=level, method="holm")
+    adjusted = holm([item.p_value for item in found])
     return [
-        Decided(criterion, item, float(p_value), bool(good))
-        for criterion, item, p_value, good in zip(study.criteria, found, adjusted, shown, strict=True)
+        Decided(criterion, item, float(p_value), bool(p_value <= level))
+        for criterion, item, p_value in zip(study.criteria, found, adjusted, strict=True)
     ]
 
 

@@ -99,7 +99,7 @@ LAW = {
     "simulations.registration": {"simulations.design", "simulations.streams"},
     "simulations.confirmation": {
         *("simulations.criterion", "simulations.design", "simulations.registration", "simulations.storage"),
-        "simulations.streams",
+        *("clair_stats.laws", "simulations.streams"),
     },
     "simulations.toml_design": {
         *("simulations.design", "simulations.measure", "simulations.measures", "simulations.presentation"),
@@ -112,7 +112,8 @@ LAW = {
     },
     "simulations.ademp": {"simulations.design", "simulations.measure"},
     "simulations.commands": {
-        *("clair_stats.files", "simulations.ademp", "simulations.confirmation", "simulations.design"),
+        *("clair_stats.files", "clair_stats.laws", "simulations.ademp"),
+        *("simulations.confirmation", "simulations.design"),
         *("simulations.engine", "simulations.measure", "simulations.presentation"),
         *("simulations.measures", "simulations.registration", "simulations.storage", "simulations.studies"),
     },
@@ -131,7 +132,8 @@ LAW = {
     "theory_checks.regimes": {"simulations.studies", "theory_checks.rules"},
     "theory_checks.registry": {"theory_checks.claim", "theory_checks.claims"},
     "theory_checks.judge": {
-        *("clair_stats.files", "simulations.design", "simulations.engine", "simulations.registration"),
+        *("clair_stats.files", "clair_stats.laws"),
+        *("simulations.design", "simulations.engine", "simulations.registration"),
         *("simulations.storage", "theory_checks.claim", "theory_checks.registry", "theory_checks.rules"),
     },
     "theory_checks.maps": {

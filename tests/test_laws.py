@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
-from clair_stats.laws import chi_square, fisher, homogeneity_quantile, noise_edge, per_client_level
+from clair_stats.laws import chi_square, fisher, holm, homogeneity_quantile, noise_edge, per_client_level
 
 NONE = np.zeros(1)
 
@@ -12,6 +13,18 @@ NONE = np.zeros(1)
 def test_per_client_level_is_the_one_whose_complement_multiplies():
     each = per_client_level(0.05, 30)
     assert 1 - (1 - each) ** 30 == pytest.approx(0.05, rel=1e-12)
+
+
+def test_holm_is_that_of_statsmodels_and_leaves_undefined_aside():
+    for p_values in [np.random.default_rng(seed).beta(0.2, 2.0, 30) for seed in range(5)]:
+        rejected, adjusted, _, _ = multipletests(p_values, 0.05, method="holm")
+        np.testing.assert_array_equal(holm(p_values), adjusted)
+        np.testing.assert_array_equal(holm(p_values) <= 0.05, rejected)
+    some = np.array([0.01, np.nan, 0.04, 0.03, 0.005, 0.9])
+    np.testing.assert_array_equal(holm(some)[~np.isnan(some)], multipletests(some[~np.isnan(some)], method="holm")[1])
+    assert np.isnan(holm(some)[1])
+    assert np.isnan(holm(np.full(3, np.nan))).all()
+    assert holm([]).shape == (0,)
 
 
 def test_central_tails_and_critical_values_are_those_of_scipy():

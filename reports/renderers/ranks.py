@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from clair_stats.laws import holm
 from reports.inputs import StudyInput
 from reports.numbers import with_error
-from reports.paired import RankedPanel, holm, panels_of
+from reports.paired import RankedPanel, panels_of
 from reports.tables import Column, Group, Table
 from reports.wording import size_of
 from simulations.methods.clients_and_oracles import Clair

@@ -10,12 +10,13 @@ import pandas as pd
 import typer
 from scipy.stats import t as student
 
+from clair_stats.laws import holm
 from simulations.commands.shared import StorePath, asked_study, console, store_path
 from simulations.design import factors
 from simulations.storage.store import load_rows
 from simulations.studies.refinement_gains import GROUPS
 
-__all__ = ["compared", "gains", "holm", "page"]
+__all__ = ["compared", "gains", "page"]
 
 # Family-wise level, over all settings and both kinds of knowledge, of "worse" and of "better" each.
 _LEVEL = 0.05
@@ -81,15 +82,6 @@ def compared(rows: pd.DataFrame, metric: str, sign: float) -> pd.DataFrame:
     return found.reset_index()
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Which hypotheses Holm's step-down procedure rejects at the family-wise level."""
-    order = np.argsort(p_values)
-    passed = p_values[order] <= _LEVEL / np.arange(len(p_values), 0, -1)
-    rejected = np.zeros(len(p_values), dtype=bool)
-    rejected[order] = np.cumprod(passed).astype(bool)
-    return rejected
-
-
 def page(rows: pd.DataFrame, *, missing: int = 0) -> str:
     """The page in Markdown."""
     n_settings, counts = rows["setting"].nunique(), rows.groupby("cell").size()
@@ -114,7 +106,7 @@ def page(rows: pd.DataFrame, *, missing: int = 0) -> str:
 
 
 def _section(name: str, metric: str, found: pd.DataFrame) -> list[str]:
-    found = found.assign(worse=holm(found["p_worse"].to_numpy()), better=holm(found["p_better"].to_numpy()))
+    found = found.assign(worse=holm(found["p_worse"]) <= _LEVEL, better=holm(found["p_better"]) <= _LEVEL)
     ratio = metric == "refined_mse"
 
     def shown(gain: float) -> str:

@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
-from statsmodels.stats.multitest import multipletests
 
-from reports.paired import RankedPanel, holm
+from reports.paired import RankedPanel
 from reports.renderers.ranks import gains, losses
 from reports.wording import undefined_notes
 
@@ -21,14 +20,6 @@ def panel(means, n=30, settings=4, noise=1.0):
     )
     methods = ("CLAIR", "Local", "Oracle CLAIR", "CLAIR (whiten)")[: len(means)]
     return RankedPanel(tuple(f"s{i}" for i in range(settings)), methods, values)
-
-
-def test_holm_is_that_of_statsmodels_and_leaves_undefined_aside():
-    p_values = np.array([0.01, np.nan, 0.04, 0.03, 0.005, 0.9])
-    defined = ~np.isnan(p_values)
-    assert holm(p_values)[defined] == pytest.approx(multipletests(p_values[defined], method="holm")[1])
-    assert np.isnan(holm(p_values)[1])
-    assert np.isnan(holm(np.full(3, np.nan))).all()
 
 
 def test_differences_are_paired_and_one_sided():

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from statsmodels.stats.multitest import multipletests
-
+from clair_stats.laws import holm
 from theory_checks.rules.evidence import SUPPORT_LEVEL, Evidence
 
 __all__ = ["FAMILY_LEVEL", "Identity", "Status", "Verdict", "decide", "decide_sabotage", "supported_together"]
@@ -98,10 +97,9 @@ def decide(
     """
     if not evidence:
         return []
-    rejected, adjusted, _, _ = multipletests(_padded([e.p_value for e in evidence], family), alpha=level, method="holm")
     decided: list[tuple[Status, float]] = []
-    for item, reject, p_value in zip(evidence, rejected, adjusted, strict=False):
-        decided.append(("violated" if reject else _unless_violated(item, level), float(p_value)))
+    for item, p_value in zip(evidence, holm(_padded([e.p_value for e in evidence], family)), strict=False):
+        decided.append(("violated" if p_value <= level else _unless_violated(item, level), float(p_value)))
     return decided
 
 
@@ -131,8 +129,7 @@ def supported_together(
     if not evidence:
         return []
     p_values = [item.support_p_value for item in evidence]
-    shown = multipletests(_padded(p_values, family), alpha=level, method="holm")[0]
     return [
-        bool(found) and _unless_violated(item, level) == "supported"
-        for item, found in zip(evidence, shown, strict=False)
+        bool(p_value <= level) and _unless_violated(item, level) == "supported"
+        for item, p_value in zip(evidence, holm(_padded(p_values, family)), strict=False)
     ]

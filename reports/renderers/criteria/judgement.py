@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from reports.paired import holm
+from clair_stats.laws import holm
 from reports.renderers.criteria.comparison import Comparison
 from reports.renderers.criteria.evidence import SettingEvidence, of_errors, of_shares
 from simulations.methods.clients_and_oracles import Clair, OracleClair, OracleDetection
