@@ -1,6 +1,7 @@
 """The import graph, read from the sources: every import counts, wherever in a file it stands."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,6 +18,7 @@ def modules(packages=PACKAGES):
     return found
 
 
+@cache
 def imports_of(source, module, *, is_package=False):
     """(base, name) of every import of house code; name is None for a plain ``import base``."""
     found = set()
@@ -29,7 +31,7 @@ def imports_of(source, module, *, is_package=False):
                 parent = module.split(".")[: len(module.split(".")) - node.level + (1 if is_package else 0)]
                 base = ".".join([*parent, base] if base else parent)
             found.update((base, alias.name) for alias in node.names)
-    return {(base, name) for base, name in found if base.split(".")[0] in (*PACKAGES, "tests")}
+    return frozenset((base, name) for base, name in found if base.split(".")[0] in (*PACKAGES, "tests"))
 
 
 def module_graph(sources):

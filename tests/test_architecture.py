@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -323,13 +324,19 @@ def test_the_tree_names_no_machine():
     assert offenders == []
 
 
+@cache
+def public_classes(source):
+    """Names of the classes that a file defines, wherever in it."""
+    classes = (node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
+    return tuple(name for name in classes if not name.startswith("_"))
+
+
 def shared_class_names(sources):
     """Public class name -> modules, for names of more than one class."""
     homes = {}
     for module, (source, _) in sources.items():
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                homes.setdefault(node.name, []).append(module)
+        for name in public_classes(source):
+            homes.setdefault(name, []).append(module)
     return {name: found for name, found in homes.items() if len(found) > 1}
 
 

@@ -22,10 +22,19 @@ from clair_stats.detection.step_5_verdict import Consensus, RankEvidence
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["LogScores", "accept_outward", "accepted_outward", "learnt_set"]
+__all__ = [
+    "FIRST_SHARE",
+    "LogScores",
+    "accept_outward",
+    "accepted_outward",
+    "combined",
+    "learnt_set",
+    "prediction_p_value",
+    "prediction_p_values",
+]
 
 _MOST_REFITS = 10
-_FIRST_SHARE = 0.2  # the first look alone flags at a fifth of the level, both together at the level
+FIRST_SHARE = 0.2  # the first look alone flags at a fifth of the level, both together at the level
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +79,32 @@ def leave_one_out(panel: Panel, members: BoolArray, rank: int) -> tuple[FloatArr
     return off, inside
 
 
-def looks(scores: FloatArray, members: BoolArray) -> FloatArray:
-    """Upper p-values (K,) of t predictions from the members' scores, a member's from the others.
+def prediction_p_value(scores: FloatArray, members: BoolArray, client: int) -> float:
+    """Upper p-value of the t prediction of one client from the members' scores without its own.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (K,)
+    members : bool ndarray, shape (K,)
+        True = in the set.
+    client : int
+        k.
+
+    Returns
+    -------
+    float
+    """
+    rest = members.copy()
+    rest[client] = False
+    known = scores[rest]
+    n = known.size
+    spread = float(known.std(ddof=1)) * np.sqrt(1.0 + 1.0 / n)
+    distance = float(scores[client] - known.mean())
+    return float(special.stdtr(n - 1, -distance / spread)) if spread > 0 else float(distance <= 0)
+
+
+def prediction_p_values(scores: FloatArray, members: BoolArray) -> FloatArray:
+    """Those of all clients, shape (K,).
 
     Parameters
     ----------
@@ -83,33 +116,24 @@ def looks(scores: FloatArray, members: BoolArray) -> FloatArray:
     -------
     ndarray, shape (K,)
     """
-    values = np.empty(scores.size)
-    for k in range(scores.size):
-        rest = members.copy()
-        rest[k] = False
-        known = scores[rest]
-        n = known.size
-        spread = float(known.std(ddof=1)) * np.sqrt(1.0 + 1.0 / n)
-        distance = float(scores[k] - known.mean())
-        values[k] = special.stdtr(n - 1, -distance / spread) if spread > 0 else float(distance <= 0)
-    return values
+    return np.array([prediction_p_value(scores, members, k) for k in range(scores.size)])
 
 
-def combined(first: FloatArray, second: FloatArray) -> FloatArray:
+def combined(first: FloatArray | float, second: FloatArray | float) -> FloatArray:
     """One p-value from two looks: the first at a fifth of the level, or both.
 
     Parameters
     ----------
-    first : ndarray, shape (K,)
+    first : float or ndarray, shape (K,)
         P-values of the first look.
-    second : ndarray, shape (K,)
+    second : float or ndarray, shape (K,)
         P-values of the second look.
 
     Returns
     -------
-    ndarray, shape (K,)
+    float or ndarray, shape (K,)
     """
-    return np.minimum(np.minimum(first / _FIRST_SHARE, np.maximum(first, second)), 1.0)
+    return np.asarray(np.minimum(np.minimum(first / FIRST_SHARE, np.maximum(first, second)), 1.0))
 
 
 def accept_outward(first: FloatArray, second: FloatArray, half: int, level: float) -> BoolArray:
@@ -134,7 +158,7 @@ def accept_outward(first: FloatArray, second: FloatArray, half: int, level: floa
     accepted = np.zeros(first.size, dtype=np.bool_)
     accepted[order[:half]] = True
     for k in order[half:]:
-        p_value = combined(looks(first, accepted), looks(second, accepted))[k]
+        p_value = combined(prediction_p_value(first, accepted, k), prediction_p_value(second, accepted, k))
         # One that stands out does not stop the walk: a benign client of large coefficients may lie behind it.
         accepted[k] = p_value >= level / (accepted.sum() + 1)
     return accepted
@@ -170,10 +194,10 @@ def learnt_set(panel: Panel, start: BoolArray, rank: int, level: float) -> LogSc
             break
         seen.add(accepted.tobytes())
         members = accepted
-    p_values = combined(looks(first, accepted), looks(second, accepted))
+    p_values = combined(prediction_p_values(first, accepted), prediction_p_values(second, accepted))
     known = first[accepted]
     n = known.size
-    reach = -special.stdtrit(n - 1, _FIRST_SHARE * level / (n + 1)) * np.sqrt(1.0 + 1.0 / n)
+    reach = -special.stdtrit(n - 1, FIRST_SHARE * level / (n + 1)) * np.sqrt(1.0 + 1.0 / n)
     critical = np.full(first.size, known.mean() + reach * known.std(ddof=1))
     return LogScores(fit_shared(panel, accepted, rank), accepted, off, p_values, critical)
 

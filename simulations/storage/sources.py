@@ -43,7 +43,8 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _imports(path: Path, module: str) -> set[str]:
+@cache
+def _imports(path: Path, module: str) -> frozenset[str]:
     """Modules of the project that a file imports; a package stands for all its modules, which it may load by name."""
     found: set[str] = set()
     parts = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
@@ -61,7 +62,7 @@ def _imports(path: Path, module: str) -> set[str]:
         for package in top
         for inside in (_ROOT / package).rglob("*.py")
     }
-    return {name for name in found | whole_packages if _file(name) is not None}
+    return frozenset(name for name in found | whole_packages if _file(name) is not None)
 
 
 def _only_shows(module: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from simulations.design import Cell, Method, Study
@@ -62,7 +63,7 @@ class DesignSection:
     regimes: tuple[Any, ...]
     is_departure: bool = False
 
-    @property
+    @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Every regime of the section with the methods of its kind."""
         return tuple(Cell(regime, method) for regime in self.regimes for method in _METHODS[self.kind].values())
@@ -142,14 +143,18 @@ class RegimeDesign:
             regime = replace(self.variants[variant], **changes)
             yield DesignSection(variant, "departure" if regime.share > 0.0 else "level", label, (regime,), True)
 
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Of all sections, each once; every claim and setting asks for them, and a hash of each takes a while."""
+        return tuple({cell.hash: cell for section in self.sections() for cell in section.cells}.values())
+
     def study(self, effort: str = "standard", *, root_seed: int | None = None) -> Study:
         """The Monte Carlo study; sections share cells where they overlap, efforts share no row."""
-        cells = {cell.hash: cell for section in self.sections() for cell in section.cells}
         name = self.name if effort == "standard" else f"{self.name}--{effort}"
         return Study(
             name=name,
             title=self.title,
-            cells=tuple(cells.values()),
+            cells=self.cells,
             replications=self.replications_at(effort),
             root_seed=effort_seed(self.root_seed if root_seed is None else root_seed, effort, named="standard"),
             aims=(

@@ -8,7 +8,7 @@ from clair_stats import CLAIR
 from clair_stats.detection.decide import decide
 from clair_stats.detection.half_sets import Half, choose_rank, least_median_halves
 from clair_stats.detection.levelling import kept_ranks, levelled
-from clair_stats.detection.log_scores import accept_outward, combined, learnt_set, leave_one_out, looks
+from clair_stats.detection.log_scores import accept_outward, combined, learnt_set, leave_one_out, prediction_p_values
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.step_3_law import errors_are_white, noise_in_excess, sphericity
 
@@ -135,7 +135,7 @@ def test_prediction_p_values_are_uniform_and_against_the_t_test():
     scores = generator.normal(size=12)
     members = np.arange(12) < 11
     expected = stats.ttest_ind([scores[11]], scores[:11], alternative="greater").pvalue
-    np.testing.assert_allclose(looks(scores, members)[11], expected, rtol=1e-9)
+    np.testing.assert_allclose(prediction_p_values(scores, members)[11], expected, rtol=1e-9)
 
 
 def test_two_looks_flag_by_either_route():

@@ -9,14 +9,32 @@ from scipy.stats import norm, poisson
 from clair_stats import combine
 from clair_stats.detection.directions import flagged_directions
 from clair_stats.linalg import project_off
+from clair_stats.refinement.combine import _combined
 from tests.refinement.cases import reach
+
+
+def _weighed(blocks, members, sigma, directions):
+    """What `combine` returns at r = 0 without its checks of the input, most of the time of a small draw."""
+    mean = np.average(blocks[members], axis=0, weights=sigma[members] ** -2.0)
+    return _combined(blocks, mean, np.zeros((blocks.shape[1], 0)), members, sigma, directions)
+
+
+@pytest.mark.parametrize("n_directions", [0, 1])
+def test_the_draws_below_are_those_of_the_public_function(n_directions):
+    rng = np.random.default_rng(6)
+    blocks, members, sigma = rng.standard_normal((9, 8, 2)), np.arange(9) < 5, rng.uniform(0.5, 2.0, 9)
+    directions = np.linalg.qr(rng.standard_normal((8, 1)))[0][:, :n_directions]
+    told = {"basis": np.zeros((8, 0)), "collaborative_set": members, "noise_scales": sigma}
+    public, own = combine(blocks, **told, directions=directions), _weighed(blocks, members, sigma, directions)
+    for name in ("estimates", "centre", "weights"):
+        np.testing.assert_allclose(getattr(own, name), getattr(public, name), rtol=1e-12)
 
 
 def _one_part(flagged, mean, *, v, sigma):
     """Centre minus X̄ for one benign client with variance v at ``mean`` and flagged clients, all columns (n, d)."""
     blocks = np.concatenate([mean[None], flagged])[:, :, None]
-    told = {"basis": np.zeros((mean.size, 0)), "collaborative_set": np.arange(len(blocks)) < 1}
-    return combine(blocks, **told, noise_scales=np.r_[np.sqrt(v), sigma]).centre[:, 0] - mean
+    found = _weighed(blocks, np.arange(len(blocks)) < 1, np.r_[np.sqrt(v), sigma], np.zeros((mean.size, 0)))
+    return found.centre[:, 0] - mean
 
 
 @settings(max_examples=80)
@@ -69,8 +87,8 @@ def _excesses(kind, size, *, n_benign, n_flagged, d, draws, seed, centre=None):
         if kind == "one far":
             truth[n_benign + 1 :] *= 1e-3
         blocks = truth + rng.standard_normal(truth.shape)
-        told = {"basis": np.zeros((d, 0)), "collaborative_set": members, "noise_scales": np.ones(members.size)}
-        combined = combine(blocks, **told).centre if centre is None else centre(blocks)
+        said = np.ones(members.size), np.zeros((d, 0))
+        combined = _weighed(blocks, members, *said).centre if centre is None else centre(blocks)
         found[draw] = (np.sum(combined**2) - np.sum(blocks[members].mean(axis=0) ** 2)) / (d / n_benign)
     return found
 
@@ -103,12 +121,11 @@ def test_directions_found_in_the_gap_must_be_paid_for(honest):
     """Identical contamination shows in F − X̄ alone: what is left off its direction is small because it was fitted."""
     rng = np.random.default_rng(12)
     members, found = np.arange(39) < 20, np.empty(1500)
-    told = {"basis": np.zeros((8, 0)), "collaborative_set": members, "noise_scales": np.ones(39)}
     for draw in range(found.size):
         blocks = rng.standard_normal((39, 8, 2))
         blocks[20:] += 2.0 * np.sqrt(2) * np.linalg.qr(rng.standard_normal((8, 2)))[0]
         mean = blocks[:20].mean(axis=0)
-        result = combine(blocks, **told, directions=flagged_directions(blocks[20:] - mean, 0))
+        result = _weighed(blocks, members, np.ones(39), flagged_directions(blocks[20:] - mean, 0))
         centre = result.centre
         if not honest and result.directions.shape[1]:  # the weight that the entries off the directions would have
             off = np.array([project_off(result.directions, block - mean) for block in blocks[20:]])
@@ -170,6 +187,6 @@ def test_a_flagged_clients_own_estimate_does_not_lose(size):
         truth = np.zeros((7, 12, 1))
         truth[5:] = size * rng.standard_normal((2, 12, 1))
         blocks = truth + rng.standard_normal(truth.shape)
-        result = combine(blocks, basis=np.zeros((12, 0)), collaborative_set=members, noise_scales=np.ones(7))
+        result = _weighed(blocks, members, np.ones(7), np.zeros((12, 0)))
         found[draw] = np.sum((result.estimates - truth)[5:] ** 2) - np.sum((blocks - truth)[5:] ** 2)
     assert found.mean() < -2.3 * found.std(ddof=1) / np.sqrt(found.size)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
+from scipy.special import stdtr, stdtrit
 from scipy.stats import t as student
 
 from theory_checks.rules.evidence import SUPPORT_LEVEL, Evidence, nothing
@@ -74,12 +75,12 @@ class MeanRule:
         error = max(float(values.std(ddof=1)) / math.sqrt(n), 1e-300)
         inside, outside = [], []
         if self.low is not None:
-            inside.append(float(student.sf((mean - self.low) / error, n - 1)))
-            outside.append(float(student.cdf((mean - self.low) / error, n - 1)))
+            inside.append(float(stdtr(n - 1, (self.low - mean) / error)))
+            outside.append(float(stdtr(n - 1, (mean - self.low) / error)))
         if self.high is not None:
-            inside.append(float(student.cdf((mean - self.high) / error, n - 1)))
-            outside.append(float(student.sf((mean - self.high) / error, n - 1)))
-        half = float(student.ppf(0.975, n - 1)) * error
+            inside.append(float(stdtr(n - 1, (mean - self.high) / error)))
+            outside.append(float(stdtr(n - 1, (self.high - mean) / error)))
+        half = float(stdtrit(n - 1, 0.975)) * error
         return Evidence(
             n=n,
             estimate=mean,

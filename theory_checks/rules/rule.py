@@ -100,7 +100,7 @@ def defined(rows: pd.DataFrame, *columns: str) -> tuple[pd.DataFrame, int]:
     absent = [column for column in columns if column not in rows]
     if absent:
         return rows.iloc[:0].reindex(columns=[*rows.columns, *absent]), len(rows)
-    good = rows.dropna(subset=list(columns))
+    good = rows.loc[rows[list(columns)].notna().to_numpy().all(axis=1)]
     return good, len(rows) - len(good)
 
 

@@ -18,6 +18,7 @@ from scipy import special
 
 from clair_stats.detection.joint.view import View
 from clair_stats.detection.joint.walk_laws import critical_values, widest_gap
+from clair_stats.detection.log_scores import FIRST_SHARE, combined, prediction_p_value, prediction_p_values
 from clair_stats.parallel import each
 from clair_stats.records import BoolArray, FloatArray
 
@@ -25,13 +26,11 @@ __all__ = [
     "SummedScores",
     "accept_outward",
     "log_scores",
-    "prediction_p_values",
     "settle",
     "standardised",
 ]
 
 _MOST_REFITS = 10
-_FIRST_SHARE = 0.2  # the first look alone flags at a fifth of the critical value, both together at it
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,55 +94,6 @@ def standardised(scores: FloatArray, members: BoolArray) -> FloatArray:
     return np.asarray((scores - known.mean(axis=1, keepdims=True)) / np.maximum(spread, rounding))
 
 
-def prediction_p_values(sums: FloatArray, members: BoolArray) -> FloatArray:
-    """Upper p-values (K,) of t predictions from the members' values, a member's from the others.
-
-    Parameters
-    ----------
-    sums : ndarray, shape (K,)
-    members : bool ndarray, shape (K,)
-        True = in the set.
-
-    Returns
-    -------
-    ndarray, shape (K,)
-    """
-    values = np.empty(sums.size)
-    for k in range(sums.size):
-        rest = members.copy()
-        rest[k] = False
-        known = sums[rest]
-        n = known.size
-        spread = float(known.std(ddof=1)) * np.sqrt(1.0 + 1.0 / n)
-        distance = float(sums[k] - known.mean())
-        values[k] = special.stdtr(n - 1, -distance / spread) if spread > 0 else float(distance <= 0)
-    return values
-
-
-def _combined(first: FloatArray, second: FloatArray) -> FloatArray:
-    """One p-value from two looks: the first at a fifth of the level, or both."""
-    return np.minimum(np.minimum(first / _FIRST_SHARE, np.maximum(first, second)), 1.0)
-
-
-def p_values_of(first: FloatArray, second: FloatArray, members: BoolArray) -> FloatArray:
-    """One p-value a client (K,) from the sums (K,) of both scores.
-
-    Parameters
-    ----------
-    first : ndarray, shape (K,)
-        Sums of the first score.
-    second : ndarray, shape (K,)
-        Sums of the second score.
-    members : bool ndarray, shape (K,)
-        True = in the set.
-
-    Returns
-    -------
-    ndarray, shape (K,)
-    """
-    return _combined(prediction_p_values(first, members), prediction_p_values(second, members))
-
-
 @dataclass(frozen=True, eq=False)
 class Walk:
     """Who was accepted on the way outward."""
@@ -181,7 +131,8 @@ def accept_outward(first: FloatArray, second: FloatArray, level: float) -> Walk:
     accepted = np.zeros(first.size, dtype=np.bool_)
     accepted[order[:half]] = True
     for k in order[half : first.size - int(group.sum())]:
-        accepted[k] = p_values_of(first, second, accepted)[k] >= critical.single / (accepted.sum() + 1)
+        p_value = combined(prediction_p_value(first, accepted, k), prediction_p_value(second, accepted, k))
+        accepted[k] = p_value >= critical.single / (accepted.sum() + 1)
         if not accepted[k] and k == order[half]:
             accepted[k] = True
             return Walk(accepted, True, group, 1.0)
@@ -230,9 +181,9 @@ def settle(
     accepted, critical = walk.accepted, critical_values(first.size, level).single
     n = int(accepted.sum())
     centre, spread = float(first[accepted].mean()), float(first[accepted].std(ddof=1))
-    reach = -special.stdtrit(n - 1, _FIRST_SHARE * critical / (n + 1)) * np.sqrt(1.0 + 1.0 / n)
+    reach = -special.stdtrit(n - 1, FIRST_SHARE * critical / (n + 1)) * np.sqrt(1.0 + 1.0 / n)
     sums = (first - centre) / spread if spread > 0 else first - centre
-    p_values = p_values_of(first, second, accepted)
+    p_values = combined(prediction_p_values(first, accepted), prediction_p_values(second, accepted))
     # A group's p-value is brought to the scale on which single clients are flagged.
     p_values = np.where(walk.group, np.minimum(p_values, walk.group_share * critical / (n + 1)), p_values)
     return SummedScores(accepted, np.exp(scores), sums, p_values, critical, float(reach), walk.torn)
