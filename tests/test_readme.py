@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+MARK = "----- next snippet -----"
 
 
 def snippets():
@@ -25,11 +26,11 @@ def run_python(code, folder):
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
-    """A folder after the README's first snippet, and the snippets themselves."""
+    """A folder after the README's Python snippets, and what each of them printed."""
     folder = tmp_path_factory.mktemp("newcomer")
     python = [code for language, code in snippets() if language == "python"]
-    run_python(python[0], folder)
-    return folder, python
+    said = run_python(f"\nprint({MARK!r})\n".join(python), folder).split(f"{MARK}\n")
+    return folder, said
 
 
 def test_make_targets_of_the_readme_exist():
@@ -40,11 +41,9 @@ def test_make_targets_of_the_readme_exist():
 
 
 def test_python_snippets_find_the_six_contaminated_clients(newcomer):
-    folder, python = newcomer
-    summary = run_python(python[1], folder)
+    _, (_, summary, solution) = newcomer
     assert "contaminated: [0 1 2 3 4 5]" in summary
     assert "basis (20, 2)" in summary
-    solution = run_python(python[2], folder)
     assert solution.startswith("optimal")
     assert "[0 1 2 3 4 5]" in solution
 

@@ -64,11 +64,11 @@ def test_factors_give_what_their_products_give_and_nothing_large_is_formed():
     factored = CLAIR().fit(pairs)
     np.testing.assert_allclose(factored.scores_, model.scores_, rtol=1e-6)
     np.testing.assert_allclose(factored.refined_["head"], model.refined_["head"], atol=1e-9)
-    # 14 products of 100,000 × 100,000 numbers would be a terabyte.
+    # 14 products of 30,000 × 30,000 numbers would be 100 GB.
     generator = np.random.default_rng(3)
     up = [
-        np.linalg.qr(generator.standard_normal((100_000, 24)))[0],
-        np.linalg.qr(generator.standard_normal((100_000, 18)))[0],
+        np.linalg.qr(generator.standard_normal((30_000, 24)))[0],
+        np.linalg.qr(generator.standard_normal((30_000, 18)))[0],
     ]
     large = {
         name: ClientEstimates(
@@ -79,7 +79,7 @@ def test_factors_give_what_their_products_give_and_nothing_large_is_formed():
     lifted = CLAIR().fit(large)
     np.testing.assert_allclose(lifted.scores_, model.scores_, rtol=1e-6)
     left, right = lifted.refined_factors_["head"][int(np.flatnonzero(benign)[0])]
-    assert left.shape[0] == right.shape[1] == 100_000
+    assert left.shape[0] == right.shape[1] == 30_000
 
 
 def test_modules_may_be_loaded_when_they_are_read():

@@ -14,7 +14,7 @@ from scipy.stats import chi2
 from clair_stats import CLAIR, combine, refine
 from clair_stats.refining import refine_by_verdict
 
-N_BENIGN, N_FLAGGED, P, Q, RANK, SIGMA = 20, 16, 50, 4, 1, 0.1
+N_BENIGN, N_FLAGGED, P, Q, RANK, SIGMA = 20, 16, 30, 4, 1, 0.1
 # Inside U, against a root mean square of 2 for a benign client: |a| √(|C|/|O|) tilts the fit most.
 LOUD = 2.2
 ALLOWED = 1.02

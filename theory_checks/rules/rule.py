@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
@@ -100,7 +101,8 @@ def defined(rows: pd.DataFrame, *columns: str) -> tuple[pd.DataFrame, int]:
     absent = [column for column in columns if column not in rows]
     if absent:
         return rows.iloc[:0].reindex(columns=[*rows.columns, *absent]), len(rows)
-    good = rows.loc[rows[list(columns)].notna().to_numpy().all(axis=1)]
+    present = np.asarray(rows[list(columns)].notna().to_numpy().all(axis=1), dtype=np.bool_)
+    good = rows.loc[present]
     return good, len(rows) - len(good)
 
 
