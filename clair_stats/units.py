@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from clair_stats.decomposition.scaling import sizes
+from clair_stats.decomposition.scaling import absurd_exponents, binary_scale, sizes, usual_size
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import Combination, Decomposition, FloatArray, Refinement
@@ -33,8 +33,6 @@ __all__ = [
 LARGEST_ENTRY, SMALLEST_ENTRY = 1e150, 1e-150
 # Up to 2^±60 fourth powers and sums of them stay in range: such data are left in their own unit.
 _ORDINARY_EXPONENT = 60
-# Beyond 2²⁶ ≈ 1/√ε times the usual size, the square of a client wipes out all others in a common sum of squares.
-_ABSURD_EXPONENT = 26
 
 
 def unit_of(record: ClientEstimates) -> float:
@@ -48,10 +46,7 @@ def unit_of(record: ClientEstimates) -> float:
     -------
     float
     """
-    found = sizes(record)
-    usual = float(np.median(found)) or float(found.max())
-    exponent = math.frexp(usual)[1] if 0.0 < usual < math.inf else 0
-    return 1.0 if abs(exponent) <= _ORDINARY_EXPONENT else math.ldexp(1.0, exponent)
+    return binary_scale(usual_size(sizes(record)), ordinary=_ORDINARY_EXPONENT)
 
 
 def divided(record: ClientEstimates, unit: float) -> ClientEstimates:
@@ -97,11 +92,7 @@ def without_absurd_sizes(record: ClientEstimates) -> ClientEstimates:
     ClientEstimates
         The record itself where nobody is that large.
     """
-    found = np.minimum(sizes(record), np.finfo(np.float64).max)
-    usual = float(np.median(found)) or float(found.max())
-    if usual == 0.0:
-        return record
-    excess = np.maximum(np.frexp(found)[1] - math.frexp(usual)[1] - _ABSURD_EXPONENT, 0)
+    excess = absurd_exponents(np.minimum(sizes(record), np.finfo(np.float64).max))
     if not excess.any():
         return record
     if record.values is not None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["binary_scale", "largest_entry", "sizes"]
+__all__ = ["absurd_exponents", "binary_scale", "largest_entry", "sizes", "usual_size"]
 
-# Largest entries in this range are moderate: their squares and sums of squares are far from overflow and underflow.
-_MODERATE = (1e-6, 1e6)
+# Up to 2^±20, a million either way, squares and sums of squares are far from overflow and underflow.
+_ORDINARY_EXPONENT = 20
+# Beyond 2²⁶ ≈ 1/√ε times the usual size, the square of a client wipes out all others in a common sum of squares.
+_ABSURD_EXPONENT = 26
 # Largest exponent of two that is used, so that the scale and its inverse are normal numbers.
 _LARGEST_EXPONENT = 1000
 
@@ -54,19 +57,55 @@ def largest_entry(record: ClientEstimates) -> float:
     return min(float(sizes(record).max()), float(np.finfo(np.float64).max))
 
 
-def binary_scale(largest: float) -> float:
-    """A power of two near the largest entry; 1 when that entry is moderate already.
+def binary_scale(size: float, *, ordinary: int = _ORDINARY_EXPONENT) -> float:
+    """The power of two just above a size; 1 where its exponent is at most ``ordinary`` either way.
 
     Parameters
     ----------
-    largest : float
-        Not negative.
+    size : float
+        Not negative; 0 and infinity have the scale 1.
+    ordinary : int
+        How far from 1 sizes may be whose powers and sums are in range as they are.
 
     Returns
     -------
     float
         An exact power of two.
     """
-    if largest == 0.0 or _MODERATE[0] <= largest <= _MODERATE[1]:
+    exponent = math.frexp(size)[1] if 0.0 < size < math.inf else 0
+    if abs(exponent) <= ordinary:
         return 1.0
-    return float(2.0 ** min(max(math.frexp(largest)[1], -_LARGEST_EXPONENT), _LARGEST_EXPONENT))
+    return math.ldexp(1.0, min(max(exponent, -_LARGEST_EXPONENT), _LARGEST_EXPONENT))
+
+
+def usual_size(found: FloatArray) -> float:
+    """The median of clients' sizes (K,), the largest where most are 0.
+
+    Parameters
+    ----------
+    found : ndarray, shape (K,)
+        Not negative.
+
+    Returns
+    -------
+    float
+    """
+    return float(np.median(found)) or float(found.max())
+
+
+def absurd_exponents(found: FloatArray) -> NDArray[np.int64]:
+    """By how many powers of two each client (K,) is larger than 2²⁶ times the usual size; 0 for all others.
+
+    Beyond 2²⁶ ≈ 1/√ε times the usual size the square of a client wipes out all others in a common sum of squares.
+
+    Parameters
+    ----------
+    found : ndarray, shape (K,)
+        Sizes, finite and not negative.
+
+    Returns
+    -------
+    ndarray of int, shape (K,)
+    """
+    beyond = np.frexp(found)[1] - math.frexp(usual_size(found))[1] - _ABSURD_EXPONENT
+    return np.asarray(np.maximum(beyond, 0), dtype=np.int64)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clair_stats.decomposition.proposals import Proposal, propose
+from clair_stats.decomposition.scaling import absurd_exponents, binary_scale, usual_size
 from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import noise_edge
@@ -28,8 +29,6 @@ __all__ = ["Panel", "make_panel", "panel_of"]
 # Residuals below this multiple of the typical entry are rounding, not noise: products and projections of well-scaled
 # float64 blocks are exact to about 1e-14 of their largest part.
 _ROUNDING = 1e-11
-# Beyond 2²⁶ ≈ 1/√ε times the typical norm, the square of a client wipes out all others in a common sum of squares.
-_LARGEST_EXPONENT = 26
 # Up to 2^±100 fourth powers and their sums stay in range, and blocks are left on their own scale.
 _SAFE_EXPONENT = 100
 # Beyond this many numbers (64 MiB) the blocks are gone through in parts, so that no second stack is formed.
@@ -282,14 +281,8 @@ def _powers_of_two(blocks: FloatArray) -> FloatArray:
     A client that is divided by more than the others loses the common component, and is far outside with or without it.
     """
     norms = block_norms(blocks)
-    usual = float(np.median(norms)) or float(norms.max())
-    if usual == 0.0:
-        return np.ones(len(blocks))
-    exponent = np.frexp(usual)[1] - 1
-    if abs(exponent) <= _SAFE_EXPONENT:
-        exponent = 0
-    excess = np.maximum(np.frexp(norms)[1] - np.frexp(usual)[1] - _LARGEST_EXPONENT, 0)
-    return np.asarray(np.ldexp(1.0, exponent + excess))
+    usual = binary_scale(usual_size(norms), ordinary=_SAFE_EXPONENT)
+    return np.asarray(np.ldexp(usual, absurd_exponents(norms)))
 
 
 def panel_of(

@@ -27,9 +27,11 @@ from clair_stats.detection.joint.module import DenseModule, Module, module_of
 from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_sets
 from clair_stats.detection.joint.summed_law import settle, standardised
 from clair_stats.detection.joint.view import View, view_of
-from clair_stats.detection.joint.white import SUM_SHARE, are_white, white_rank, white_set
+from clair_stats.detection.joint.white import SUM_SHARE, white_rank, white_set
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.scales import SCALES_DIFFER, spread_ratio
+from clair_stats.detection.shared_fit import fit_shared
+from clair_stats.detection.step_3_law import white_about
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import per_client_level
 from clair_stats.parallel import each
@@ -276,7 +278,7 @@ def _white(read: Sequence[_Read], given: _Search, rank: int | None, level: float
     else:
         ranks = list(given.ranks_of_all())
     start = given.half_at(ranks)
-    if not all(are_white(panel, start, r) for panel, r in zip(panels, ranks, strict=True)):
+    if not all(white_about(panel, fit_shared(panel, start, r), start) for panel, r in zip(panels, ranks, strict=True)):
         return None
     found = white_set(panels, ranks, start, level)
     if found is None:

@@ -16,14 +16,12 @@ from scipy import special
 
 from clair_stats.detection.calibration import calibrate
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import centred_blocks, fit_shared
-from clair_stats.detection.step_3_law import errors_are_white
+from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_4_test import spike_ratio
 from clair_stats.laws import per_client_level
-from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["SUM_SHARE", "WhiteSums", "are_white", "lancaster_sums", "spread_is_refuted", "white_rank", "white_set"]
+__all__ = ["SUM_SHARE", "WhiteSums", "lancaster_sums", "spread_is_refuted", "white_rank", "white_set"]
 
 # A p-value below this is beyond the tables of χ²; the client is flagged by far.
 _LEAST = 1e-290
@@ -112,26 +110,6 @@ def white_rank(panel: Panel, halves: Sequence[BoolArray]) -> int:
         if spike_ratio(panel, fit_shared(panel, members, rank)) <= 1.0:
             return rank
     return len(halves) - 1
-
-
-def are_white(panel: Panel, members: BoolArray, rank: int) -> bool:
-    """Whether the members' residuals look white inside a client.
-
-    Parameters
-    ----------
-    panel : Panel
-    members : bool ndarray, shape (K,)
-        True = in the set.
-    rank : int
-        r.
-
-    Returns
-    -------
-    bool
-    """
-    fit = fit_shared(panel, members, rank)
-    residuals = project_off(fit.basis, centred_blocks(panel, fit)[members])
-    return errors_are_white(residuals, rank, panel.floor)
 
 
 def white_set(panels: Sequence[Panel], ranks: Sequence[int], start: BoolArray, level: float) -> WhiteSums | None:
