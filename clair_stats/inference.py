@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from clair_stats.records import FloatArray, Refinement
-from clair_stats.refinement.intervals import (
-    Intervals,
-    column_covariances,
-    entry_errors,
-    functional_errors,
-    normal_intervals,
-    swapped,
-)
+from clair_stats.refinement.intervals import Intervals, normal_intervals, swapped
+from clair_stats.refinement.members_fit import Errors
+from clair_stats.refinement.refined_error import RefinedError
 from clair_stats.refining import Refining, error_law
 from clair_stats.several_modules import SeveralModules
 from clair_stats.units import refinement_in_unit
@@ -55,24 +49,26 @@ class ConfidenceIntervals:
             Confidence of each interval, or of all together.
         parameter : {"refined", "own", "coefficients", "common"}
             "refined": about ``refined_``; with ``refinement="average"`` if clients differ inside the subspace only,
-            with "shrinkage" on average over differences off it that are independent and normal.  "own": about the
+            with "shrinkage" on average over differences off it that are independent and normal of one variance, which
+            may be any and is not known.  "own": about the
             client's own estimate with its own error, at every heterogeneity.  "coefficients": Uᵀ(Θ*_k − Θ̄*), (K, q, r),
             in the coordinates of ``basis_``.  "common": the members' mean Θ̄*, which is M off the subspace.
         functional : array_like, shape (p, q) or (m, p, q), optional
             L, for "refined" and "own"; the result then has shape (K, m).
         simultaneous : bool
-            Whether all intervals that are returned hold together (Šidák).
+            Whether all intervals that are returned hold together: about ``refined_`` at every variance of the
+            differences (confidence limits for it and Bonferroni's inequality), elsewhere by Šidák's inequality.
 
         Returns
         -------
         Intervals
-            ``estimate``, ``standard_error``, ``lower`` and ``upper`` of one shape.
+            ``estimate``, ``standard_error``, ``lower``, ``upper`` and ``p_value`` of one shape.
 
         Raises
         ------
         ValueError
-            A level outside (0, 1), a functional of the wrong shape, errors with covariances (only "own"), or factors
-            without a functional, or several modules.
+            A level outside (0, 1), a functional of the wrong shape, or factors without a functional, or several
+            modules.
 
         Notes
         -----
@@ -125,8 +121,8 @@ class ConfidenceIntervals:
         parameter : {"refined", "own", "coefficients", "common"}
             As in :meth:`conf_int`.
         simultaneous : bool
-            Whether the intervals hold together, over all clients also where one is asked for; p-values are then those
-            of Šidák.
+            Whether the intervals hold together, over all clients also where one is asked for, and p-values with
+            them.
 
         Returns
         -------
@@ -149,15 +145,12 @@ class ConfidenceIntervals:
         found = self.conf_int(level, parameter=parameter, simultaneous=simultaneous)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = found.estimate / found.standard_error
-            p_values = 2.0 * special.ndtr(-np.abs(z))
-            if simultaneous:
-                p_values = -np.expm1(z.size * np.log1p(-p_values))
         tail = (1.0 - level) / 2.0
         shown = {
             "coef": found.estimate,
             "std err": found.standard_error,
             "z": z,
-            "P>|z|": p_values,
+            "P>|z|": found.p_value,
             f"[{tail:.4g}": found.lower,
             f"{1.0 - tail:.4g}]": found.upper,
         }
@@ -198,65 +191,37 @@ def _intervals(
     simultaneous: bool,
 ) -> Intervals:
     """In the orientation and coordinates of the fit."""
-    record, blocks, members = told.record, told.blocks, refined.members
-    if record.row_covariances is not None and parameter != "own":
-        raise ValueError("conf_int: covariances are given; only parameter='own' has intervals, or give noise_scales")
-    scales = _scales(told)
+    blocks, members = told.blocks, refined.members
+    law = error_law(told, members if members.any() else told.consensus.collaborative_set)
+    errors = Errors(*law.covariances())
     if parameter == "own":
-        return _own_intervals(told, scales, level, functionals, simultaneous=simultaneous)
-    total = float(np.sum(scales[members] ** -2.0)) if members.any() and scales.all() else np.inf
+        return _own_intervals(blocks, errors, level, functionals, simultaneous=simultaneous)
+    if parameter == "refined":
+        averaged = refined.kept is None
+        error = RefinedError.of(blocks, refined.estimates, members, told.weights, refined.basis, law, averaged=averaged)
+        return error.intervals(level, functionals, simultaneous=simultaneous)
+    shares = np.where(members, told.weights, 0.0)
+    shares = shares / shares.sum() if members.any() else shares
     if parameter == "common":
-        error = np.full(refined.centre.shape, total**-0.5)
-        return normal_intervals(refined.centre, error, level, simultaneous=simultaneous)
-    if parameter == "coefficients":
-        inside = told.consensus.fit.basis.T @ (blocks - refined.centre)
-        variance = scales**2 + np.where(members, -1.0, 1.0) / total
-        error = np.broadcast_to(np.sqrt(np.maximum(variance, 0.0))[:, None, None], inside.shape)
-        found = normal_intervals(inside, np.asarray(error), level, simultaneous=simultaneous)
-        return swapped(found)
-    columns = column_covariances(
-        blocks,
-        members,
-        scales,
-        told.weights,
-        refined.basis,
-        refined.kept,
-        differences="none" if refined.kept is None else "random",
-    )
-    if functionals is None:
-        return normal_intervals(
-            refined.estimates, entry_errors(scales, columns, refined.basis), level, simultaneous=simultaneous
-        )
-    estimate = np.einsum("mij,kij->km", functionals, refined.estimates, optimize=True)
-    error = functional_errors(functionals, scales, columns, refined.basis)
-    return normal_intervals(estimate, error, level, simultaneous=simultaneous)
-
-
-def _scales(told: Refining) -> FloatArray:
-    """σ_k, (K,): from the halves where they are there."""
-    if told.record.halves is None:
-        return told.noise_scales
-    law = error_law(told, told.consensus.collaborative_set)
-    traces = np.array([law.whole(k)[0] for k in range(told.blocks.shape[0])])
-    return np.asarray(np.sqrt(traces / told.blocks[0].size))
+        spread = np.tensordot(shares**2, errors.of_entries(), axes=1)
+        spread = np.broadcast_to(spread if members.any() else np.inf, refined.centre.shape)
+        return normal_intervals(refined.centre, np.sqrt(spread), level, simultaneous=simultaneous)
+    basis = told.consensus.fit.basis
+    inside = errors.turned(basis.T, np.eye(blocks.shape[2])).of_entries()  # (K, r, q)
+    # Var of E_k − Σπ_jE_j: π_k of the client's own error is taken away where it is a member.
+    variance = (1.0 - 2.0 * shares)[:, None, None] * inside + np.tensordot(shares**2, inside, axes=1)
+    estimate = basis.T @ (blocks - refined.centre)
+    found = normal_intervals(estimate, np.sqrt(np.maximum(variance, 0.0)), level, simultaneous=simultaneous)
+    return swapped(found)
 
 
 def _own_intervals(
-    told: Refining, scales: FloatArray, level: float, functionals: FloatArray | None, *, simultaneous: bool
+    blocks: FloatArray, errors: Errors, level: float, functionals: FloatArray | None, *, simultaneous: bool
 ) -> Intervals:
     """Intervals about X_k with its own error: at every heterogeneity, and without any set."""
-    record, blocks = told.record, told.blocks
-    n_clients, p, q = blocks.shape
-    rows = np.broadcast_to(np.eye(p), (n_clients, p, p)) * scales[:, None, None] ** 2
-    columns = np.broadcast_to(np.eye(q), (n_clients, q, q))
-    if record.row_covariances is not None:
-        given = record.column_covariances
-        sides = (record.row_covariances, columns if given is None else given)
-        rows, columns = sides if told.shared == "columns" else sides[::-1]
     if functionals is None:
-        diagonals = (np.diagonal(side, axis1=1, axis2=2) for side in (rows, columns))
-        error = np.sqrt(np.einsum("ki,kj->kij", *diagonals))
-        return normal_intervals(blocks, error, level, simultaneous=simultaneous)
+        variance = np.broadcast_to(errors.of_entries(), blocks.shape)
+        return normal_intervals(blocks, np.sqrt(variance), level, simultaneous=simultaneous)
     estimate = np.einsum("mij,kij->km", functionals, blocks, optimize=True)
-    variance = np.einsum("mij,kil,kjn,mln->km", functionals, rows, columns, functionals, optimize=True)
+    variance = np.stack([errors.of_functionals(functionals, k) for k in range(len(blocks))])
     return normal_intervals(estimate, np.sqrt(variance), level, simultaneous=simultaneous)

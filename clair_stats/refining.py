@@ -19,7 +19,8 @@ from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_off
 from clair_stats.records import BoolArray, Combination, FloatArray, Refinement
 from clair_stats.refinement.combine import combine
-from clair_stats.refinement.error_energy import ErrorEnergy, HalvesEnergy, KroneckerEnergy, WhiteEnergy, pooled_share
+from clair_stats.refinement.error_energy import ErrorEnergy, HalvesEnergy, KroneckerEnergy, WhiteEnergy
+from clair_stats.refinement.pooled import pooled_share
 from clair_stats.refinement.refine import refine
 from clair_stats.refinement.shrink import shrink
 

@@ -5,7 +5,8 @@
 criteria at the level of the try, ``registry`` lists every try.
 ``python -m simulations pooled heldout_designs`` pools a metric over settings, method against method.
 ``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation,
-``python -m simulations gains`` the page ``docs/refinement_gains.md`` from that of refinement_gains.
+``python -m simulations gains`` the page ``docs/refinement_gains.md`` from that of refinement_gains,
+``python -m simulations intervals`` the table of ``docs/derivations/intervals.md`` from that of interval_coverage.
 
 Exit status: 0 every row is there; 1 complete, but some replications failed (or a replay gave other numbers); 2 bad
 input or an unusable store; 3 rows are missing; 130 ended by Ctrl-C; 143 ended by SIGTERM.
@@ -19,6 +20,7 @@ import typer
 
 from simulations.commands.ablation import ablation
 from simulations.commands.gains import gains
+from simulations.commands.intervals import intervals
 from simulations.commands.pooled import pooled
 from simulations.commands.reading import ademp, check, export, list_studies, merge, names, summarise
 from simulations.commands.registering import decide, register, registry
@@ -53,6 +55,7 @@ for command in (
     app.command()(command)
 app.command()(ablation)
 app.command()(gains)
+app.command()(intervals)
 app.command()(pooled)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
+from clair_stats.refinement.pooled import inverse_root, pooled_covariance, pooled_share
 
 __all__ = [
     "ErrorEnergy",
@@ -21,14 +22,10 @@ __all__ = [
     "KroneckerEnergy",
     "WhiteEnergy",
     "error_energy",
-    "inverse_root",
-    "pooled_share",
 ]
 
 # Var((X¹ + X²)/2 − Θ) = Var(X¹ − X²)/4 for two independent fits of one law.
 _HALVES = 4.0
-# Variances below this share of the largest are not told from 0: their weight would be that of rounding.
-_FLOOR = 1e-8
 
 
 class ErrorEnergy(Protocol):
@@ -72,6 +69,16 @@ class ErrorEnergy(Protocol):
         Returns
         -------
         tuple of ndarray, shapes (p, p) and (q, q), or None
+        """
+        ...
+
+    def covariances(self) -> tuple[FloatArray | None, FloatArray]:
+        """G_k (K, p, p), None for I, and Σ_k (K, q, q): Cov(vec E_k) = G_k ⊗ Σ_k, as far as it is known.
+
+        Returns
+        -------
+        tuple of ndarray or None, ndarray
+            Their product on the squared scale of the estimates.
         """
         ...
 
@@ -137,6 +144,15 @@ class WhiteEnergy:
     def whitening(self) -> None:
         """White as it is, or not known to be otherwise."""
         return
+
+    def covariances(self) -> tuple[None, FloatArray]:
+        """I and σ_k²I.
+
+        Returns
+        -------
+        tuple of None, ndarray
+        """
+        return None, self.scales[:, None, None] ** 2 * np.eye(self.shape[1])
 
     def turned(self, left: FloatArray, right: FloatArray) -> ErrorEnergy:
         """White errors in other coordinates.
@@ -210,6 +226,15 @@ class KroneckerEnergy:
             for side in (self.rows, self.columns)
         )
         return inverse_root(rows), inverse_root(columns)
+
+    def covariances(self) -> tuple[FloatArray, FloatArray]:
+        """As they are.
+
+        Returns
+        -------
+        tuple of ndarray
+        """
+        return self.rows, self.columns
 
     def turned(self, left: FloatArray, right: FloatArray) -> KroneckerEnergy:
         """Both sides turned.
@@ -285,7 +310,24 @@ class HalvesEnergy:
         if not self.differences.any():
             return None
         flipped = np.swapaxes(self.differences, 1, 2)
-        return inverse_root(_pooled_covariance(self.differences)), inverse_root(_pooled_covariance(flipped))
+        return inverse_root(pooled_covariance(self.differences)), inverse_root(pooled_covariance(flipped))
+
+    def covariances(self) -> tuple[FloatArray, FloatArray]:
+        """Those pooled over clients, times the size of each client's own difference in the coordinates they whiten.
+
+        Returns
+        -------
+        tuple of ndarray
+        """
+        n_clients, p, q = self.differences.shape
+        maps = self.whitening()
+        if maps is None:
+            return np.zeros((n_clients, p, p)), np.broadcast_to(np.eye(q), (n_clients, q, q))
+        white = self.turned(*maps)
+        variances = np.array([white.whole(k)[0] for k in range(n_clients)]) / (p * q)
+        left, right = (np.linalg.inv(side) for side in maps)
+        columns = np.broadcast_to(right @ right, (n_clients, q, q))
+        return variances[:, None, None] * (left @ left), columns
 
     def turned(self, left: FloatArray, right: FloatArray) -> HalvesEnergy:
         """The differences turned.
@@ -300,52 +342,6 @@ class HalvesEnergy:
         HalvesEnergy
         """
         return HalvesEnergy(left @ self.differences @ right)
-
-
-def _pooled_covariance(blocks: FloatArray) -> FloatArray:
-    """Row covariance of K blocks (K, p, q), drawn towards a multiple of the identity as far as sampling error asks.
-
-    Oracle approximating shrinkage: Chen, Wiesel, Eldar and Hero, IEEE Trans. Signal Process. 58(10), 2010, equation 23.
-    """
-    n_clients, p, q = blocks.shape
-    pooled = np.einsum("kij,klj->il", blocks, blocks, optimize=True) / (n_clients * q)
-    size, square = float(np.trace(pooled)), float(np.sum(pooled**2))
-    scatter = (n_clients * q + 1 - 2 / p) * (square - size**2 / p)
-    drawn = 1.0 if scatter <= 0 else min(1.0, ((1 - 2 / p) * square + size**2) / scatter)
-    return np.asarray((1 - drawn) * pooled + drawn * size / p * np.eye(p))
-
-
-def inverse_root(covariance: FloatArray) -> FloatArray:
-    """C^(−1/2) up to a factor, its largest eigenvalue 1; directions with hardly any error count as if with little.
-
-    Parameters
-    ----------
-    covariance : ndarray, shape (m, m)
-        Symmetric, positive semi-definite.
-
-    Returns
-    -------
-    ndarray, shape (m, m)
-    """
-    values, vectors = np.linalg.eigh(covariance)
-    floored = np.maximum(values, _FLOOR * values[-1])
-    return np.asarray((vectors * np.sqrt(floored[0] / floored)) @ vectors.T)
-
-
-def pooled_share(errors: FloatArray) -> float:
-    """λ_max over the trace of a Kronecker covariance of which blocks (K, p, q) are draws, each up to a scale.
-
-    Parameters
-    ----------
-    errors : ndarray, shape (K, p, q)
-
-    Returns
-    -------
-    float
-    """
-    rows = np.linalg.eigvalsh(np.einsum("kij,klj->il", errors, errors, optimize=True))
-    columns = np.linalg.eigvalsh(np.einsum("kij,kil->jl", errors, errors, optimize=True))
-    return float(rows[-1] * columns[-1] / max(rows.sum() * columns.sum(), np.finfo(float).tiny))
 
 
 def error_energy(record: ClientEstimates) -> ErrorEnergy:

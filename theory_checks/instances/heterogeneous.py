@@ -13,7 +13,7 @@ from clair_stats.records import FloatArray
 from simulations.regimes.instance import Instance
 from simulations.streams import Streams
 
-__all__ = ["HETEROGENEITY", "Differing", "Leveraged", "Uniform"]
+__all__ = ["HETEROGENEITY", "Coloured", "Differing", "Leveraged", "Uniform"]
 
 # Distance of client 0 from the others' mean, in norms of its noise off the subspace.
 HETEROGENEITY = (0.0, 0.5, 1.0, 3.0, 10.0)
@@ -122,3 +122,45 @@ class Leveraged:
         differences = project_off(basis, self.heterogeneity * _NOISE * raw)
         targets = common + basis @ coefficients.transpose(0, 2, 1) + differences
         return _instance(targets, basis, common, coefficients, differences, scales, rng)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coloured:
+    """Members with errors as of least squares: every client has a design of its own, of a population's covariance.
+
+    Differences off the subspace have the population's error covariance times ``heterogeneity``².
+    """
+
+    name: ClassVar[str] = "coloured-members"
+
+    heterogeneity: float = 0.0
+
+    def generate(self, streams: Streams) -> Instance:
+        """Everything from the stream "truth"."""
+        rng = streams.generator("truth")
+        rank, q = int(rng.integers(1, 4)), int(rng.integers(1, 5))
+        p, n_members = rank + int(rng.integers(12, 21)), int(rng.integers(12, 26))
+        sizes, turn = np.geomspace(1.0, 9.0, p), orthonormal_basis(rng.standard_normal((p, p)), p)
+        loading = _NOISE * turn * np.sqrt(sizes)  # the population's error covariance is loading @ loading.T
+        designs = rng.standard_normal((n_members, 5 * p, p)) @ np.linalg.inv(loading).T
+        rows = np.asarray(np.linalg.inv(designs.transpose(0, 2, 1) @ designs / (5 * p)), dtype=np.float64)
+        columns = np.broadcast_to(0.5 * np.eye(q) + 0.5, (n_members, q, q))
+        halves = np.linalg.cholesky(rows), np.linalg.cholesky(columns)
+        shape = (n_members, p, q)
+        errors = halves[0] @ rng.standard_normal(shape) @ halves[1].transpose(0, 2, 1)
+        away = self.heterogeneity * loading @ rng.standard_normal(shape) @ halves[1].transpose(0, 2, 1)
+        common = rng.standard_normal((p, q))
+        basis = orthonormal_basis(loading @ rng.standard_normal((p, rank)), rank)
+        coefficients = (
+            10.0 * 4.0 ** rng.uniform(-0.5, 0.5, (n_members, 1, 1)) * rng.standard_normal((n_members, q, rank))
+        )
+        targets = common + basis @ coefficients.transpose(0, 2, 1) + away
+        return Instance(
+            targets=targets,
+            basis=basis,
+            common=common,
+            coefficients=coefficients,
+            heterogeneity=away,
+            collaborative_set=np.ones(n_members, dtype=np.bool_),
+            estimates=ClientEstimates(values=targets + errors, row_covariances=rows, column_covariances=columns),
+        )
