@@ -53,7 +53,7 @@ class ErrorLaw:
         Parameters
         ----------
         components : slice
-        weights : ndarray, optional
+        weights : ndarray, shape (T',), optional
             Of sum 1; by default equal ones.
 
         Returns
@@ -79,7 +79,7 @@ class ErrorLaw:
 
         Parameters
         ----------
-        size : ndarray
+        size : ndarray, shape (…)
             Of the shape of the estimates.
 
         Returns
@@ -137,7 +137,7 @@ def about(estimate: FloatArray, law: ErrorLaw, level: float, *, among: int = 1, 
 
     Parameters
     ----------
-    estimate : ndarray
+    estimate : ndarray, shape (…)
     law : ErrorLaw
         Its components have the shape of the estimate.
     level : float

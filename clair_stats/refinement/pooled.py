@@ -1,4 +1,4 @@
-"""Covariances that clients have in common, pooled over their blocks."""
+"""Covariances that clients have in common, pooled over their blocks (docs/derivations/shrinkage.md)."""
 
 from __future__ import annotations
 
