@@ -8,6 +8,7 @@ import pandas as pd
 
 from simulations.commands.shared import StorePath, asked_study, console, store_path
 from simulations.design import Cell
+from simulations.storage.frames import factors
 from simulations.storage.store import load_rows
 
 __all__ = ["intervals", "table"]
@@ -26,11 +27,11 @@ def intervals(store: StorePath = None) -> None:
 
 
 def _line(cell: Cell) -> dict[str, object]:
-    regime = cell.regime
+    told = factors(cell)
     contaminated = "none"
-    if regime.share > 0:
-        contaminated = "found (three times)" if regime.contamination_scale > 1 else "missed (a quarter)"
-    differences = "none" if regime.heterogeneity_scale == 0 else "σ"
+    if float(told["regime.share"]) > 0:
+        contaminated = "found (three times)" if float(told["regime.contamination_scale"]) > 1 else "missed (a quarter)"
+    differences = "none" if float(told["regime.heterogeneity_scale"]) == 0 else "σ"
     return {"cell": cell.hash, "differences": differences, "contamination": contaminated}
 
 
