@@ -7,8 +7,7 @@ import math
 import pandas as pd
 
 from simulations.commands.shared import StorePath, asked_study, console, store_path
-from simulations.design import Cell
-from simulations.storage.frames import factors
+from simulations.design import Cell, factors
 from simulations.storage.store import load_rows
 
 __all__ = ["intervals", "table"]
