@@ -49,10 +49,11 @@ class AheadOverGroups:
         """See :class:`simulations.criterion.RegisteredCriterion`."""
         place = ["design", "replication"]
         good = rows[self.metric].where(rows["status"] == "ok")
-        wide = rows.assign(value=good).pivot(index=[self.group, *place], columns="method", values="value")
+        two = rows.assign(value=good)[rows["method"].isin((self.method, self.against))]
         for name in (self.method, self.against):
-            if name not in wide:
+            if name not in set(two["method"]):
                 raise ValueError(f"criterion on {self.metric}: no rows of method {name!r}")
+        wide = two.pivot(index=[self.group, *place], columns="method", values="value")
         differences = wide[self.method] - wide[self.against]
         lost = int(differences.isna().sum())
         differences = differences.fillna(differences.groupby(level=self.group).transform("min"))

@@ -52,7 +52,9 @@ class ClairOnFits:
         averaged = blocks
         if model.majority_:
             averaged = refine(record, basis=model.basis_, collaborative_set=members).estimates
-        found = detection_metrics(instance.collaborative_set, members)
+        # Without a majority nobody is flagged, and the collaborative set is empty: that is no accusation.
+        flagged = model.flagged_
+        found = detection_metrics(instance.collaborative_set, ~flagged)
         return {
             **{name: float(score(model.refined_)) for name, score in instance.extras["scorers"].items()},
             **{f"average_{name}": float(score(averaged)) for name, score in instance.extras["scorers"].items()},
@@ -60,7 +62,7 @@ class ClairOnFits:
             "accused": found["flagged"] - found["hits"],
             "majority": float(model.majority_),
             "rank": float(model.rank_),
-            **{FLAG.format(k): float(not kept) for k, kept in enumerate(members)},
+            **{FLAG.format(k): float(is_flagged) for k, is_flagged in enumerate(flagged)},
         }
 
 

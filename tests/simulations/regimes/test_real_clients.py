@@ -1,11 +1,14 @@
 """Real federations: tables by their rules, planted clients by their definitions, splits that keep apart, scores."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from clair_stats.estimates import ClientEstimates
+from clair_stats.local_fits import LocalFit
 from simulations.measures.group_criteria import AheadOverGroups
 from simulations.methods.clients_and_oracles import Local
 from simulations.methods.random_coefficients import RandomCoefficients, conditional_means
@@ -20,7 +23,7 @@ from simulations.streams import Streams
 STREAMS = Streams(11, "c" * 64, 0)
 
 
-def made_table(noise, n_clients=12, n=60, p=3, q=2):
+def made_table(noise, n_clients=16, n=90, p=5, q=3):
     """Clients whose coefficients are a common part and a rank-one part of their own, on features all different."""
     generator = np.random.default_rng(4)
     owners = np.repeat(np.arange(n_clients), n)
@@ -31,7 +34,7 @@ def made_table(noise, n_clients=12, n=60, p=3, q=2):
     errors = noise * generator.standard_normal((n_clients * n, q))
     responses = np.einsum("ip,ipq->iq", features, truth[owners]) + owners[:, None] + errors
     names = tuple(f"place {k:02d}" for k in range(n_clients))
-    return ClientTable(features, responses, owners, names, ("a", "b", "c"), ("u", "v")), truth
+    return ClientTable(features, responses, owners, names, tuple("abcde"), tuple("uvw")), truth
 
 
 @pytest.fixture
@@ -107,13 +110,13 @@ def test_planted_data_are_as_defined(kind):
 
 def test_no_observation_is_fitted_and_held_out_and_the_fit_is_least_squares(table):
     made, _ = table
-    for training, size in (("few", 18), ("half", 30)):
+    for training, size in (("few", 30), ("half", 45)):
         instance = RealClientsRegime(data="made", training=training).generate(STREAMS)
         for k, (z, y) in enumerate(instance.extras["training"]):
-            assert z.shape == (size, 3)
+            assert z.shape == (size, 5)
             own = np.linalg.lstsq(z, y, rcond=None)[0]  # centring stands for the intercept
             assert np.allclose(own, instance.estimates.dense()[k])
-            assert instance.extras["fits"][k].residual_degrees_of_freedom == pytest.approx(size - 4)
+            assert instance.extras["fits"][k].residual_degrees_of_freedom == pytest.approx(size - 6)
         assert instance.collaborative_set.all()
         assert instance.extras["names"] == made.client_names
 
@@ -125,7 +128,7 @@ def test_explained_is_one_minus_the_relative_error_on_what_was_held_out(table):
     # Coefficients 0 predict the training mean: nothing is explained.  The truth leaves the error's share of variance.
     assert explained(np.zeros_like(truth)) == pytest.approx(0.0, abs=1e-12)
     variation = np.mean([np.trace(t.T @ t) for t in truth])
-    assert explained(truth) == pytest.approx(1 - 2 * 0.09 / (variation + 2 * 0.09), abs=0.02)
+    assert explained(truth) == pytest.approx(1 - 3 * 0.09 / (variation + 3 * 0.09), abs=0.02)
     assert instance.extras["scorers"]["better_share"](instance.estimates.dense()) == 0.0
     assert instance.extras["scorers"]["least_explained"](truth) < explained(truth)
 
@@ -136,13 +139,29 @@ def test_clair_finds_reversed_clients_and_keeps_the_predictions_of_the_others(ta
     generator = np.random.default_rng(0)
     found = ClairOnFits().evaluate(planted.generate(STREAMS), generator)
     assert found["recall"] == 1.0
-    assert found["hits"] == 3.0
-    assert found["accused"] == found["flagged"] - 3.0
-    assert sum(found[FLAG.format(k)] for k in range(12)) == found["flagged"]
+    assert found["majority"] == 1.0
+    assert found["hits"] == 4.0
+    assert found["accused"] == found["flagged"] - 4.0
+    assert sum(found[FLAG.format(k)] for k in range(16)) == found["flagged"]
     instance = clean.generate(STREAMS)
     alone = Local().evaluate(instance, generator)["explained"]
     for method in (ClairOnFits(), RandomCoefficients(), ArmulOnWhitened(1)):
         assert method.evaluate(instance, generator)["explained"] > alone
+
+
+def test_without_a_majority_nobody_is_accused():
+    generator = np.random.default_rng(3)
+    blocks = np.concatenate([np.zeros((4, 3, 2)), 9.0 * generator.standard_normal((5, 3, 2))])
+    fit = LocalFit(blocks[0], np.eye(3), np.eye(2), 50.0, 46.0, True, "")
+    instance = SimpleNamespace(
+        extras={"fits": (fit,) * 9, "scorers": {"first": lambda estimates: estimates[0, 0, 0]}},
+        estimates=ClientEstimates(values=blocks + 0.01 * generator.standard_normal(blocks.shape)),
+        collaborative_set=np.arange(9) < 4,
+    )
+    found = ClairOnFits().evaluate(instance, generator)
+    assert found["majority"] == 0.0
+    assert found["flagged"] == found["accused"] == found[FLAG.format(8)] == 0.0
+    assert found["average_first"] == instance.estimates.dense()[0, 0, 0]
 
 
 def test_the_mixed_model_is_that_of_statsmodels():
@@ -188,6 +207,7 @@ def criterion_rows(first, second):
 
 def test_the_criterion_counts_groups_and_a_lost_row_as_the_largest_loss():
     rows = criterion_rows([1.0, 3.0, 4.0, 2.0, 3.0], [0.0] * 5)
+    rows = pd.concat([rows, *[rows[rows["method"] == "two"].assign(method="several", score=9.0)] * 2])  # left aside
     found = AheadOverGroups("score", "one", "two").test(rows)
     # Group a: mean of the settings (1 + 3)/2 and 4; b: 2; c: 3.
     assert (found.estimate, found.n, found.lost) == (pytest.approx((3.0 + 2.0 + 3.0) / 3), 3, 0)
