@@ -6,7 +6,8 @@ criteria at the level of the try, ``registry`` lists every try.
 ``python -m simulations pooled heldout_designs`` pools a metric over settings, method against method.
 ``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation,
 ``python -m simulations gains`` the page ``docs/refinement_gains.md`` from that of refinement_gains,
-``python -m simulations intervals`` the table of ``docs/derivations/intervals.md`` from that of interval_coverage.
+``python -m simulations intervals`` the table of ``docs/derivations/intervals.md`` from that of interval_coverage,
+``real`` the tables of ``docs/gallery/real_clients.md`` from that of real_clients.
 
 Exit status: 0 every row is there; 1 complete, but some replications failed (or a replay gave other numbers); 2 bad
 input or an unusable store; 3 rows are missing; 130 ended by Ctrl-C; 143 ended by SIGTERM.
@@ -23,6 +24,7 @@ from simulations.commands.gains import gains
 from simulations.commands.intervals import intervals
 from simulations.commands.pooled import pooled
 from simulations.commands.reading import ademp, check, export, list_studies, merge, names, summarise
+from simulations.commands.real import real
 from simulations.commands.registering import decide, register, registry
 from simulations.commands.repairing import repair
 from simulations.commands.running import plan, replay, run, sequential
@@ -57,6 +59,7 @@ app.command()(ablation)
 app.command()(gains)
 app.command()(intervals)
 app.command()(pooled)
+app.command()(real)
 
 
 def main() -> None:

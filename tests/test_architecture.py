@@ -117,6 +117,7 @@ LAW = {
         *("simulations.confirmation", "simulations.design"),
         *("simulations.engine", "simulations.measure", "simulations.presentation"),
         *("simulations.measures", "simulations.registration", "simulations.storage", "simulations.studies"),
+        *("simulations.methods", "simulations.regimes"),  # names of metrics and of clients, for pages
     },
     "simulations.cli": {"simulations.commands", "simulations.engine", "simulations.storage"},
     "simulations.__main__": {"clair_stats.cli", "simulations.cli"},
