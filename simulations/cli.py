@@ -7,7 +7,8 @@ criteria at the level of the try, ``registry`` lists every try.
 ``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation,
 ``python -m simulations gains`` the page ``docs/refinement_gains.md`` from that of refinement_gains,
 ``python -m simulations intervals`` the table of ``docs/derivations/intervals.md`` from that of interval_coverage,
-``real`` the tables of ``docs/gallery/real_clients.md`` from that of real_clients.
+``real`` the tables of ``docs/gallery/real_clients.md`` from that of real_clients, ``incomplete`` that of
+``docs/gallery/incomplete.md``.
 
 Exit status: 0 every row is there; 1 complete, but some replications failed (or a replay gave other numbers); 2 bad
 input or an unusable store; 3 rows are missing; 130 ended by Ctrl-C; 143 ended by SIGTERM.
@@ -21,6 +22,7 @@ import typer
 
 from simulations.commands.ablation import ablation
 from simulations.commands.gains import gains
+from simulations.commands.incomplete import incomplete
 from simulations.commands.intervals import intervals
 from simulations.commands.pooled import pooled
 from simulations.commands.reading import ademp, check, export, list_studies, merge, names, summarise
@@ -60,6 +62,7 @@ app.command()(gains)
 app.command()(intervals)
 app.command()(pooled)
 app.command()(real)
+app.command()(incomplete)
 
 
 def main() -> None:
