@@ -20,12 +20,12 @@ def replaced(text: str, parts: Mapping[str, str]) -> str:
         A part has no marks in the page, or stands there twice.
     """
     for name, content in parts.items():
-        pattern = re.compile(rf"(<!-- begin {re.escape(name)} -->\n).*?(<!-- end {re.escape(name)} -->)", re.S)
-        if len(pattern.findall(text)) != 1:
+        found = re.findall(rf"<!-- begin {re.escape(name)} -->\n.*?<!-- end {re.escape(name)} -->", text, re.S)
+        if len(found) != 1:
             raise ValueError(
                 f"page: give it once '<!-- begin {name} -->' and '<!-- end {name} -->' on lines of their own"
             )
-        text = pattern.sub(lambda marks, content=content: f"{marks[1]}\n{content.strip()}\n\n{marks[2]}", text)
+        text = text.replace(found[0], f"<!-- begin {name} -->\n\n{content.strip()}\n\n<!-- end {name} -->")
     return text
 
 

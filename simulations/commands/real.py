@@ -90,8 +90,7 @@ def error_table(errors: pd.DataFrame) -> str:
         f"| data | training | {' | '.join(_METHODS)} | CLAIR − own | CLAIR − mixed model |",
         "|---|---|" + "---|" * (len(_METHODS) + 2),
     ]
-    for data, training in list(dict.fromkeys(clean.index.droplevel("replication"))):
-        own = clean.loc[(data, training)]
+    for (data, training), own in clean.reset_index().groupby(["data", "training"], sort=False):
         means = [f"{own[name].mean():.3f}" for name in _METHODS]
         lines.append(
             f"| {data} | {training} | {' | '.join(means)} | {_signed(own['CLAIR'] - own['own'])} | "
@@ -146,8 +145,12 @@ def _lost(rows: pd.DataFrame) -> str:
     failed = rows[rows["status"] != "ok"]
     if failed.empty:
         return f"{len(rows)} rows, none failed."
-    places = failed.groupby(["data", "training", "planted", "method"], sort=False).size()
-    told = "; ".join(f"{' '.join(map(str, place[:3]))}, {place[3]}: {count}" for place, count in places.items())
+    told = "; ".join(
+        f"{data} {training} {planted}, {method}: {len(part)}"
+        for (data, training, planted, method), part in failed.groupby(
+            ["data", "training", "planted", "method"], sort=False
+        )
+    )
     return f"{len(rows)} rows, {len(failed)} failed ({told})."
 
 

@@ -33,7 +33,7 @@ _SHARES = (0.0, 0.25)
 REGIMES = (
     *(IncompleteRegime(**_FIELDS, missing=0.0, share=share) for share in _SHARES),
     *(
-        IncompleteRegime(**_FIELDS, handling=handling, missing=missing, pattern=pattern, share=share)  # type: ignore[arg-type]
+        IncompleteRegime(**_FIELDS, handling=handling, missing=missing, pattern=pattern, share=share)
         for pattern in ("random", "block")
         for missing in (0.2, 0.4, 0.6)
         for handling in HANDLINGS

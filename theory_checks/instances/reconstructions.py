@@ -40,7 +40,7 @@ def visibility(
     """
     best, vector = np.inf, np.zeros(dictionary.shape[1])
     for support in supports or combinations(range(dictionary.shape[1]), 2 * n_active):
-        columns = dictionary[:, support]
+        columns = dictionary[:, list(support)]
         seen = columns[observed]
         values, vectors = scipy.linalg.eigh(seen.T @ seen, columns.T @ columns, subset_by_index=[0, 0])
         if values[0] < best:
@@ -135,8 +135,9 @@ class ReconstructionRegime:
         """Code (m,) with s nonzero entries that fits the observed values best."""
         smallest, code = np.inf, np.zeros(self.n_atoms)
         for support in combinations(range(self.n_atoms), self.n_active):
-            own, *_ = np.linalg.lstsq(dictionary[np.ix_(observed, support)], values[observed], rcond=None)
-            error = float(np.linalg.norm(values[observed] - dictionary[np.ix_(observed, support)] @ own))
+            columns = dictionary[:, list(support)][observed]
+            own, *_ = np.linalg.lstsq(columns, values[observed], rcond=None)
+            error = float(np.linalg.norm(values[observed] - columns @ own))
             if error < smallest:
                 smallest, code = error, np.zeros(self.n_atoms)
                 code[list(support)] = own
