@@ -59,7 +59,7 @@ def table_of_handlings(rows: pd.DataFrame) -> str:
     )
     lines = [
         "| pattern | missing | handling | excess error | coverage | common bias | false alarms | found | exact set "
-        "| majority | excess after CLAIR | failed |",
+        "| majority | refined | failed |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (pattern, missing, handling), part in rows.groupby(["pattern", "missing", "handling"], sort=False):
