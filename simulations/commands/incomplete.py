@@ -58,7 +58,8 @@ def table_of_handlings(rows: pd.DataFrame) -> str:
         found=rows["recall"].where(decided, 0.0).where(clair & (rows["status"] == "ok") & (rows["share"] > 0.0)),
     )
     lines = [
-        "| pattern | missing | handling | error | coverage | common bias | alarms | found | exact | majority | refined | failed |",
+        "| pattern | missing | handling | error | coverage | common bias | alarms | found | exact "
+        "| majority | refined | failed |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (pattern, missing, handling), part in rows.groupby(["pattern", "missing", "handling"], sort=False):
