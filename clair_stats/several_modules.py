@@ -233,7 +233,7 @@ def _told_by_residuals(record: ClientEstimates, options: ModelOptions) -> bool:
         record.factors is not None
         and all(field is None for field in given)
         and plain
-        and (options.refinement == "shrinkage")
+        and options.refinement == "shrinkage"
     )
 
 

@@ -138,9 +138,7 @@ def _check_numbers(
     largest = {key: stored.largest() for key, stored in parts.items()}
     sizes = {}
     for module, product in products.items():
-        sides = [
-            largest[module, part] for part in ("A", "B", "embedding A", "embedding B") if (module, part) in largest
-        ]
+        sides = [largest[module, part] for part in _FACTORS if (module, part) in largest]
         sizes[module] = abs(product.scale) * product.rank * sides[0] * sides[1]
     for (name, _), size in [*largest.items(), *(((module, ""), size) for module, size in sizes.items())]:
         if not size <= _LARGEST:

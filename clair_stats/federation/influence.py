@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clair_stats.adapters.report import AdapterReport
-from clair_stats.federation.weights import bounded_shares, capped_weights
+from clair_stats.federation.weights import bounded_shares, capped_weights, usual_examples
 from clair_stats.records import FloatArray
 
 __all__ = ["Influence", "influence_of", "with_influence"]
@@ -53,11 +53,9 @@ def influence_of(n_examples: Sequence[float], sizes: FloatArray, *, cap: float) 
     shares = bounded_shares(weights, sizes)
     reached = weights * sizes
     usual = float(np.median(reached))
-    stated = np.asarray(n_examples, dtype=np.float64)
-    known = stated[np.isfinite(stated) & (stated > 0)]
-    median = float(np.median(known)) if known.size else 1.0
+    median = usual_examples(n_examples)
     reasons = []
-    for examples, share in zip(stated, shares, strict=True):
+    for examples, share in zip(n_examples, shares, strict=True):
         told = []
         if np.isfinite(examples) and examples > cap * median:
             told.append(f"states {examples:.3g} examples, {examples / median:.2g} times the median: counts for {cap:g}")

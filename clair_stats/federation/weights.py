@@ -7,12 +7,28 @@ from numpy.typing import ArrayLike
 
 from clair_stats.records import FloatArray
 
-__all__ = ["bounded_shares", "capped_weights"]
+__all__ = ["bounded_shares", "capped_weights", "usual_examples"]
 
 # A client counts for at most three times the median client.
 CAP = 3.0
 # A client moves the average at most twice as far as the median client does.  Honest updates of one task differ less.
 REACH = 2.0
+
+
+def usual_examples(n_examples: ArrayLike) -> float:
+    """The median of the numbers that are positive and finite; 1 where none is.
+
+    Parameters
+    ----------
+    n_examples : array_like, shape (K,)
+
+    Returns
+    -------
+    float
+    """
+    stated = np.asarray(n_examples, dtype=np.float64)
+    known = stated[np.isfinite(stated) & (stated > 0)]
+    return float(np.median(known)) if known.size else 1.0
 
 
 def capped_weights(n_examples: ArrayLike, *, cap: float = CAP) -> FloatArray:
@@ -40,8 +56,7 @@ def capped_weights(n_examples: ArrayLike, *, cap: float = CAP) -> FloatArray:
     if not cap >= 1:
         raise ValueError(f"cap: {cap!r}; give at least 1")
     stated = np.asarray(n_examples, dtype=np.float64)
-    known = np.isfinite(stated) & (stated > 0)
-    median = float(np.median(stated[known])) if known.any() else 1.0
+    known, median = np.isfinite(stated) & (stated > 0), usual_examples(stated)
     counts = np.minimum(np.where(known, stated, median), cap * median)
     return np.asarray(counts / counts.sum())
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from simulations.measures.metrics import detection_metrics
 from simulations.measures.ordering import probability_above
 from simulations.streams import Streams
 
 if TYPE_CHECKING:
-    from clair_stats.records import BoolArray, FloatArray
+    from clair_stats.records import BoolArray
     from simulations.copying.collaborate import Collaboration
     from simulations.verse.poets import VerseWorld
 
@@ -105,14 +104,16 @@ class VerseMethod:
 
     def evaluate(self, instance: VerseWorld, generator: np.random.Generator) -> Mapping[str, float]:
         """Attribution, confusion of schools, rules kept, and who was flagged."""
+        from simulations.copying.handed_back import handed_back, judged
         from simulations.copying.pretrain import one_thread
+        from simulations.verse.poets import trained_halves
         from simulations.verse.style import style_metrics
 
         with one_thread():
-            found = style_metrics(instance, _handed_out(instance, self.aggregation, self.rank), generator)
+            updates = handed_back(instance, self.aggregation, self.rank, partial(trained_halves, instance))
+            found = style_metrics(instance, updates, generator)
             if self.aggregation == "clair":
-                verdict = _judged(instance, self.rank)
-                found |= _detection(instance.collaborative_set, verdict)
+                found |= _detection(instance.collaborative_set, judged(instance, self.rank))
         return found
 
 
@@ -124,52 +125,20 @@ class VerseDetection:
 
     def evaluate(self, instance: VerseWorld, generator: np.random.Generator) -> Mapping[str, float]:
         """Who was flagged, and how the scores order forgers and honest poets."""
+        from simulations.copying.handed_back import judged
         from simulations.copying.pretrain import one_thread
 
         with one_thread():
-            return _detection(instance.collaborative_set, _judged(instance, 0))
+            return _detection(instance.collaborative_set, judged(instance, 0))
 
 
 def _detection(honest: BoolArray, found: Collaboration) -> dict[str, float]:
     """Detection metrics, shares flagged, whether there was a verdict, and how often a forger's score is the higher."""
-    majority = bool(found.collaborative_set.any())
-    metrics = detection_metrics(honest, ~found.flagged)
+    from simulations.copying.handed_back import verdict_metrics
+
     return {
-        **metrics,
-        "exact_set": metrics["exact_set"] * majority,
-        "majority": float(majority),
+        **verdict_metrics(honest, found),
         "flagged_honest": float(found.flagged[honest].mean()),
         "flagged_forgers": float(found.flagged[~honest].mean()) if not honest.all() else float("nan"),
         "forgers_above": probability_above(found.scores[~honest], found.scores[honest]),
-    }
-
-
-@lru_cache(maxsize=2)
-def _judged(world: VerseWorld, rank: int) -> Collaboration:
-    """CLAIR's joint verdict on all adapted modules; kept, since two methods begin with it."""
-    from simulations.copying.collaborate import collaborate
-
-    return collaborate(world.updates, rank=rank)
-
-
-def _handed_out(world: VerseWorld, aggregation: str, rank: int) -> dict[str, FloatArray]:
-    """ΔW_k of every client after aggregation, name -> (K, out, in)."""
-    from simulations.copying.collaborate import collaborate
-    from simulations.verse.poets import trained_halves
-
-    updates, honest = world.updates, world.collaborative_set
-    if aggregation == "base":
-        return {name: np.zeros_like(blocks) for name, blocks in updates.items()}
-    if aggregation == "local":
-        return dict(updates)
-    if aggregation == "clair":
-        return _judged(world, rank).refined
-    if aggregation == "clair_halves":
-        members = _judged(world, rank).collaborative_set
-        return collaborate(updates, rank=rank, collaborative_set=members, halves=trained_halves(world)).refined
-    if aggregation == "oracle_clair":
-        return collaborate(updates, rank=rank, collaborative_set=honest).refined
-    averaged = np.ones_like(honest) if aggregation == "average" else honest
-    return {
-        name: np.repeat(blocks[averaged].mean(axis=0)[None], len(blocks), axis=0) for name, blocks in updates.items()
     }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clair_stats.records import BoolArray, FloatArray
 from simulations.copying.collaborate import Collaboration
-from simulations.measures.metrics import detection_metrics
+from simulations.copying.handed_back import verdict_metrics
 from simulations.measures.ordering import probability_above
 from simulations.vision.attacks import AttackSizes, named_attacks
 from simulations.vision.federation import TARGET, VisionWorld, triggered
@@ -77,12 +77,8 @@ def verdict_on_groups(world: VisionWorld, found: Collaboration) -> dict[str, flo
     """
     benign, augmented, flagged = world.collaborative_set, world.augmented, found.flagged
     plain, grey = benign & ~augmented, benign & augmented
-    majority = bool(found.collaborative_set.any())
-    metrics = detection_metrics(benign, ~flagged)
     return {
-        **metrics,
-        "exact_set": metrics["exact_set"] * majority,
-        "majority": float(majority),
+        **verdict_metrics(benign, found),
         "flagged_plain": _share(flagged, plain),
         "flagged_augmented": _share(flagged, grey),
         "flagged_poisoned": _share(flagged, ~benign),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -12,8 +12,6 @@ import numpy as np
 from simulations.streams import Streams
 
 if TYPE_CHECKING:
-    from clair_stats.records import BoolArray, FloatArray
-    from simulations.copying.collaborate import Collaboration
     from simulations.vision.federation import VisionWorld
 
 __all__ = ["VISION_METHODS", "VisionDetection", "VisionMethod", "VisionRegime"]
@@ -103,16 +101,18 @@ class VisionMethod:
 
     def evaluate(self, instance: VisionWorld, generator: np.random.Generator) -> Mapping[str, float]:
         """Accuracy of benign clients, clean and under each attack, and who was flagged."""
+        from simulations.copying.handed_back import handed_back, judged
         from simulations.copying.pretrain import one_thread
         from simulations.vision.attacks import AttackSizes
         from simulations.vision.evaluate import accuracies, verdict_on_groups
+        from simulations.vision.federation import trained_halves
 
         sizes = AttackSizes(bound=self.bound, similarity=self.similarity, steps=self.attack_steps)
         with one_thread():
-            updates = _handed_out(instance, self.aggregation, self.rank)
+            updates = handed_back(instance, self.aggregation, self.rank, partial(trained_halves, instance))
             found = accuracies(instance, updates, sizes, seed=int(generator.integers(2**62)))
             if self.aggregation == "clair":
-                found |= verdict_on_groups(instance, _judged(instance, self.rank))
+                found |= verdict_on_groups(instance, judged(instance, self.rank))
         return found
 
 
@@ -124,41 +124,9 @@ class VisionDetection:
 
     def evaluate(self, instance: VisionWorld, generator: np.random.Generator) -> Mapping[str, float]:
         """Who was flagged, by group."""
+        from simulations.copying.handed_back import judged
         from simulations.copying.pretrain import one_thread
         from simulations.vision.evaluate import verdict_on_groups
 
         with one_thread():
-            return verdict_on_groups(instance, _judged(instance, 0))
-
-
-@lru_cache(maxsize=2)
-def _judged(world: VisionWorld, rank: int) -> Collaboration:
-    """CLAIR's joint verdict on the four modules; kept, since two methods begin with it."""
-    from simulations.copying.collaborate import collaborate
-
-    return collaborate(world.updates, rank=rank)
-
-
-def _handed_out(world: VisionWorld, aggregation: str, rank: int) -> dict[str, FloatArray]:
-    """ΔW_k of every client after aggregation, name -> (K, out, in)."""
-    from simulations.copying.collaborate import collaborate
-    from simulations.vision.federation import trained_halves
-
-    updates, benign = world.updates, world.collaborative_set
-    if aggregation == "base":
-        return {name: np.zeros_like(blocks) for name, blocks in updates.items()}
-    if aggregation == "local":
-        return dict(updates)
-    if aggregation == "clair":
-        return _judged(world, rank).refined
-    if aggregation == "clair_halves":
-        members = _judged(world, rank).collaborative_set
-        return collaborate(updates, rank=rank, collaborative_set=members, halves=trained_halves(world)).refined
-    if aggregation == "oracle_clair":
-        return collaborate(updates, rank=rank, collaborative_set=benign).refined
-    averaged = np.ones_like(benign) if aggregation == "average" else benign
-    return {name: _everyone(blocks, averaged) for name, blocks in updates.items()}
-
-
-def _everyone(blocks: FloatArray, averaged: BoolArray) -> FloatArray:
-    return np.repeat(blocks[averaged].mean(axis=0)[None], len(blocks), axis=0)
+            return verdict_on_groups(instance, judged(instance, 0))

@@ -24,6 +24,7 @@ from reports.renderers.copying.federation import (
     worked_client,
 )
 from reports.renderers.copying.gain import map_table
+from reports.renderers.page import filled_template
 from reports.renderers.rendered import presentation_of
 from reports.tables import to_markdown
 from simulations.design import Study
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from simulations.copying.federated import World
 
 __all__ = ["copying_page", "write_page"]
-
-_TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "copying.md"
 
 
 def _parts(studies: Sequence[StudyInput]) -> dict[CopyingPart, StudyInput]:
@@ -127,10 +126,7 @@ def copying_page(studies: Sequence[StudyInput], folder: Path, files: list[Path])
         "MAP": to_markdown(map_table(parts["map"].rows())),
         **_federation(parts["methods"].study, folder, files),
     }
-    page = _TEMPLATE.read_text(encoding="utf-8")
-    for key, text in contents.items():
-        page = page.replace("{{" + key + "}}", text)
-    return page
+    return filled_template("copying.md", contents)
 
 
 def write_page(studies: Sequence[StudyInput], folder: Path) -> list[Path]:

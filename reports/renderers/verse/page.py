@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clair_stats.files import written_whole
 from reports.figures import save_picture
 from reports.inputs import StudyInput
+from reports.renderers.page import as_list, filled_template
 from reports.renderers.verse.picture import scores_picture, written_on
 from reports.renderers.verse.tables import (
     confusion_table,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from simulations.verse.poets import VerseWorld
 
 __all__ = ["write_verse"]
-
-_TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "verse.md"
 
 
 def _drawn(item: StudyInput, n_schools: int) -> VerseWorld:
@@ -61,10 +60,6 @@ def _federations(detection: StudyInput, rank: int, path: Path) -> tuple[Path, st
     return picture, "\n".join(f"    {line}" for line in poem)
 
 
-def _list(sentences: list[str]) -> str:
-    return "\n".join(f"* {sentence[0].upper()}{sentence[1:]}" for sentence in sentences)
-
-
 def write_verse(detection: StudyInput, style: StudyInput, folder: Path) -> list[Path]:
     """Write ``verse.md`` and its picture under ``folder``.
 
@@ -83,19 +78,17 @@ def write_verse(detection: StudyInput, style: StudyInput, folder: Path) -> list[
     names = tuple(school.name for school in SCHOOLS)
     contents = {
         "DETECTION": to_markdown(detection_table(found)),
-        "FORGERS": _list(forger_sentences(found)),
+        "FORGERS": as_list(forger_sentences(found)),
         "STYLE": to_markdown(style_table(rows)),
         "PAIRED": to_markdown(paired_table(rows)),
-        "SENTENCES": _list(paired_sentences(rows)),
+        "SENTENCES": as_list(paired_sentences(rows)),
         "CONFUSION": to_markdown(confusion_table(rows, "clair", names)),
         "POEM": poem,
         "FEDERATIONS": str(style.study.replications),
         "DETECTION_FEDERATIONS": str(detection.study.replications),
         "FAILED": str(detection.failed + style.failed),
     }
-    page = _TEMPLATE.read_text(encoding="utf-8")
-    for key, text in contents.items():
-        page = page.replace("{{" + key + "}}", text)
+    page = filled_template("verse.md", contents)
     with written_whole(folder / "verse.md") as beside:
         beside.write_text(page, encoding="utf-8")
     return [folder / "verse.md", picture]

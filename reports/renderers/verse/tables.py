@@ -40,6 +40,10 @@ def _settings(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFram
         yield (f"{n_schools:g}", str(forgery)), part
 
 
+def _schools(number: str) -> str:
+    return "one school" if number == "1" else f"{number} schools"
+
+
 def detection_table(rows: pd.DataFrame) -> Table:
     """Shares flagged, and how the scores order forgers and honest poets.
 
@@ -75,10 +79,9 @@ def forger_sentences(rows: pd.DataFrame) -> list[str]:
     for (n_schools, forgery), part in _settings(rows[rows["regime.forgery"] != "none"]):
         flagged, above = mean_of(part["flagged_forgers"]), mean_of(part["forgers_above"])
         higher = "higher" if above.low > _EVEN else "lower" if above.high < _EVEN else "neither higher nor lower"
-        schools = "one school" if n_schools == "1" else f"{n_schools} schools"
         sentences.append(
-            f"{schools}, {forgery}: forgers are **{_found(flagged)}** (flagged {flagged.text()}); their scores are "
-            f"**{higher}** ({above.text()})."
+            f"{_schools(n_schools)}, {forgery}: forgers are **{_found(flagged)}** (flagged {flagged.text()}); "
+            f"their scores are **{higher}** ({above.text()})."
         )
     return sentences
 
@@ -130,14 +133,15 @@ def paired_sentences(rows: pd.DataFrame) -> list[str]:
     """
     sentences = []
     for (n_schools, forgery), part in _settings(rows):
-        schools = "one school" if n_schools == "1" else f"{n_schools} schools"
         for method in ("clair", "clair_halves"):
             words = []
             for name, what in (("author", "poets told apart"), ("layout", "layout kept")):
                 change = paired_difference(part, name, "method.aggregation", method, "local")
                 word = "better" if change.low > 0 else "worse" if change.high < 0 else "no difference shown"
                 words.append(f"{what}: **{word}** ({change.text(signed=True)})")
-            sentences.append(f"{schools}, forgery {forgery}, {NAMES[method]} against local: {'; '.join(words)}.")
+            sentences.append(
+                f"{_schools(n_schools)}, forgery {forgery}, {NAMES[method]} against local: {'; '.join(words)}."
+            )
     return sentences
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from clair_stats.files import written_whole
 from reports.figures import save_picture
 from reports.inputs import StudyInput
+from reports.renderers.page import as_list, filled_template
 from reports.renderers.vision.picture import vision_picture
 from reports.renderers.vision.tables import (
     accuracy_table,
@@ -27,8 +28,6 @@ from simulations.streams import Streams
 
 __all__ = ["write_vision"]
 
-_TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "vision.md"
-
 
 def _picture(item: StudyInput, path: Path) -> Path:
     from simulations.copying.collaborate import collaborate
@@ -44,10 +43,6 @@ def _is_shown(regime: Any) -> bool:  # noqa: ANN401 - a regime is what its study
     return bool(regime.poison == "backdoor" and regime.augmented == "some benign")
 
 
-def _list(sentences: list[str]) -> str:
-    return "\n".join(f"* {sentence[0].upper()}{sentence[1:]}" for sentence in sentences)
-
-
 def write_vision(detection: StudyInput, accuracy: StudyInput, folder: Path) -> list[Path]:
     """Write ``vision.md`` and its picture under ``folder``.
 
@@ -61,22 +56,20 @@ def write_vision(detection: StudyInput, accuracy: StudyInput, folder: Path) -> l
     found, models = detection.rows(), accuracy.rows()
     contents = {
         "DETECTION": to_markdown(detection_table(found)),
-        "LOOKS": _list(looks_sentences(found)),
-        "HIDES": _list(hiding_sentences(found)),
-        "ALARMS": _list(alarm_sentences(found)),
+        "LOOKS": as_list(looks_sentences(found)),
+        "HIDES": as_list(hiding_sentences(found)),
+        "ALARMS": as_list(alarm_sentences(found)),
         "AUGMENTATION": augmentation_sentence(models),
         "ACCURACY": to_markdown(accuracy_table(models)),
         "PAIRED": to_markdown(paired(models, "clair")),
         "HALVES": to_markdown(paired(models, "clair_halves")),
-        "BACKDOOR": _list(backdoor_sentences(models)),
+        "BACKDOOR": as_list(backdoor_sentences(models)),
         "FEDERATIONS": str(accuracy.study.replications),
         "DETECTION_FEDERATIONS": str(detection.study.replications),
         "FAILED": str(detection.failed + accuracy.failed),
     }
     picture = _picture(detection, folder / "vision-federation.png")
-    page = _TEMPLATE.read_text(encoding="utf-8")
-    for key, text in contents.items():
-        page = page.replace("{{" + key + "}}", text)
+    page = filled_template("vision.md", contents)
     with written_whole(folder / "vision.md") as beside:
         beside.write_text(page, encoding="utf-8")
     return [folder / "vision.md", picture]
