@@ -48,7 +48,7 @@ def fuzz(name, folder, seconds, share):
 
 
 def table(folder):
-    """Markdown, one entry point a line, and the failures."""
+    """Markdown, one entry point a line, and the failures; with their number."""
     inputs, failed = defaultdict(lambda: defaultdict(int)), []
     for path in sorted(folder.glob("*.json")):
         told = json.loads(path.read_text())
@@ -60,7 +60,7 @@ def table(folder):
     for entry, own in inputs.items():
         refused, answered = own["refused"], own["answered"]
         lines.append(f"| {entry} | {refused + answered:,} | {refused:,} | {answered:,} |")
-    return "\n".join([*lines, "", f"failures: {len(failed)}", *failed])
+    return "\n".join([*lines, "", f"failures: {len(failed)}", *failed]), len(failed)
 
 
 def main():
@@ -76,8 +76,9 @@ def main():
             left = end - time.monotonic()
             if left < 1.0 or not fuzz(name, given.folder.resolve(), min(left, 1e6), given.share):
                 break
-    sys.stdout.write(table(given.folder) + "\n")
-    return 0
+    text, failures = table(given.folder)
+    sys.stdout.write(text + "\n")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
