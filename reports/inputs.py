@@ -26,6 +26,12 @@ class StudyInput:
     missing: int  # rows that are not there yet
     failed: int
     store: Path | None = None  # where the rows lie
+    common: int | None = None  # replications that every cell has, where all have equally many
+
+    @property
+    def shorter(self) -> bool:
+        """All cells stop at the same replication before the last: ``--replications`` was given, nothing is lost."""
+        return self.common is not None and 0 < self.common < self.study.replications
 
     def rows(self) -> pd.DataFrame:
         """The successful replications, one line each.

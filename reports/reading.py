@@ -28,6 +28,7 @@ def _study_input(study: Study, path: Path) -> StudyInput:
         status = store.status()
         known = set(store.metric_names())
     missing = sum(line.missing for line in status)
+    present = {line.ok + line.failed for line in status}
     # While rows are missing a measure may have no metric yet; once all are there, a measure without one is an error.
     measures = tuple(m for m in study.measures if not missing or not known or known.issuperset(m.columns))
     return StudyInput(
@@ -37,6 +38,7 @@ def _study_input(study: Study, path: Path) -> StudyInput:
         missing=missing,
         failed=sum(line.failed for line in status),
         store=path,
+        common=present.pop() if len(present) == 1 else None,
     )
 
 
@@ -154,7 +156,9 @@ def read_studies(results: Path, missing: list[str]) -> tuple[StudyInput, ...]:
         if item.summary.empty:
             missing.append(f"study {name}: no rows yet, left out; run `{command}`")
             continue
-        if item.missing:
+        if item.shorter:
+            missing.append(f"study {name}: {item.common} of its {study.replications} replications; all by `{command}`")
+        elif item.missing:
             missing.append(f"study {name}: {item.missing} rows are missing; complete it by `{command}`")
         found.append(item)
     return tuple(found)

@@ -22,9 +22,10 @@ def _plural(n: int, word: str) -> str:
 
 def size_of(item: StudyInput) -> str:
     """Replications of each cell, and how many failed or are not there yet, for a caption."""
-    words = f"n = {item.study.replications} replications of each of {_plural(len(item.study.cells), 'cell')}"
+    number = f"{item.common} of the study's {item.study.replications}" if item.shorter else str(item.study.replications)
+    words = f"n = {number} replications of each of {_plural(len(item.study.cells), 'cell')}"
     failed = f"{item.failed} failed (counted, not drawn again)" if item.failed else "none failed"
-    missing = f", {_plural(item.missing, 'row')} not there yet" if item.missing else ""
+    missing = f", {_plural(item.missing, 'row')} not there yet" if item.missing and not item.shorter else ""
     return f"{words}, {failed}{missing}."
 
 

@@ -25,6 +25,7 @@ from reports.renderers.dots import study_picture
 from reports.renderers.plain import study_table
 from reports.renderers.ranks import rank_table, ranked_panels
 from reports.tables import Column, Group, Table, to_html, to_latex
+from reports.wording import size_of
 from simulations.design import Study, crossed, factors
 from simulations.engine.executor import run_study
 from simulations.measures.summaries import Mean, PairedDifference
@@ -303,6 +304,19 @@ def test_rows_of_another_seed_are_told_and_left_out(results, monkeypatch):
     (line,) = [line for line in inputs.missing if line.startswith("study coins")]
     assert "another design or root seed" in line
     assert "coins.sqlite" in line
+
+
+def test_a_shorter_run_is_told_as_such_and_not_as_rows_that_are_missing(results, monkeypatch):
+    """``make verify`` runs half of the replications of some studies: that is its plan, and nothing was lost."""
+    longer = dataclasses.replace(STUDY, replications=2 * STUDY.replications)
+    monkeypatch.setattr(reports.reading, "studies", lambda: {"coins": longer})
+    inputs = read_inputs(results)
+    (item,) = inputs.studies
+    number = f"{STUDY.replications} of the study's {longer.replications} replications"
+    assert f"n = {number} of each of" in size_of(item)
+    assert "not there" not in size_of(item)
+    (line,) = [line for line in inputs.missing if line.startswith("study coins")]
+    assert f"{STUDY.replications} of its {longer.replications} replications; all by" in line
 
 
 def test_a_study_half_run_shows_the_measures_that_have_rows(results, monkeypatch):
