@@ -58,6 +58,17 @@ def _check_finite(block: FloatArray, field: str, who: str) -> None:
         )
 
 
+def _check_product(left: FloatArray, right: FloatArray, who: str) -> None:
+    """Finite factors may have a product that is none; the exponents of their entries tell most that have one."""
+    exponents = (int(np.frexp(np.abs(side).max())[1]) for side in (left, right))
+    if sum(exponents) + left.shape[1].bit_length() < np.finfo(float).maxexp:
+        return
+    with np.errstate(all="ignore"):
+        whole = np.isfinite(left @ right).all()
+    if not whole:
+        raise ValueError(f"{who}: the product of its factors overflows; give smaller factors, or leave this client out")
+
+
 def _checked_halves(raw: ArrayLike) -> FloatArray:
     """Two finite fits per client, (K, 2, p, q), a copy."""
     array = np.asarray(raw)
@@ -231,6 +242,7 @@ class ClientEstimates:
                 raise ValueError(f"{name}: factors multiply to {outer} but {names[0]} to {first}; give one shape p × q")
             _check_finite(left, "factors[0]", name)
             _check_finite(right, "factors[1]", name)
+            _check_product(left, right, name)
             checked.append((_read_only(left), _read_only(right)))
         return tuple(checked)
 

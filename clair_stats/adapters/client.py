@@ -121,10 +121,16 @@ def _product(module: str, embedding: bool, parts: Mapping[tuple[str, Part], Tens
         )
     rank = right.shape[0]
     if left.shape[1] != rank:
-        raise AdapterRefused(f"module {module} has factors of shapes {left.shape} and {right.shape}, which do not fit")
+        raise AdapterRefused(
+            f"module {module} has factors of shapes {left.shape} and {right.shape}, which do not fit; save the adapter "
+            "again"
+        )
     expected = config.rank_of(module)
     if rank != expected:
-        raise AdapterRefused(f"module {module} has rank {rank}, but its configuration says {expected}; PEFT refuses it")
+        raise AdapterRefused(
+            f"module {module} has rank {rank}, but its configuration says {expected}, which PEFT refuses; mend r or "
+            "rank_pattern, or save the adapter again"
+        )
     return Product(left, right, config.scale_of(module, rank), embedding)
 
 

@@ -58,7 +58,10 @@ def part_of(name: str) -> tuple[str, Part]:
         For a name without the prefix, or of another kind of adapter.
     """
     if not name.startswith(PREFIX) or not name.isprintable() or len(name) > 1000:
-        raise AdapterRefused(f"tensor {name[:80]!r} has no name of PEFT's ({PREFIX}…); PEFT would drop it on reload")
+        raise AdapterRefused(
+            f"tensor {name[:80]!r} has no name of PEFT's ({PREFIX}…), and PEFT would drop it on reload; save the "
+            "adapter again"
+        )
     inner = name[len(PREFIX) :]
     for suffix, part in _FACTORS.items():
         if inner.endswith(suffix):

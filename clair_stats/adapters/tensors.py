@@ -128,7 +128,7 @@ class ArrayTensor:
                 f"tensor {self.name} holds {self.array.dtype}; send float32 or float16 (bfloat16 widened to float32)"
             )
         if not self.array.ndim or 0 in self.array.shape:
-            raise AdapterRefused(f"tensor {self.name} has shape {self.array.shape}; it holds nothing to average")
+            raise AdapterRefused(f"tensor {self.name} has shape {self.array.shape} and no entries; leave it out")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -203,9 +203,9 @@ def _stored(path: Path, name: str, entry: Mapping[str, object], data: int) -> St
     assert isinstance(shape, list)
     assert isinstance(offsets, list)  # the library has checked both
     if dtype not in _FLOATS:
-        raise AdapterRefused(f"tensor {name} holds {dtype}; adapters in float32, float16 or bfloat16 can be averaged")
+        raise AdapterRefused(f"tensor {name} holds {dtype}; save the adapter in float32, float16 or bfloat16")
     if not shape or 0 in shape:
-        raise AdapterRefused(f"tensor {name} has shape {tuple(shape)}; it holds nothing to average")
+        raise AdapterRefused(f"tensor {name} has shape {tuple(shape)} and no entries; leave it out")
     return StoredTensor(path, name, dtype, tuple(int(n) for n in shape), data + int(offsets[0]))
 
 

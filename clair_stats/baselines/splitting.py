@@ -92,8 +92,7 @@ def split(matrix: FloatArray, *, penalty: float, sparsity: Sparsity, tolerance: 
     for iteration in range(1, _ITERATIONS + 1):
         low_rank = _shrunk(matrix - sparse + dual / step, 1.0 / step)
         rest = matrix - low_rank + dual / step
-        sizes = np.maximum(_sizes(rest, sparsity), np.finfo(float).tiny)
-        sparse = rest * np.maximum(1.0 - penalty / (step * sizes), 0.0)
+        sparse = rest * (1.0 - penalty / np.maximum(step * _sizes(rest, sparsity), penalty))
         dual = dual + step * (matrix - low_rank - sparse)
         if iteration % _CHECKED_EVERY == 0:
             gap = _gap(matrix, sparse, dual, penalty, sparsity)

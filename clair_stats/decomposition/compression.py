@@ -17,10 +17,12 @@ import numpy as np
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["Compression", "compress", "compress_dense", "compress_factors"]
+__all__ = ["Compression", "compress", "compress_dense", "compress_factors", "take_mean_out"]
 
 # A QR costs as much as two or three splitting steps, so a dense stack must shrink by at least this much to be worth it.
 _WORTHWHILE = 1.5
+# Of the size of the coordinates, which come from orthogonal factors.
+_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,26 @@ class Compression:
         if self.right.ndim == 3 and tall.ndim == 2:  # M = 0: the common block is zero in any coordinates
             return np.zeros((self.right.shape[1], tall.shape[1]))
         return np.asarray(self.right @ tall, dtype=np.float64)
+
+
+def take_mean_out(core: FloatArray) -> FloatArray:
+    """Subtract the mean block in place; 0 where the clients are equal, as their coordinates are but for rounding.
+
+    Parameters
+    ----------
+    core : ndarray, shape (K, q', p')
+        Overwritten.
+
+    Returns
+    -------
+    ndarray, shape (q', p')
+        The mean block.
+    """
+    mean = np.asarray(core.mean(axis=0), dtype=np.float64)
+    core -= mean
+    if float(np.linalg.norm(core)) <= _ROUNDING * float(np.sqrt(len(core))) * float(np.linalg.norm(mean)):
+        core[:] = 0.0
+    return mean
 
 
 def compress(

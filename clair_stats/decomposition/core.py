@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 
 from clair_stats.decomposition.certificate import GapCertificate, certify
+from clair_stats.decomposition.compression import take_mean_out
 from clair_stats.decomposition.options import ProgramOptions
 from clair_stats.decomposition.penalties import check_block_penalty, default_block_penalty
 from clair_stats.decomposition.problem import Problem, from_tall
@@ -54,9 +55,7 @@ def solve_core(
     Decomposition
     """
     # Taking the mean block out moves M only.
-    shift = core.mean(axis=0) if options.common_component else np.zeros(core.shape[1:])
-    if options.common_component:
-        core -= shift
+    shift = take_mean_out(core) if options.common_component else np.zeros(core.shape[1:])
     if block_penalty is None:
         lam = default_block_penalty(from_tall(core), common_component=options.common_component)
     else:

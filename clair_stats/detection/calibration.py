@@ -144,7 +144,7 @@ def calibrate(
     n_clients = panel.shape[0]
     alpha = per_client_level(level, n_clients)
     known = panel.noise if panel.noise is not None else noise
-    shift = (heterogeneity / panel.scales) ** 2
+    shift = _shift(heterogeneity, panel.scales)
     if panel.covariances is not None and known is not None:
         phi, left = known, panel.shape[1] - fit.basis.shape[1]
         p_values, critical = panel.covariances.test(statistics, left, degrees / max(left, 1), shift, alpha)
@@ -213,7 +213,7 @@ def calibrate_alone(panel: Panel, fit: SharedFit, client: int, *, level: float, 
         hat += float(panel.design[client] ** 2 / np.sum(panel.design[fit.members] ** 2)) * np.eye(q)
     between, precision = law.off_subspace(residual, fit.basis)
     statistics, columns, _ = law.standardised(between, precision, hat[None], np.zeros(1, dtype=np.bool_))
-    alpha, shift = per_client_level(level, n_clients), (heterogeneity / panel.scales[k]) ** 2
+    alpha, shift = per_client_level(level, n_clients), _shift(heterogeneity, panel.scales[k])
     p_values, critical = law.test(statistics, p - rank, columns, shift, alpha)
     statistic, raw = float(statistics[0]), float(np.sum(residual**2))
     unit = float(panel.scales[client] * panel.units[client])
@@ -221,6 +221,12 @@ def calibrate_alone(panel: Panel, fit: SharedFit, client: int, *, level: float, 
         return Alone(1.0 if p == rank else math.nan, math.sqrt(raw) * unit, math.inf)
     ratio = raw / statistic if statistic > 0 else 1.0
     return Alone(float(p_values[0]), math.sqrt(raw) * unit, math.sqrt(float(critical[0]) * ratio) * unit)
+
+
+def _shift(heterogeneity: float, scales: FloatArray) -> FloatArray:
+    """Non-centralities (K,) at φ = 1; infinite where everything is tolerated."""
+    with np.errstate(over="ignore"):
+        return np.asarray((heterogeneity / scales) ** 2)
 
 
 def _over(energies: FloatArray, phi: float) -> FloatArray:
@@ -255,7 +261,7 @@ def calibrate_along(
     assert law is not None
     between, precision = law.along(residuals_along(panel, fit, directions), directions)
     statistics, columns, _ = law.standardised(between, precision, hat_blocks(panel, fit), fit.members)
-    shift = (heterogeneity / panel.scales) ** 2
+    shift = _shift(heterogeneity, panel.scales)
     p_values, critical = law.test(statistics, directions.shape[1], columns, shift, alpha)
     return p_values, statistics / critical
 

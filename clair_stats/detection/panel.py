@@ -8,6 +8,7 @@ See docs/derivations/detection.md, sections 1 and 7.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +35,9 @@ _SAFE_EXPONENT = 100
 # Beyond this many numbers (64 MiB) the blocks are gone through in parts, so that no second stack is formed.
 _PART = 1 << 23
 _CENTRE_STEPS = 100
+# Squared distances from a point that are differences of squares, below this share of these.
+_SQUARED_ROUNDING = 1e-13
+_NEAR = 0.1  # of the median distance: nearer clients may be the centre that the steps are on the way to
 _CENTRE_TOLERANCE = 1e-6  # of the largest weight; the centre is a starting point, refitted on every set
 
 
@@ -72,7 +76,8 @@ class Panel:
             weights = following
             if change < _CENTRE_TOLERANCE:
                 break
-        return np.asarray((shares @ flat).reshape(p, q))
+        centre = _nearest_client_if_median(flat, self.energies, design, shares @ flat)
+        return np.asarray(centre.reshape(p, q))
 
     @cached_property
     def centred(self) -> FloatArray:
@@ -252,10 +257,13 @@ def make_panel(
     Panel
     """
     n_clients, p, q = blocks.shape
-    units = _powers_of_two(blocks)
+    norms = block_norms(blocks)
+    units = _powers_of_two(norms)
     noise: float | None = None
     if noise_scales is not None:
-        scales = np.asarray(noise_scales, dtype=np.float64) / units.min()
+        # Errors below 2⁻¹⁰⁰ of the largest client are none beside its rounding; in units of them its squares overflow.
+        least = math.ldexp(float((norms / units).max()), -_SAFE_EXPONENT)
+        scales = np.maximum(np.asarray(noise_scales, dtype=np.float64) / units.min(), least)
         noise = 1.0
     elif sample_sizes is not None:
         inverse = 1.0 / np.sqrt(np.asarray(sample_sizes, dtype=np.float64))
@@ -275,12 +283,49 @@ def make_panel(
     )
 
 
-def _powers_of_two(blocks: FloatArray) -> FloatArray:
+def _nearest_client_if_median(
+    flat: FloatArray, energies: FloatArray, design: FloatArray, centre: FloatArray
+) -> FloatArray:
+    """The client nearest to a centre (pq,) that Weiszfeld's steps have come to, if it is the geometric median itself.
+
+    The steps never arrive there, and what is left of the way is rounding, to which copies of that client would lend
+    their weight.  It is the median if the pull of all others on it is weaker than the pull of those who are there
+    (Vardi and Zhang, PNAS 97(4), 2000).
+
+    Parameters
+    ----------
+    flat : ndarray, shape (K, pq)
+        Y_k.
+    energies, design : ndarray, shape (K,)
+        ‖Y_k‖², c_k.
+    centre : ndarray, shape (pq,)
+
+    Returns
+    -------
+    ndarray, shape (pq,)
+    """
+
+    def squares(point: FloatArray) -> FloatArray:
+        found = energies - 2.0 * design * (flat @ point) + design**2 * float(point @ point)
+        return np.where(found > _SQUARED_ROUNDING * (energies + design**2 * float(point @ point)), found, 0.0)
+
+    away = squares(centre)
+    nearest = int(np.argmin(away))
+    if away[nearest] > _NEAR**2 * float(np.median(away)) or not design[nearest]:
+        return centre
+    point = flat[nearest] / design[nearest]
+    distances = np.sqrt(squares(point))
+    there = distances == 0.0
+    pulls = np.where(there, 0.0, design / np.where(there, 1.0, distances))
+    pull = pulls @ flat - float(pulls @ design) * point
+    return point if float(np.linalg.norm(pull)) < (1.0 - _CENTRE_TOLERANCE) * float(design[there].sum()) else centre
+
+
+def _powers_of_two(norms: FloatArray) -> FloatArray:
     """Exact divisors (K,) that keep squares of squares in range: the size of the median client, more for absurd ones.
 
     A client that is divided by more than the others loses the common component, and is far outside with or without it.
     """
-    norms = block_norms(blocks)
     usual = binary_scale(usual_size(norms), ordinary=_SAFE_EXPONENT)
     return np.asarray(np.ldexp(usual, absurd_exponents(norms)))
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from clair_stats.laws import per_client_level, rare_laws
 from clair_stats.report.fitted import FittedModel
+from clair_stats.report.printable import printable
 from clair_stats.report.refinement_line import refinement_line
 from clair_stats.theory import recovery_condition
 
@@ -128,6 +129,6 @@ def _closest(model: FittedModel) -> str:
     k = int(np.nanargmin(ratio))
     side = "benign" if model.collaborative_set_[k] else "flagged"
     return (
-        f"closest to its threshold: {model.client_names_[k]} ({side}, p-value {p_values[k]:.2g}, "
+        f"closest to its threshold: {printable(model.client_names_[k])} ({side}, p-value {p_values[k]:.2g}, "
         f"per-client level {per_client_level(model.level, p_values.size):.2g})"
     )

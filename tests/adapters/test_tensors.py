@@ -52,7 +52,7 @@ def file_with(path, header, data=b""):
         ('{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', b"\0" * 4, "not a whole safetensors"),
         ('{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}', b"\0" * 8, "not a whole safetensors"),
         ('{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}', b"\0" * 8, "holds I64"),
-        ('{"a":{"dtype":"F32","shape":[0,3],"data_offsets":[0,0]}}', b"", "nothing to average"),
+        ('{"a":{"dtype":"F32","shape":[0,3],"data_offsets":[0,0]}}', b"", "no entries"),
         (
             '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
             b"\0" * 4,

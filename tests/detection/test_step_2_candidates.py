@@ -89,3 +89,22 @@ def test_the_robust_centre_minimises_the_sum_of_distances():
 
     # Near the minimum the sum is flat to second order: 1e-6 of weights is 1e-12 of the sum.
     assert all(total(centre) <= total(centre + 1e-2 * rng.standard_normal(centre.shape)) for _ in range(20))
+
+
+@pytest.mark.parametrize("copies", [1, 5])
+def test_the_robust_centre_is_a_client_exactly_where_that_client_is_the_median(copies):
+    """Steps that only come near leave copies a distance that is rounding, and with it a direction."""
+    rng = np.random.default_rng(8)
+    scales = rng.uniform(0.5, 2.0, 10)
+    blocks = 3.0 + rng.standard_normal((10, 4, 3))
+    blocks[:copies] = blocks[0]
+    if copies == 1:  # others in pairs on opposite sides of it pull it nowhere
+        scales[1::2] = scales[[2, 4, 6, 8, 9]]
+        blocks[1:8:2] = 2.0 * blocks[0] - blocks[2:9:2]
+        blocks[9] = blocks[0] + 0.5
+        scales[9] = 2.0
+    panel = make_panel(blocks, noise_scales=scales)
+    np.testing.assert_allclose(panel.robust_centre * panel.unit, blocks[0], rtol=1e-14)
+    pulls = (blocks[copies:] - blocks[0]) / np.linalg.norm(blocks[copies:] - blocks[0], axis=(1, 2))[:, None, None]
+    weights = 1.0 / scales
+    assert np.linalg.norm(np.tensordot(weights[copies:], pulls, 1)) < weights[:copies].sum()  # so it is the median

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -50,6 +50,7 @@ def files(tmp_path_factory):
     source=st.sampled_from(["whole.npz", "missing.npz", "few.npz", "empty.npz", "text.csv", "nothing", "no such file"]),
     options=OPTIONS,
 )
+@example(command="inspect", source="whole.npz", options=[["--heterogeneity", "2"]])  # an escape in the nearest name
 def test_any_words_end_in_a_known_status(files, command, source, options):
     words = [command, str(files / source), *(word for option in options for word in option)]
     before = sorted(path.name for path in files.iterdir())

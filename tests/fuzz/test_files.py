@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clair_stats import read_estimates
@@ -69,7 +69,7 @@ def test_archives(place, archives, which, seed):
 @given(
     shape=st.tuples(*[st.integers(-(2**40), 2**40)] * 3),
     descr=st.sampled_from(["<f8", "|O", "<U99999999", "<M8[s]", "<c16", "<f2", "|b1", ">f4", "x", "<f8, <f8"]),
-    name=st.text(max_size=12),
+    name=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12),
 )
 def test_headers_that_promise_anything(place, shape, descr, name):
     path = place / "promise.npz"
@@ -99,6 +99,7 @@ def test_tables(place, seed, long):
 
 @settings(max_examples=draws(120))
 @given(which=st.integers(0, 1), seed=SEEDS)
+@example(which=1, seed=2_948)  # a tensor whose name is not PEFT's
 def test_adapter_folders(place, which, seed):
     folder = place / "adapter"
     if not folder.exists():
@@ -133,6 +134,7 @@ FIELDS = (
 
 @settings(max_examples=draws(150))
 @given(changes=st.dictionaries(st.sampled_from((*FIELDS, "base_model_name_or_path", "x")), JSON, max_size=3))
+@example(changes={"r": 1})
 def test_configurations(place, changes):
     folder = place / "configured"
     if not folder.exists():

@@ -3,7 +3,7 @@
 from typing import get_args
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.oracle import draws, told
@@ -11,15 +11,18 @@ from tests.theory_checks.test_verdict_file import VERDICT
 from theory_checks.judge.verdict import Status
 from theory_checks.judge.verdict_file import read_verdicts, write_verdicts
 
-FIXED = [HealthCheck.function_scoped_fixture]
 
-
-@settings(max_examples=draws(200), suppress_health_check=FIXED)
-@given(place=st.floats(0, 1, exclude_max=True), piece=st.binary(max_size=6), cut=st.integers(0, 20))
-def test_a_damaged_verdict_file_is_refused_or_read(tmp_path, place, piece, cut):
-    path = tmp_path / "verdicts.json"
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("verdicts") / "verdicts.json"
     write_verdicts(path, [VERDICT])
-    data = path.read_bytes()
+    return path, path.read_bytes()
+
+
+@settings(max_examples=draws(200))
+@given(place=st.floats(0, 1, exclude_max=True), piece=st.binary(max_size=6), cut=st.integers(0, 20))
+def test_a_damaged_verdict_file_is_refused_or_read(written, place, piece, cut):
+    path, data = written
     start = int(place * len(data))
     path.write_bytes(data[:start] + piece + data[start + cut :])
     try:

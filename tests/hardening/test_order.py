@@ -7,7 +7,8 @@ from tests.hardening.order import KINDS, difference, fitted, judge, verdict
 
 # Each gave another verdict before a defect was mended: subspaces of a start whose last directions were rounding,
 # clients told apart by rounding, draws that hung on the sign of an axis, candidates of one size in the order in which
-# clients are numbered, ties of a pair, the direction of a client that is the centre itself.
+# clients are numbered, ties of a pair, the direction of a client that is the centre itself, and
+# of its copies.
 FOUND = [
     ("low-rank updates", 3),
     ("low-rank updates", 46),
@@ -22,6 +23,7 @@ FOUND = [
 ]
 FOUND_LATER = [("contaminated, noise unknown", 72), ("one or two columns", 1083)]
 CASES = [(*case, 20_261_904) for case in FOUND] + [(*case, 20_261_905) for case in FOUND_LATER]
+CASES.append(("copies of one client", 831, 20_261_906))
 
 
 @pytest.mark.parametrize(("kind", "number", "seed"), CASES)

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clair_stats.decomposition.compression import compress
+from clair_stats.decomposition.compression import compress, take_mean_out
 from clair_stats.decomposition.modules.joint_solver import JointPoint, solve_modules
 from clair_stats.decomposition.modules.solution import ModulesDecomposition
 from clair_stats.decomposition.options import ProgramOptions, check_options
@@ -214,8 +214,7 @@ def _loaded(
         )
     binary = binary_scale(largest) if scale_modules == "median" else 1.0
     core = compress(record, shared=shared, common_component=common_component, scale=binary, keep_frames=False).core
-    shift = core.mean(axis=0) if common_component else np.zeros(core.shape[1:])
-    core -= shift
+    shift = take_mean_out(core) if common_component else np.zeros(core.shape[1:])
     typical = _typical_norm(core) if scale_modules == "median" else 1.0
     core /= typical
     return _Loaded(core, shift * binary, binary * typical, record.block_shape)
