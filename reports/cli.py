@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Verdicts and studies as tables, figures, one PDF.")
+# Help is plain text: as markup, the brackets of [/REPLICATIONS] were a tag, and the help of ``verify`` a traceback.
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Verdicts and studies as tables, figures, one PDF.",
+)
 
 
 @app.callback()

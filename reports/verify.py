@@ -151,10 +151,17 @@ def run_steps(
 
 
 def _process(arguments: Sequence[str]) -> int:
-    """Exit status of ``python -m`` with these arguments; Ctrl-C reaches it by itself, and it ends in order."""
+    """Exit status of ``python -m`` with these arguments; Ctrl-C reaches it by itself, and it ends in order.
+
+    SIGTERM reaches this process alone, as an exit: it is handed on.
+    """
     process = subprocess.Popen([sys.executable, "-m", *arguments])
     while True:
         try:
             return process.wait()
         except KeyboardInterrupt:
             continue
+        except SystemExit:
+            process.terminate()
+            process.wait()
+            raise

@@ -114,6 +114,7 @@ class Run:
         """Take what is done; returns the tasks whose worker died."""
         broken = []
         done, _ = wait(out, timeout=0.2, return_when=FIRST_COMPLETED)
+        self.signals.end_if_overdue()
         self.backend.check()
         for future in done:
             group, task = out.pop(future)
@@ -147,6 +148,7 @@ class Run:
             try:
                 future = self.backend.executor(alone=True).submit(run_task, task)
                 while not wait((future,), timeout=0.5).done:
+                    self.signals.end_if_overdue()
                     self.backend.check()
                 return self.backend.result(future)
             except LostWorker as error:

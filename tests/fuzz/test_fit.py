@@ -4,6 +4,7 @@ import itertools
 import warnings
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,10 +59,16 @@ def stacks(draw):
         return np.ldexp(blocks, draw(st.sampled_from([0, 0, 0, -900, -400, -90, 90, 400, 900])))
 
 
-def fitted(blocks, options, **given):
+@pytest.fixture(autouse=True, scope="module")
+def _quiet():
+    """Warnings that tell what to do are answers, those of a solution that is computed when it is asked for as well."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return CLAIR(**options).fit(blocks, **given)
+        yield
+
+
+def fitted(blocks, options, **given):
+    return CLAIR(**options).fit(blocks, **given)
 
 
 @settings(max_examples=draws(120))
