@@ -24,6 +24,7 @@ from matplotlib import pyplot as plt
 
 from benchmarks import fit, solvers
 from benchmarks.measure import in_own_process, threads
+from clair_stats.cli.interruption import without_traceback
 from clair_stats.files import written_whole
 
 ROOT = Path(__file__).parent.parent
@@ -266,4 +267,5 @@ def _growth_figure(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with without_traceback("python -m benchmarks", "parts that were finished are kept"):
+        main()

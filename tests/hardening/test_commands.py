@@ -39,3 +39,4 @@ def test_what_is_wrong_is_told():
     assert wrong(row) == []
     assert wrong({**row, "seconds": 5.1, "left": 1, "traceback": True}) == ["a traceback", "5.1 s", "1 processes left"]
     assert wrong({"traceback": False, "ended": True}) == []
+    assert wrong({**row, "traceback": True, "after": 0.1}) == []
