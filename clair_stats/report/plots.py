@@ -17,7 +17,7 @@ from clair_stats.report.margins import most_suspicious_first
 
 __all__ = ["draw_modules", "draw_plane", "draw_scores", "draw_spectrum", "new_axes", "plot_model", "save_figure"]
 
-_BENIGN, _FLAGGED = "#4477aa", "#cc3311"
+_BENIGN, _FLAGGED, _UNDECIDED = "#4477aa", "#cc3311", "#bbbbbb"
 _MOST_NAMES = 60
 _STANDS_OUT = 6.0  # the colour scale ends where a client is beyond doubt
 
@@ -58,8 +58,9 @@ def draw_scores(model: FittedModel, axes: Axes) -> None:
     scores, thresholds = detection.scores, detection.threshold
     order = most_suspicious_first(scores, thresholds)
     positions = np.arange(order.size)
-    flagged = ~detection.collaborative_set[order]
-    for mask, colour, label in ((flagged, _FLAGGED, "flagged"), (~flagged, _BENIGN, "benign")):
+    flagged = ~detection.collaborative_set[order] & model.majority_
+    other = (_BENIGN, "benign") if model.majority_ else (_UNDECIDED, "undecided")
+    for mask, colour, label in ((flagged, _FLAGGED, "flagged"), (~flagged, *other)):
         if mask.any():
             axes.plot(positions[mask], scores[order][mask], "o", color=colour, label=label, markersize=5)
     axes.step(positions, thresholds[order], where="mid", color="black", linewidth=1, label="threshold")
@@ -68,7 +69,8 @@ def draw_scores(model: FittedModel, axes: Axes) -> None:
         axes.set_yscale("log")
     axes.set_ylabel("score: off-subspace residual norm")
     rank = f", rank {model.rank_}" if isinstance(model.rank_, int) else ""
-    axes.set_title(f"{int((~detection.collaborative_set).sum())} of {scores.size} clients flagged{rank}")
+    told = f"{int(flagged.sum())} of {scores.size} clients flagged" if model.majority_ else "no collaborative majority"
+    axes.set_title(f"{told}{rank}")
     if scores.size <= _MOST_NAMES:
         axes.set_xticks(positions, [model.client_names_[k] for k in order], rotation=90, fontsize=7)
     else:

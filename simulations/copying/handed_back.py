@@ -10,7 +10,7 @@ import numpy as np
 
 from clair_stats.records import BoolArray, FloatArray
 from simulations.copying.collaborate import Collaboration, collaborate
-from simulations.measures.metrics import detection_metrics
+from simulations.measures import metrics
 
 __all__ = ["Trained", "handed_back", "judged", "verdict_metrics"]
 
@@ -81,7 +81,7 @@ def handed_back(
 
 
 def verdict_metrics(benign: BoolArray, found: Collaboration) -> dict[str, float]:
-    """Detection metrics of a verdict, and "majority": whether there was one; without it no set is exact.
+    """:func:`simulations.measures.metrics.verdict_metrics` of what clients were handed.
 
     Parameters
     ----------
@@ -89,6 +89,4 @@ def verdict_metrics(benign: BoolArray, found: Collaboration) -> dict[str, float]
         The truth.
     found : Collaboration
     """
-    majority = bool(found.collaborative_set.any())
-    metrics = detection_metrics(benign, ~found.flagged)
-    return {**metrics, "exact_set": metrics["exact_set"] * majority, "majority": float(majority)}
+    return metrics.verdict_metrics(benign, found.flagged, bool(found.collaborative_set.any()))

@@ -131,7 +131,8 @@ def _metrics(world: World, outcome: FederatedOutcome) -> dict[str, float]:
 def _detection(benign: BoolArray, found: Collaboration) -> dict[str, float]:
     flagged = found.flagged
     return {
-        "exact_set": float(np.array_equal(flagged, ~benign)),
+        # Without a verdict nobody is flagged, which is the truth in a clean federation and yet found by nobody.
+        "exact_set": float(found.collaborative_set.any() and np.array_equal(flagged, ~benign)),
         "any_false_alarm": float(np.any(flagged & benign)),
         "true_positives": float(np.sum(flagged & ~benign)),
         "false_positives": float(np.sum(flagged & benign)),

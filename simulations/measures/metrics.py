@@ -11,7 +11,7 @@ from clair_stats.linalg import block_norms, sin_theta
 from clair_stats.records import BoolArray, FloatArray
 from simulations.regimes.instance import Instance
 
-__all__ = ["detection_metrics", "estimation_metrics", "evaluate", "subspace_metrics"]
+__all__ = ["detection_metrics", "estimation_metrics", "evaluate", "subspace_metrics", "verdict_metrics"]
 
 
 def estimation_metrics(instance: Instance, estimates: FloatArray) -> dict[str, float]:
@@ -61,6 +61,25 @@ def detection_metrics(truth: BoolArray, found: BoolArray) -> dict[str, float]:
         "precision": hits / n_flagged if n_flagged else math.nan,
         "recall": hits / n_contaminated if n_contaminated else math.nan,
     }
+
+
+def verdict_metrics(truth: BoolArray, flagged: BoolArray, majority: bool) -> dict[str, float]:
+    """:func:`detection_metrics` of a detector that may decline to decide, and ``majority``, 1 when it decided.
+
+    Without a verdict nobody is flagged: no client is a hit and none a false alarm, and the set counts as not found,
+    also where nobody is contaminated.  The complement of an empty collaborative set would be everybody.
+
+    Parameters
+    ----------
+    truth : bool ndarray, shape (K,)
+        True = benign.
+    flagged : bool ndarray, shape (K,)
+        ``flagged_`` of the fitted model, False for everyone without a verdict.
+    majority : bool
+        Whether there is a verdict.
+    """
+    found = detection_metrics(truth, ~(flagged & majority))
+    return {**found, "exact_set": found["exact_set"] * float(majority), "majority": float(majority)}
 
 
 def subspace_metrics(instance: Instance, basis: FloatArray) -> dict[str, float]:

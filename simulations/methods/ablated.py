@@ -14,7 +14,7 @@ from clair_stats.detection import decide as decide_module
 from clair_stats.detection import log_scores, step_2_candidates
 from clair_stats.detection.panel import panel_of
 from clair_stats.detection.step_4_test import SetTest
-from simulations.measures.metrics import detection_metrics
+from simulations.measures.metrics import verdict_metrics
 from simulations.regimes.instance import Instance
 
 __all__ = ["PIECES", "DetectorWithout"]
@@ -84,8 +84,4 @@ class DetectorWithout:
         if estimates.noise_scales is not None and self.noise_factor != 1.0:
             estimates = replace(estimates, noise_scales=self.noise_factor * estimates.noise_scales)
         found = decide_module.decide(panel_of(estimates), rank=None, level=0.05)
-        # Without a verdict nobody is flagged, and the set is exact for nobody.
-        benign = ~found.flagged
-        metrics = detection_metrics(instance.collaborative_set, benign)
-        exact = metrics["exact_set"] if found.accepted else 0.0
-        return metrics | {"exact_set": exact, "majority": float(found.accepted)}
+        return verdict_metrics(instance.collaborative_set, found.flagged, found.accepted)

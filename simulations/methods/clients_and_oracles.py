@@ -24,7 +24,7 @@ from clair_stats.linalg import orthonormal_basis, stack
 from clair_stats.local_fits import Whitening, pooled_whitening
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.refinement.refine import refine
-from simulations.measures.metrics import detection_metrics, evaluate, subspace_metrics
+from simulations.measures.metrics import detection_metrics, evaluate, subspace_metrics, verdict_metrics
 from simulations.regimes.instance import Instance
 
 __all__ = [
@@ -176,8 +176,8 @@ def _measured(instance: Instance, model: CLAIR, view: _View) -> dict[str, float]
     """Fit the model to the view; metrics on the scale of the local fits."""
     fit_quietly(model, view.estimates)
     refined, basis = view.back(model.refined_, model.basis_)
-    metrics = evaluate(instance, refined, collaborative_set=model.collaborative_set_, basis=basis)
-    return metrics | {"majority": float(model.majority_)}
+    told = verdict_metrics(instance.collaborative_set, model.flagged_, model.majority_)
+    return evaluate(instance, refined, basis=basis) | told
 
 
 @dataclass(frozen=True)

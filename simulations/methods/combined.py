@@ -10,7 +10,7 @@ import numpy as np
 
 from clair_stats.clair import CLAIR
 from clair_stats.estimates import ClientEstimates
-from simulations.measures.metrics import evaluate
+from simulations.measures.metrics import evaluate, verdict_metrics
 from simulations.methods.clients_and_oracles import fit_quietly
 from simulations.regimes.instance import Instance
 
@@ -38,5 +38,5 @@ class CombinedClair:
         fit_quietly(model, record)
         found, members = model.combination_, model.collaborative_set_
         weight = 0.0 if found is None else float(found.weights[1, ~members].sum())
-        metrics = evaluate(instance, model.refined_, collaborative_set=members, basis=model.basis_)
-        return metrics | {"flagged_weight": weight}
+        told = verdict_metrics(instance.collaborative_set, model.flagged_, model.majority_)
+        return evaluate(instance, model.refined_, basis=model.basis_) | told | {"flagged_weight": weight}

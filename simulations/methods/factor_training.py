@@ -19,7 +19,7 @@ from clair_stats.baselines.aggregation.fedrot import fedrot
 from clair_stats.clair import CLAIR, NoMajorityWarning
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import BoolArray, FloatArray
-from simulations.measures.metrics import detection_metrics, evaluate
+from simulations.measures.metrics import evaluate, verdict_metrics
 from simulations.methods.client_losses import ClientLosses
 from simulations.regimes.instance import Instance
 
@@ -127,9 +127,8 @@ class FactorTraining:
             state.sent += n_clients * (self.factor_rank * (p + q) + p * q)  # factors up, a refined matrix down
         metrics = evaluate(instance, totals)
         if state.model is not None:
-            found = detection_metrics(instance.collaborative_set, ~state.model.flagged_)
-            # Without a majority nobody is flagged, and the set counts as not found.
-            metrics |= found | {"exact_set": found["exact_set"] * float(state.model.majority_)}
+            told = verdict_metrics(instance.collaborative_set, state.model.flagged_, state.model.majority_)
+            metrics |= {name: value for name, value in told.items() if name != "majority"}
         return metrics | {"sent": state.sent / (n_clients * p * q * self.rounds)}
 
     def _round(self, losses: ClientLosses, state: _State, number: int) -> None:

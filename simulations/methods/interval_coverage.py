@@ -12,7 +12,7 @@ import numpy as np
 from clair_stats.clair import CLAIR
 from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import project_off
-from simulations.measures.metrics import detection_metrics
+from simulations.measures.metrics import verdict_metrics
 from simulations.methods.clients_and_oracles import fit_quietly
 from simulations.regimes.instance import Instance
 
@@ -45,7 +45,7 @@ class IntervalsAfterSelection:
         # Which clients are benign is not known beforehand: together means all of them, as a user would ask.
         jointly = model.conf_int(self.level, functional=some, simultaneous=True)
         held, all_held = ((found.lower <= truth) & (truth <= found.upper) for found in (alone, jointly))
-        metrics = detection_metrics(benign, model.collaborative_set_)
+        metrics = verdict_metrics(benign, model.flagged_, model.majority_)
         coverage, together = float(held[benign].mean()), float(all_held[benign].all())
         exact = metrics["exact_set"] == 1.0
         shorter = (alone.upper - alone.lower)[benign] / (own.upper - own.lower)[benign]

@@ -13,7 +13,7 @@ from clair_stats.clair import CLAIR
 from clair_stats.estimates import ClientEstimates
 from clair_stats.local_fits import pooled_whitening
 from clair_stats.refinement.refine import refine
-from simulations.measures.metrics import detection_metrics, evaluate
+from simulations.measures.metrics import evaluate, verdict_metrics
 from simulations.methods.clients_and_oracles import fit_quietly
 from simulations.regimes.instance import Instance
 
@@ -52,15 +52,13 @@ class ClairOnFits:
         averaged = blocks
         if model.majority_:
             averaged = refine(record, basis=model.basis_, collaborative_set=members).estimates
-        # Without a majority nobody is flagged, and the collaborative set is empty: that is no accusation.
         flagged = model.flagged_
-        found = detection_metrics(instance.collaborative_set, ~flagged)
+        found = verdict_metrics(instance.collaborative_set, flagged, model.majority_)
         return {
             **{name: float(score(model.refined_)) for name, score in instance.extras["scorers"].items()},
             **{f"average_{name}": float(score(averaged)) for name, score in instance.extras["scorers"].items()},
             **found,
             "accused": found["flagged"] - found["hits"],
-            "majority": float(model.majority_),
             "rank": float(model.rank_),
             **{FLAG.format(k): float(is_flagged) for k, is_flagged in enumerate(flagged)},
         }

@@ -12,7 +12,7 @@ from clair_stats.clair import CLAIR
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 from clair_stats.refinement.refine import refine
-from simulations.measures.metrics import detection_metrics, evaluate
+from simulations.measures.metrics import evaluate, verdict_metrics
 from simulations.methods.clients_and_oracles import fit_quietly
 from simulations.regimes.instance import Instance
 
@@ -56,7 +56,7 @@ class Refinements:
         for prefix, estimates in (("average", averaged), ("own", blocks)):
             found = evaluate(instance, estimates)
             metrics |= {f"{prefix}_{name}": found[name] for name in _COMPARED if name in found}
-        return metrics | detection_metrics(instance.collaborative_set, members) | {"majority": float(model.majority_)}
+        return metrics | verdict_metrics(instance.collaborative_set, model.flagged_, model.majority_)
 
 
 def _with_covariances(instance: Instance, blocks: FloatArray) -> ClientEstimates:

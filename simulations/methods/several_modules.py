@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from clair_stats.clair import CLAIR, NoMajorityWarning
-from simulations.measures.metrics import detection_metrics
+from simulations.measures.metrics import verdict_metrics
 from simulations.regimes.adapter_modules import ModulesInstance
 
 __all__ = ["ClairModules", "ClairModulesRefined"]
@@ -67,6 +67,4 @@ def _judged(instance: ModulesInstance, level: float) -> tuple[Any, dict[str, flo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoMajorityWarning)
         model.fit(instance.modules)
-    found = detection_metrics(instance.collaborative_set, ~model.flagged_)
-    decided = float(model.majority_)
-    return model, {**found, "exact_set": found["exact_set"] * decided, "majority": decided}
+    return model, verdict_metrics(instance.collaborative_set, model.flagged_, model.majority_)

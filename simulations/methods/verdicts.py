@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from clair_stats.clair import CLAIR, NoMajorityWarning
-from simulations.measures.metrics import detection_metrics, estimation_metrics
+from simulations.measures.metrics import estimation_metrics, verdict_metrics
 from simulations.regimes.instance import Instance
 
 __all__ = ["ClairVerdict"]
@@ -47,7 +47,5 @@ class ClairVerdict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NoMajorityWarning)
             model.fit(instance.estimates)
-        found = detection_metrics(instance.collaborative_set, ~model.flagged_)
-        decided = float(model.majority_)
-        told = {**found, "exact_set": found["exact_set"] * decided, "majority": decided}
+        told = verdict_metrics(instance.collaborative_set, model.flagged_, model.majority_)
         return told | estimation_metrics(instance, model.refined_)

@@ -1,10 +1,16 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from simulations.design import content_hash
-from simulations.measures.metrics import detection_metrics, estimation_metrics, evaluate
+from simulations.measures.metrics import detection_metrics, estimation_metrics, evaluate, verdict_metrics
+from simulations.methods.clients_and_oracles import Clair
+from simulations.methods.combined import CombinedClair
+from simulations.methods.interval_coverage import IntervalsAfterSelection
+from simulations.methods.refinements import Refinements
+from simulations.methods.verdicts import ClairVerdict
 from simulations.regimes.gaussian import GaussianRegime
 from simulations.streams import Streams
 
@@ -47,6 +53,28 @@ def test_detection(truth, found, precision, recall, exact, alarm):
     assert metrics["precision"] == pytest.approx(precision, nan_ok=True)
     assert metrics["recall"] == pytest.approx(recall, nan_ok=True)
     assert (metrics["exact_set"], metrics["false_alarm"]) == (exact, alarm)
+
+
+@pytest.mark.parametrize("truth", ["1111", "1100"])
+def test_without_a_verdict_nobody_is_flagged_and_nothing_is_found(truth):
+    mask = np.array([c == "1" for c in truth])
+    found = verdict_metrics(mask, ~mask, majority=False)  # whatever stands in the mask
+    assert (found["flagged"], found["hits"], found["false_alarm"], found["exact_set"]) == (0.0, 0.0, 0.0, 0.0)
+    assert verdict_metrics(mask, ~mask, majority=True)["exact_set"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "method", [Clair(), ClairVerdict(), CombinedClair(), IntervalsAfterSelection(), Refinements()], ids=lambda m: m.name
+)
+def test_no_method_counts_clients_without_a_verdict_as_flagged(method):
+    # Two equal camps: no majority, and the complement of the empty set would be everybody.
+    instance = draw(n_clients=8, n_rows=12, n_columns=6, share=0.0, noise_scale=0.1, rank=1)
+    halves = instance.estimates.dense().copy()
+    halves[4:] += 3.0 * np.random.default_rng(3).standard_normal(halves[4:].shape)
+    instance = replace(instance, estimates=replace(instance.estimates, values=halves))
+    found = method.evaluate(instance, np.random.default_rng(0))
+    assert found["majority"] == 0.0
+    assert (found["flagged"], found["false_alarm"], found["exact_set"]) == (0.0, 0.0, 0.0)
 
 
 def test_scorers_and_subspace_join_what_a_method_gives():

@@ -43,8 +43,8 @@ class ExactSet:
         noise = float(np.sqrt(np.mean(scales**2) * instance.common.size))
         return {
             "exact": float(np.array_equal(found.collaborative_set_, mask)),
-            "missed": float(np.count_nonzero(found.collaborative_set_ & ~mask)),
-            "false_alarms": float(np.count_nonzero(~found.collaborative_set_ & mask)),
+            "missed": float(np.count_nonzero(~found.flagged_ & ~mask)),
+            "false_alarms": float(np.count_nonzero(found.flagged_ & mask)),
             "separation": float(instance.effective_contamination[~mask].min()) / noise,
         }
 

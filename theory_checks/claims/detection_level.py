@@ -56,7 +56,7 @@ class LevelAfterFit:
                 instance.estimates.dense(),
                 noise_scales=self.scale_factor * np.asarray(instance.extras["noise_scales"]),
             )
-        return {"false_alarm": float(np.any(~found.collaborative_set_[instance.collaborative_set]))}
+        return {"false_alarm": float(np.any(found.flagged_[instance.collaborative_set]))}
 
 
 _REGIMES = grid(
