@@ -12,14 +12,20 @@ B = TypeVar("B")
 
 
 def each(
-    function: Callable[[A], B], items: Iterable[A], *, n_jobs: int | None = 1, shared_memory: bool = False
+    function: Callable[[A], B],
+    items: Iterable[A],
+    *,
+    n_jobs: int | None = 1,
+    shared_memory: bool = False,
+    processes: bool = False,
+    done: Callable[[int], object] | None = None,
 ) -> list[B]:
     """Apply a function to every item.
 
     Parameters
     ----------
     function : callable
-        Without side effects.
+        Without side effects in memory.
     items : iterable
         Read as results are asked for.
     n_jobs : int, optional
@@ -27,6 +33,11 @@ def each(
         "dask" with the workers of other machines.  In turn for 1 and None.
     shared_memory : bool
         Whether items are too large to be sent to another process: threads in any case.
+    processes : bool
+        Processes of this machine in any case, for functions that hold the interpreter's lock: scipy's ``eigh`` does,
+        and two threads then take the time of one.
+    done : callable, optional
+        Called with the number of results that are there.
 
     Returns
     -------
@@ -34,9 +45,19 @@ def each(
         In the order of the items.
     """
     if n_jobs in (1, None):
-        return [function(item) for item in items]
-    # Imported here: one item at a time needs none of it.
-    from joblib import Parallel, delayed
+        results: Iterable[B] = map(function, items)
+    else:
+        # Imported here: one item at a time needs none of it.
+        from joblib import Parallel, delayed
 
-    where = {"require": "sharedmem"} if shared_memory else {"prefer": "threads"}
-    return list(Parallel(n_jobs=n_jobs, **where)(delayed(function)(item) for item in items))
+        where = (
+            {"backend": "loky"} if processes else {"require": "sharedmem"} if shared_memory else {"prefer": "threads"}
+        )
+        workers = Parallel(n_jobs=n_jobs, return_as="generator", **where)
+        results = workers(delayed(function)(item) for item in items)
+    found = []
+    for result in results:
+        found.append(result)
+        if done is not None:
+            done(len(found))
+    return found

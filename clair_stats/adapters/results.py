@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,15 @@ from clair_stats.clair import CLAIR
 from clair_stats.parallel import each
 from clair_stats.products import CutProduct, cut_product, mean_product
 from clair_stats.records import FloatArray
+from clair_stats.several_modules import SeveralModules
 
 __all__ = ["write_aggregate", "write_refined"]
 
 Pair = tuple[FloatArray, FloatArray]
+# Of refinement, per client and cubed side of its eigenvalue problems: .12 s at a side of 816, on one core.
+_SECONDS_PER_CUBE = 2e-10
+# Processes take two seconds to start and read; threads take turns in scipy's eigenvalues (clair_stats/parallel.py).
+_SECONDS_FOR_PROCESSES = 20.0
 # Squared norm that the cap on the rank cost, and squared norm before.
 _Loss = tuple[float, float]
 
@@ -134,16 +140,14 @@ def write_refined(
     assert several is not None
     modules = tuple(clients[0].products)
     with _parts(folder) as parts:
-
-        def refine(numbered: tuple[int, str]) -> list[_Loss]:
-            number, module = numbered
-            cuts = several.cut_products(module, rank)
-            for k, cut in enumerate(cuts):
-                parts.keep(f"{number}-{k}", cut.pair)
-            progress("refining modules", number + 1, len(modules))
-            return [_loss(cut) for cut in cuts]
-
-        losses = each(refine, list(enumerate(modules)), n_jobs=n_jobs, shared_memory=True)
+        losses = each(
+            _Refine(several, parts, rank),
+            list(enumerate(modules)),
+            n_jobs=n_jobs,
+            shared_memory=True,
+            processes=_seconds(clients) > _SECONDS_FOR_PROCESSES,
+            done=lambda number: progress("refining modules", number, len(modules)),
+        )
         (folder / "refined").mkdir()
         for k, client in enumerate(clients):
             progress("writing refined adapters", k, len(clients))
@@ -151,6 +155,31 @@ def write_refined(
             dense = {name: stored.read() for name, stored in client.dense.items()}
             write_adapter(folder / "refined" / _folder_name(client.name), client, products, dense)
     return {client.name: _share(own[k] for own in losses) for k, client in enumerate(clients)}
+
+
+@dataclass(frozen=True)
+class _Refine:
+    """Refined products of one module, kept on disk; can be sent to another process."""
+
+    several: SeveralModules
+    parts: _Parts
+    rank: int | None
+
+    def __call__(self, numbered: tuple[int, str]) -> list[_Loss]:
+        number, module = numbered
+        cuts = self.several.cut_products(module, self.rank)
+        for k, cut in enumerate(cuts):
+            self.parts.keep(f"{number}-{k}", cut.pair)
+        return [_loss(cut) for cut in cuts]
+
+
+def _seconds(clients: Sequence[ClientAdapter]) -> float:
+    """About what refinement takes: per client and module two eigenvalue problems of all clients' ranks together."""
+    sides = [
+        min(sum(client.products[module].rank for client in clients), min(product.shape))
+        for module, product in clients[0].products.items()
+    ]
+    return float(len(clients) * np.sum(np.array(sides, dtype=float) ** 3) * _SECONDS_PER_CUBE)
 
 
 def _folder_name(name: str) -> str:

@@ -68,6 +68,38 @@ def test_the_short_way_is_taken_and_not_the_stack(monkeypatch):
     assert_same(products(several.cut_products("m", 3)), expected)
 
 
+def test_single_precision_on_large_sides_costs_its_square(monkeypatch):
+    """The naive twin takes all eigenvectors in double precision; products turn a little, nothing else moves."""
+    factors = clients(n_clients=20, p=290, q=280, own=15)
+    members = np.array([k not in BAD for k in range(len(factors))])
+    whole = products(refine_factors(factors, members, 2))
+    quick = refine_factors(factors, members, 2, most=6)
+    monkeypatch.setattr("clair_stats.refinement.factored._LARGE", 10**9)
+    exact = refine_factors(factors, members, 2, most=6)
+    differ = [np.linalg.norm(one - other) for one, other in zip(products(quick), products(exact), strict=True)]
+    assert max(differ) > 0.0  # another way was taken
+    assert max(differ) <= 1e-3 * np.linalg.norm(whole[0])
+    for block, one, other in zip(whole, products(quick), products(exact), strict=True):
+        assert np.linalg.norm(block - one) <= (1.0 + 1e-7) * np.linalg.norm(block - other)
+    np.testing.assert_allclose([cut.lost for cut in quick], [cut.lost for cut in exact], atol=1e-7)
+
+
+@pytest.mark.parametrize("ratio", [1e3, 1e7])
+def test_differences_far_below_the_mean_keep_their_digits(ratio):
+    """Scatters are differences of products of factors; where those nearly cancel, blocks less the mean are taken."""
+    rng = np.random.default_rng(5)
+    common = ratio * np.outer(rng.standard_normal(20), rng.standard_normal(17))
+    factors = clients()
+    left, values, right = np.linalg.svd(common)
+    own = (left[:, :1] * values[0], right[:1])
+    joined = [(np.hstack([own[0], one]), np.vstack([own[1], other])) for one, other in factors]
+    members = np.array([k not in BAD for k in range(len(factors))])
+    # A common component is no error and no difference: it comes back as it was, with what the others say of the rest.
+    expected, found = (products(refine_factors(some, members, 2)) for some in (factors, joined))
+    for one, other in zip(found, expected, strict=True):
+        assert np.linalg.norm(one - common - other) <= 1e-13 * ratio * 1e3 * np.linalg.norm(other)
+
+
 @pytest.mark.parametrize("options", [{"refinement": "average"}, {"shared": "rows"}, {"flagged": "inform"}])
 def test_other_refinements_take_the_stack(options):
     factors = clients()
