@@ -50,9 +50,9 @@ def each(
         # Imported here: one item at a time needs none of it.
         from joblib import Parallel, delayed
 
-        where = (
-            {"backend": "loky"} if processes else {"require": "sharedmem"} if shared_memory else {"prefer": "threads"}
-        )
+        where = {"require": "sharedmem"} if shared_memory else {"prefer": "threads"}
+        if processes:
+            where = {"backend": "loky"}
         workers = Parallel(n_jobs=n_jobs, return_as="generator", **where)
         results = workers(delayed(function)(item) for item in items)
     found = []

@@ -18,7 +18,6 @@ from clair_stats.clair import CLAIR
 from clair_stats.parallel import each
 from clair_stats.products import CutProduct, cut_product, mean_product
 from clair_stats.records import FloatArray
-from clair_stats.several_modules import SeveralModules
 
 __all__ = ["write_aggregate", "write_refined"]
 
@@ -136,12 +135,10 @@ def write_refined(
     dict
         Share of squared norm lost by the cap on the rank, by client.
     """
-    several = model.modules_
-    assert several is not None
     modules = tuple(clients[0].products)
     with _parts(folder) as parts:
         losses = each(
-            _Refine(several, parts, rank),
+            _Refine(model, parts, rank),
             list(enumerate(modules)),
             n_jobs=n_jobs,
             shared_memory=True,
@@ -161,13 +158,15 @@ def write_refined(
 class _Refine:
     """Refined products of one module, kept on disk; can be sent to another process."""
 
-    several: SeveralModules
+    model: CLAIR
     parts: _Parts
     rank: int | None
 
     def __call__(self, numbered: tuple[int, str]) -> list[_Loss]:
         number, module = numbered
-        cuts = self.several.cut_products(module, self.rank)
+        several = self.model.modules_
+        assert several is not None
+        cuts = several.cut_products(module, self.rank)
         for k, cut in enumerate(cuts):
             self.parts.keep(f"{number}-{k}", cut.pair)
         return [_loss(cut) for cut in cuts]

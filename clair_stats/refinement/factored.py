@@ -44,7 +44,7 @@ _LARGE = 256
 _SINGLE_ROUNDING = 1e-4
 # Eigenvalues of a scatter below this share of the largest are rounding, and their eigenvectors arbitrary (others.py).
 _SCATTER_ROUNDING = 1e-12
-# A difference below this share of what it is the difference of is computed from its own terms: two digits are lost here.
+# A difference below this share of what it is the difference of is summed from its own terms: two digits are lost here.
 _CANCELLED = 1e-2
 # Columns to which the joint frames are applied in one go.
 _TOGETHER = 1024
