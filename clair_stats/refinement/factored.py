@@ -23,6 +23,7 @@ from clair_stats.linalg import balanced_factors, project_off
 from clair_stats.products import CutProduct, Reflectors, cut_product, squared_norm
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.refinement.error_energy import WhiteEnergy
+from clair_stats.refinement.others import SCATTER_ROUNDING
 from clair_stats.refinement.shrink import MOST_DIRECTIONS, direction_weights
 
 __all__ = ["refine_factors"]
@@ -42,8 +43,6 @@ _SQUARED_ROUNDING = 1e-16
 # wanted has an eigenvalue near its rounding.
 _LARGE = 256
 _SINGLE_ROUNDING = 1e-4
-# Eigenvalues of a scatter below this share of the largest are rounding, and their eigenvectors arbitrary (others.py).
-_SCATTER_ROUNDING = 1e-12
 # A difference below this share of what it is the difference of is summed from its own terms: two digits are lost here.
 _CANCELLED = 1e-2
 # Columns to which the joint frames are applied in one go.
@@ -221,7 +220,7 @@ def _distances(stack: _MemberStack, rank: int) -> _Distances:
     clear = stack.directions
     for k in range(len(stack)):
         vectors, sizes = _leading_of_large(stack.without(k, base), clear)
-        clear = min(clear, int(np.count_nonzero(sizes > _SCATTER_ROUNDING * largest)))
+        clear = min(clear, int(np.count_nonzero(sizes > SCATTER_ROUNDING * largest)))
         frames.append(vectors)
         energies.append(stack.step**2 * np.sum(stack.along(vectors, k) ** 2, axis=1))
     squares = stack.step**2 * np.array([stack.square(k) for k in range(len(stack))])

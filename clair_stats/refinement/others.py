@@ -16,7 +16,7 @@ from scipy.linalg import eigh
 from clair_stats.linalg import orthonormal_basis, stack, symmetric_eigen
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Others", "each_without_itself", "leading_directions"]
+__all__ = ["SCATTER_ROUNDING", "Others", "each_without_itself", "leading_directions"]
 
 
 # Divide and conquer gives all eigenvectors in two thirds of the time in which LAPACK's evr gives a third of them
@@ -24,6 +24,8 @@ __all__ = ["Others", "each_without_itself", "leading_directions"]
 _FEW = 0.1
 # Squares lose every direction below 1e-8 of the largest: from there on singular vectors of the stack itself.
 _SQUARED_ROUNDING = 1e-12
+# Eigenvalues of a scatter below this share of the largest are rounding, and their eigenvectors arbitrary.
+SCATTER_ROUNDING = 1e-12
 _PART = 1 << 23  # numbers (64 MiB) of the stack that are copied at a time
 
 
@@ -53,7 +55,7 @@ def each_without_itself(
     weights : array, shape (K,)
         Positive on the members.
     count : int
-        How many directions, at most p.
+        How many directions, at most p; fewer where the others, some of which may be copies, have no more.
     basis : array, shape (p, r), optional
         Given: the frame is this basis, turned so that its columns are in order (no eigenvectors off it).
 
@@ -74,6 +76,7 @@ def each_without_itself(
         tall = stack(np.sqrt(weights[part])[:, None, None] * reduced)
         scatter += tall @ tall.T
     leading = side if basis is not None else min(count, side)
+    clear = SCATTER_ROUNDING * float(np.linalg.eigvalsh(scatter)[-1]) if leading and basis is None else -np.inf
     for k in chosen:
         deviation = blocks[k] - mean
         reduced = deviation if coordinates is None else coordinates.T @ deviation
@@ -81,7 +84,8 @@ def each_without_itself(
         without = scatter - weights[k] * total / rest * (reduced @ reduced.T)
         frame = np.zeros((side, 0))
         if leading:
-            frame = _leading(without, leading)[1]
+            values, frame = _leading(without, leading)
+            frame = frame[:, values > clear]
         yield Others(
             client=int(k),
             mean=mean - weights[k] / rest * deviation,

@@ -244,8 +244,9 @@ class _Table:
             traces.append(trace)
             largest.append(most)
             whole.append((float(np.sum(distance**2)), *energy.whole(others.client)))
-        apart = blocks.shape[2] >= _FEWEST_ENTRIES
-        return cls(np.array(squared), np.array(traces), np.array(largest), np.array(whole), apart)
+        apart, clear = blocks.shape[2] >= _FEWEST_ENTRIES, min(map(len, squared))  # directions that all others have
+        table = (np.array([own[:clear] for own in kind]) for kind in (squared, traces, largest))
+        return cls(*table, np.array(whole), apart)
 
     @cached_property
     def sums(self) -> tuple[FloatArray, FloatArray]:
