@@ -245,8 +245,8 @@ class _Table:
             largest.append(most)
             whole.append((float(np.sum(distance**2)), *energy.whole(others.client)))
         apart, clear = blocks.shape[2] >= _FEWEST_ENTRIES, min(map(len, squared))  # directions that all others have
-        table = (np.array([own[:clear] for own in kind]) for kind in (squared, traces, largest))
-        return cls(*table, np.array(whole), apart)
+        table = [np.array([own[:clear] for own in kind]) for kind in (squared, traces, largest)]
+        return cls(table[0], table[1], table[2], np.array(whole), apart)
 
     @cached_property
     def sums(self) -> tuple[FloatArray, FloatArray]:
