@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 from simulations.engine.workers import Backend, BackendError, LostWorker
 
-__all__ = ["open_dask"]
+__all__ = ["dask_setup", "open_dask"]
 
 T = TypeVar("T")
 _CONNECT_SECONDS = 15.0
@@ -25,6 +26,11 @@ _ALONE_SECONDS = 60.0
 # For the cluster started here.  A worker that dies is replaced however long that takes (the default gives its place up
 # after 15 s), and its batch comes back at once instead of killing three more workers: the run itself finds the culprit.
 _LOCAL_SETTINGS = {"distributed.deploy.lost-worker-timeout": "1 day", "distributed.scheduler.allowed-failures": 0}
+
+
+def dask_setup(worker: object) -> None:
+    """What dask calls in each worker of the cluster started here: Ctrl-C is left to the parent, as on loky."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _DaskBackend(Backend):
@@ -88,6 +94,7 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
                     processes=True,
                     dashboard_address=":0",
                     silence_logs=logging.CRITICAL,
+                    preload=__name__,
                 )
             )
         try:

@@ -46,7 +46,7 @@ COMMANDS = (
     ("clair", "refine", "big.npz --output refined.npz"),
     ("clair", "certify", "big.npz"),
     ("clair", "certify", "big.npz --rigorous"),
-    ("clair", "adapters", "in --output out --rank 4 --jobs 2"),
+    ("clair", "adapters", "in --output {new} --rank 4 --jobs 2"),
     ("simulations", "list", ""),
     ("simulations", "names", ""),
     ("simulations", "plan", "long.toml --probe 30"),
@@ -96,10 +96,10 @@ def prepare(folder):
     """What the commands read."""
     rng = np.random.default_rng(SEED)
     basis = np.linalg.qr(rng.standard_normal((40, 3)))[0]
-    blocks = basis @ rng.standard_normal((1_500, 3, 30)) + 0.2 * rng.standard_normal((1_500, 40, 30))
-    blocks[:300] += 0.3 * rng.standard_normal((300, 40, 30))
+    blocks = basis @ rng.standard_normal((4_000, 3, 30)) + 0.2 * rng.standard_normal((4_000, 40, 30))
+    blocks[:800] += 0.3 * rng.standard_normal((800, 40, 30))
     np.savez(folder / "big.npz", estimates=blocks)
-    federation(folder / "in", n_clients=16, shapes={f"layers.{i}.q_proj": (192, 160) for i in range(24)})
+    federation(folder / "in", n_clients=16, shapes={f"layers.{i}.q_proj": (192, 160) for i in range(48)})
     for name, replications, seconds in (("long", 4_000, 0.02), ("slow", 40, 60.0), ("read", 3_000, 0.0)):
         (folder / f"{name}.toml").write_text(TOY_TOML.format(replications=replications, seconds=seconds))
     start(folder, "simulations", "run", "read.toml --store read.sqlite").communicate()
