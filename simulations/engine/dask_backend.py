@@ -7,12 +7,15 @@ resort the worker process.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any, TypeVar
 
 from simulations.engine.workers import Backend, BackendError, LostWorker
@@ -35,9 +38,14 @@ def dask_setup(worker: object) -> None:
 
 class _DaskBackend(Backend):
     def __init__(
-        self, n_jobs: int, make: Callable[[int], Executor], count: Callable[[], int], lost: type[Exception]
+        self,
+        n_jobs: int,
+        make: Callable[[int], Executor],
+        count: Callable[[], int],
+        lost: type[Exception],
+        stop: Callable[[], None] | None,
     ) -> None:
-        super().__init__(n_jobs, make)
+        super().__init__(n_jobs, make, stop)
         self._count, self._lost = count, lost
         self._looked = self._seen = time.monotonic()
 
@@ -79,6 +87,7 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
         import dask
         import distributed
         from distributed import Client, LocalCluster
+        from distributed.deploy.spec import close_clusters
     except ImportError as error:
         raise BackendError("backend dask needs the extra 'distributed': pip install 'clair-stats[distributed]'") from (
             error
@@ -87,8 +96,8 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
         address: Any = scheduler
         if scheduler is None:
             stack.enter_context(dask.config.set(_LOCAL_SETTINGS))
-            address = stack.enter_context(
-                LocalCluster(  # type: ignore[no-untyped-call]
+            try:
+                cluster = LocalCluster(  # type: ignore[no-untyped-call]
                     n_workers=n_jobs,
                     threads_per_worker=1,
                     processes=True,
@@ -96,7 +105,12 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
                     silence_logs=logging.CRITICAL,
                     preload=__name__,
                 )
-            )
+            except BaseException:
+                # What dask does at the end of the process fails on a cluster that is half started, with a traceback;
+                # its workers follow this process.
+                atexit.unregister(close_clusters)
+                raise
+            address = stack.enter_context(cluster)
         try:
             client = stack.enter_context(
                 Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
@@ -115,4 +129,14 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
             make=lambda n_workers: client.get_executor(pure=False),
             count=lambda: len(client.nthreads()),
             lost=distributed.KilledWorker,
+            stop=None if scheduler is not None else partial(_stop_workers, address),
         )
+
+
+def _stop_workers(cluster: Any) -> None:  # noqa: ANN401
+    """End the workers of a cluster of our own now; its own way waits for what they compute."""
+    for nanny in list(cluster.workers.values()):
+        nanny.close_gracefully()  # so that the worker is not replaced
+        if nanny.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nanny.pid, signal.SIGKILL)

@@ -13,7 +13,7 @@ __all__ = ["Signals"]
 
 # Seconds for the batches that are out (a replication of some studies takes minutes), and until what computes in this
 # process is interrupted.
-_GRACE, _LATEST = 2.0, 2.8
+_GRACE, _LATEST = 1.5, 2.0
 
 
 class Signals:

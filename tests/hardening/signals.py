@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ COMMANDS = (
     ("simulations", "run", "slow.toml --store {new}"),
     ("simulations", "run", "slow.toml --store {new} --backend dask"),
     ("simulations", "run", "slow.toml --store {new} --backend sequential"),
-    ("simulations", "sequential", "long.toml --store {new} --metric estimate --target 0.0001"),
+    ("simulations", "sequential", "long.toml --store {new} --until 'bias estimate=0.0001' --budget 100000"),
     ("simulations", "check", "read.toml --store read.sqlite"),
     ("simulations", "replay", "read.toml --store read.sqlite --replication 1"),
     ("simulations", "summarise", "read.toml --store read.sqlite"),
@@ -107,7 +108,7 @@ def prepare(folder):
 
 def start(folder, program, command, words):
     return subprocess.Popen(
-        [sys.executable, *MAIN[program], command, *words.split()],
+        [sys.executable, *MAIN[program], command, *shlex.split(words)],
         cwd=folder,
         env={**environment(), "PYTHONPATH": str(ROOT), PACE: "1", "HOME": str(folder)},
         stdout=subprocess.DEVNULL,
