@@ -318,10 +318,13 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
         )
         self._told = told
         refinement, combination = refine_by_verdict(told)
-        self.refinement_ = refinement_in_unit(refinement, unit)
+        given = blocks if unit == 1.0 else blocks * unit
+        if unit != 1.0 and self._frame is None:
+            given = self._turn(self._estimates.dense())
+        self.refinement_ = refinement_in_unit(refinement, unit, divided=blocks, given=given)
         self.combination_ = combination_in_unit(combination, unit)
         self.error_is_known_ = told.error_is_known
-        self._blocks, self._basis = blocks if unit == 1.0 else blocks * unit, fit.basis
+        self._blocks, self._basis = given, fit.basis
         self._centre = self.refinement_.centre if self.common_component else fit.common
 
     @property

@@ -160,13 +160,19 @@ def decomposition_in_unit(found: Decomposition, unit: float) -> Decomposition:
     )
 
 
-def refinement_in_unit(found: Refinement, unit: float) -> Refinement:
+def refinement_in_unit(
+    found: Refinement, unit: float, *, divided: FloatArray | None = None, given: FloatArray | None = None
+) -> Refinement:
     """Refined divided estimates, on the scale of the estimates themselves.
+
+    Who keeps the own estimate is handed what was given: numbers too small to be divided do not come back by a product.
 
     Parameters
     ----------
     found : Refinement
     unit : float
+    divided, given : ndarray, shape (K, p, q), optional
+        The estimates that were refined, and the same before they were divided.
 
     Returns
     -------
@@ -174,9 +180,13 @@ def refinement_in_unit(found: Refinement, unit: float) -> Refinement:
     """
     if unit == 1.0:
         return found
+    estimates = found.estimates * unit
+    if divided is not None and given is not None:
+        own = (found.estimates == divided).all(axis=(1, 2))
+        estimates[own] = given[own]
     return replace(
         found,
-        estimates=found.estimates * unit,
+        estimates=estimates,
         centre=found.centre * unit,
         risk=None if found.risk is None else found.risk * unit * unit,
         own_risk=None if found.own_risk is None else found.own_risk * unit * unit,

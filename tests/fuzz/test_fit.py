@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clair_stats import CLAIR, verify_solution
@@ -73,6 +73,7 @@ def fitted(blocks, options, **given):
 
 @settings(max_examples=draws(120))
 @given(blocks=stacks(), options=OPTIONS, scale=st.sampled_from([None, 1e-9, 0.1, 10.0]))
+@example(blocks=np.array([1.25730221e127, -1.32104863e-313, 6.40422650e65])[:, None, None], options={}, scale=None)
 def test_a_fit_is_refused_or_finite(blocks, options, scale):
     given = {} if scale is None else {"noise_scales": np.full(len(blocks), scale)}
     with refusals() as refused:
