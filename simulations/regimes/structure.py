@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -17,7 +17,11 @@ from simulations.regimes.contamination import Clean, check_contamination, contam
 from simulations.regimes.instance import benign_by_definition
 from simulations.streams import Streams
 
-__all__ = ["SharedStructure", "Truth", "log_uniform"]
+__all__ = ["CoefficientLaw", "SharedStructure", "Truth", "log_uniform"]
+
+CoefficientLaw: TypeAlias = Literal["normal", "balanced", "student", "unequal"]
+
+_LOG_DEVIATION = 0.7  # of the factors of law "unequal"
 
 
 def log_uniform(geometric_mean: float, spread: float, size: int, generator: np.random.Generator) -> FloatArray:
@@ -53,7 +57,9 @@ class SharedStructure:
         Mode and scale, see :mod:`simulations.regimes.contamination`.
     coefficient_scale, coefficient_spread, coefficient_law : float, float, str
         A_k has entries of root mean square ``coefficient_scale``.  Law "normal": i.i.d. normal entries.  "balanced":
-        each A_k has orthonormal columns times √q (needs q ≥ r), so the block incoherence is exactly 1.
+        each A_k has orthonormal columns times √q (needs q ≥ r), so the block incoherence is exactly 1.  "student": i.i.d.
+        entries of Student's law with three degrees of freedom.  "unequal": normal times a log-normal factor a client,
+        of log standard deviation .7.  The last two are divided by their root mean square.
         ``coefficient_spread`` is the largest over the smallest client-specific factor on A_k (log-uniform), which
         raises incoherence.
     common_scale : float
@@ -71,7 +77,7 @@ class SharedStructure:
     contamination_scale: float = 1.0
     coefficient_scale: float = 1.0
     coefficient_spread: float = 1.0
-    coefficient_law: Literal["normal", "balanced"] = "normal"
+    coefficient_law: CoefficientLaw = "normal"
     common_scale: float = 0.0
     heterogeneity_scale: float = 0.0
 
@@ -90,8 +96,10 @@ class SharedStructure:
             raise ValueError(
                 f"coefficient_spread: {self.coefficient_spread} must be at least 1 (largest over smallest)"
             )
-        if self.coefficient_law not in ("normal", "balanced"):
-            raise ValueError(f"coefficient_law: {self.coefficient_law!r}; use 'normal' or 'balanced'")
+        if self.coefficient_law not in get_args(CoefficientLaw):
+            raise ValueError(
+                f"coefficient_law: {self.coefficient_law!r}; use 'normal', 'balanced', 'student' or 'unequal'"
+            )
         if self.coefficient_law == "balanced" and self.rank > self.n_columns:
             raise ValueError(f"coefficient_law: 'balanced' needs rank ≤ n_columns, got {self.rank} > {self.n_columns}")
         check_contamination(self.contamination, share=self.share, scale=self.contamination_scale)
@@ -132,8 +140,15 @@ class SharedStructure:
         )
 
     def _draw_coefficients(self, generator: np.random.Generator) -> FloatArray:
-        raw = generator.standard_normal((self.n_clients, self.n_columns, self.rank))
+        size = (self.n_clients, self.n_columns, self.rank)
+        if self.coefficient_law == "student":
+            raw = generator.standard_t(3.0, size) / math.sqrt(3.0)  # the variance of t₃ is 3
+        else:
+            raw = generator.standard_normal(size)
         if self.coefficient_law == "balanced" and self.rank:
             raw = np.stack([orthonormal_basis(block, self.rank) for block in raw]) * math.sqrt(self.n_columns)
+        if self.coefficient_law == "unequal":
+            sizes = np.exp(_LOG_DEVIATION * generator.standard_normal(self.n_clients) - _LOG_DEVIATION**2)
+            raw = raw * sizes[:, None, None]  # E exp(2sZ − 2s²) = 1
         factors = log_uniform(self.coefficient_scale, self.coefficient_spread, self.n_clients, generator)
         return np.asarray(raw * factors[:, None, None], dtype=np.float64)
