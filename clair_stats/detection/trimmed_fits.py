@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+# Level at which a direction is seen in a bulk of two: a direction too many costs a rank that is looked at.
+_UNLIKE = 1e-3
+
+
 @dataclass(frozen=True, eq=False)
 class Coordinates:
     """Blocks in the coordinates of orthonormal directions, and what lies outside them."""
@@ -97,6 +101,7 @@ def _above_bulk(values: FloatArray, p: int, columns: int) -> int:
     """Eigenvalues above the noise edge, the noise variance estimated from those below; fixed point from above.
 
     Too many directions cost time, a missing one costs the answer, hence the start from an empty bulk of one eigenvalue.
+    A bulk of two has an exact law, and needs it: the larger of two is at most twice their mean, which no edge is below.
     """
     if p == 1 or columns <= 1:
         return p
@@ -105,11 +110,26 @@ def _above_bulk(values: FloatArray, p: int, columns: int) -> int:
     while count > 0:
         # Variance of the bulk if exactly the eigenvalues from count−1 on are noise.
         bulk = values[count - 1 :]
+        if bulk.size == 2:
+            if _two_unlike(bulk, columns - count + 1):
+                break
+            count -= 1
+            continue
         variance = float(bulk.mean()) / columns
         if float(values[count - 1]) > variance * noise_edge(bulk.size, columns) and float(values[count - 1]) > tiny:
             break
         count -= 1
     return count
+
+
+def _two_unlike(pair: FloatArray, columns: int) -> bool:
+    """Whether two eigenvalues of a scatter of ``columns`` columns are refuted to be noise of one variance.
+
+    For white Gaussian columns W = 4ab/(a + b)² has P(W ≤ w) = w^((n − 1)/2) (Mauchly, Ann. Math. Statist. 11, 1940).
+    Behind k directions that stand out, n − k columns are left (James, Multivariate Analysis II, 1969).
+    """
+    likeness = 4.0 * float(pair[0]) * float(pair[1]) / float(pair.sum()) ** 2
+    return columns > 1 and likeness ** ((columns - 1) / 2.0) < _UNLIKE
 
 
 # Eigenvalues below this share of a set's energy are rounding of the sums that make its scatter.

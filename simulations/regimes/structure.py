@@ -57,7 +57,7 @@ class SharedStructure:
         Mode and scale, see :mod:`simulations.regimes.contamination`.
     coefficient_scale, coefficient_spread, coefficient_law : float, float, str
         A_k has entries of root mean square ``coefficient_scale``.  Law "normal": i.i.d. normal entries.  "balanced":
-        each A_k has orthonormal columns times √q (needs q ≥ r), so the block incoherence is exactly 1.  "student": i.i.d.
+        each A_k has orthonormal columns times √q (needs q ≥ r), so the block incoherence is exactly 1.  "student":
         entries of Student's law with three degrees of freedom.  "unequal": normal times a log-normal factor a client,
         of log standard deviation .7.  The last two are divided by their root mean square.
         ``coefficient_spread`` is the largest over the smallest client-specific factor on A_k (log-uniform), which
