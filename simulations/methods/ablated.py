@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from clair_stats.detection import decide as decide_module
-from clair_stats.detection import log_scores, step_2_candidates
+from clair_stats.detection import log_scores, step_2_candidates, trimmed_fits
 from clair_stats.detection.panel import panel_of
 from clair_stats.detection.step_4_test import SetTest
 from simulations.measures.metrics import verdict_metrics
 from simulations.regimes.instance import Instance
 
-__all__ = ["PIECES", "DetectorWithout"]
+__all__ = ["PIECES", "PIECES_OF_FEW_ROWS", "DetectorWithout"]
 
 # Piece: the object, the name in it, and what stands there without the piece.  "nothing" is the detector as it is.
 PIECES: Mapping[str, tuple[Any, str, Any] | None] = MappingProxyType(
@@ -38,6 +38,10 @@ PIECES: Mapping[str, tuple[Any, str, Any] | None] = MappingProxyType(
         "growth of halves": (step_2_candidates, "_GROWTH_STEPS", 0),
     }
 )
+# Of federations with few rows alone, which have a study of their own (``few_rows``).
+PIECES_OF_FEW_ROWS: Mapping[str, tuple[Any, str, Any]] = MappingProxyType(
+    {"law of two eigenvalues": (trimmed_fits, "_two_unlike", lambda *_: False)}
+)
 
 
 @contextmanager
@@ -57,7 +61,7 @@ class DetectorWithout:
     Parameters
     ----------
     piece : str
-        A key of :data:`PIECES`.
+        A key of :data:`PIECES` or :data:`PIECES_OF_FEW_ROWS`.
     noise_factor : float
         The given σ_k times this, where the regime gives them.
     """
@@ -68,12 +72,12 @@ class DetectorWithout:
     noise_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.piece not in PIECES:
-            raise ValueError(f"piece: {self.piece!r}; give one of {', '.join(PIECES)}")
+        if self.piece not in {**PIECES, **PIECES_OF_FEW_ROWS}:
+            raise ValueError(f"piece: {self.piece!r}; give one of {', '.join((*PIECES, *PIECES_OF_FEW_ROWS))}")
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """Detection metrics; ``majority``, 1 when there is a verdict."""
-        replacement = PIECES[self.piece]
+        replacement = {**PIECES, **PIECES_OF_FEW_ROWS}[self.piece]
         if replacement is None:
             return self._metrics(instance)
         with _replaced(*replacement):
