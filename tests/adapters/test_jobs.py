@@ -44,6 +44,16 @@ def test_any_number_of_jobs_writes_the_same_bytes(one_at_a_time, jobs):
     assert files(root / f"jobs{jobs}") == expected
 
 
+def test_processes_of_this_machine_write_the_same_bytes(one_at_a_time, monkeypatch):
+    root, expected, _ = one_at_a_time
+    monkeypatch.setattr("clair_stats.adapters.results._SECONDS_FOR_PROCESSES", 0.0)
+    told = []
+    folders = sorted((root / "in").iterdir())
+    aggregate_adapters(folders, output=root / "processes", rank=3, n_jobs=2, progress=lambda *what: told.append(what))
+    assert files(root / "processes") == expected
+    assert [done for what, done, _ in told if what == "refining modules"] == list(range(1, 18))
+
+
 def test_workers_of_a_dask_cluster_write_the_same_bytes(one_at_a_time):
     distributed = pytest.importorskip("distributed")
     root, expected, _ = one_at_a_time
