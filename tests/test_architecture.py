@@ -124,7 +124,7 @@ LAW = {
     "theory_checks": set(),
     "theory_checks.rules": set(),
     "theory_checks.instances": {"clair_stats", *_DRAWN},
-    "theory_checks.methods": {"clair_stats", *_DRAWN},
+    "theory_checks.methods": {"clair_stats", "theory_checks.instances", *_DRAWN},
     "theory_checks.claim": {"simulations.design", "simulations.streams", "theory_checks.rules"},
     "theory_checks.claims": {
         *("clair_stats", "simulations"),

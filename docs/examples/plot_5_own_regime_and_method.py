@@ -27,7 +27,6 @@ from simulations.design import Study, crossed, grid, levels
 from simulations.engine.executor import run_study
 from simulations.measures.summaries import Mean
 from simulations.measures.summarise import summarise
-from simulations.regimes.instance import Instance
 from simulations.regimes.structure import SharedStructure
 
 
@@ -45,15 +44,7 @@ class HeavyTails(SharedStructure):
         truth = self.draw_truth(streams)
         errors = streams.generator("noise").standard_t(self.degrees, truth.targets.shape)
         errors *= self.noise_scale / np.sqrt(self.degrees / (self.degrees - 2))
-        return Instance(
-            targets=truth.targets,
-            basis=truth.basis,
-            common=truth.common,
-            coefficients=truth.coefficients,
-            heterogeneity=truth.heterogeneity,
-            collaborative_set=truth.collaborative_set,
-            estimates=ClientEstimates(values=truth.targets + errors),
-        )
+        return truth.seen_as(ClientEstimates(values=truth.targets + errors))
 
 
 # %%

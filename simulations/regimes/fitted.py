@@ -66,17 +66,11 @@ def fitted_instance(truth: Truth, fits: Sequence[LocalFit], **extras: Any) -> In
         "separation": float(sizes[contaminated].min()) if contaminated.any() else math.nan,
         "heterogeneity_norm": float(block_norms(truth.heterogeneity).max()),
     }
-    return Instance(
-        targets=truth.targets,
-        basis=truth.basis,
-        common=truth.common,
-        coefficients=truth.coefficients,
-        heterogeneity=truth.heterogeneity,
-        collaborative_set=truth.collaborative_set,
-        estimates=ClientEstimates(
+    return truth.seen_as(
+        ClientEstimates(
             values=np.stack([fit.estimate for fit in fits]),
             noise_scales=np.array([fit.noise_scale for fit in fits]),
             sample_sizes=np.array([fit.effective_sample_size for fit in fits]),
         ),
-        extras={**own, **extras},
+        {**own, **extras},
     )

@@ -66,18 +66,12 @@ class GaussianRegime(SharedStructure):
             sample_sizes = drawn.round().clip(min=1.0)
             noise_scales = noise_scales * (self.sample_size / sample_sizes) ** 0.5
         errors = streams.generator("noise").standard_normal(truth.targets.shape)
-        return Instance(
-            targets=truth.targets,
-            basis=truth.basis,
-            common=truth.common,
-            coefficients=truth.coefficients,
-            heterogeneity=truth.heterogeneity,
-            collaborative_set=truth.collaborative_set,
-            estimates=ClientEstimates(
+        return truth.seen_as(
+            ClientEstimates(
                 values=truth.targets + noise_scales[:, None, None] * errors,
                 # A record refuses σ_k = 0; exact estimates come without noise scales.
                 noise_scales=noise_scales if self.noise_known and self.noise_scale > 0.0 else None,
                 sample_sizes=sample_sizes,
             ),
-            extras={"attacked": truth.attacked, "noise_scales": noise_scales},
+            {"attacked": truth.attacked, "noise_scales": noise_scales},
         )

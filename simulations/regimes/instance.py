@@ -70,6 +70,47 @@ class Instance:
                 f"targets {(n_clients, p, q)}; fit one estimate per target"
             )
 
+    @classmethod
+    def without_heterogeneity(
+        cls,
+        targets: FloatArray,
+        *,
+        basis: FloatArray,
+        coefficients: FloatArray,
+        collaborative_set: BoolArray,
+        common: FloatArray | None = None,
+        estimates: ClientEstimates | None = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> Instance:
+        """H_k = 0; coefficients of contaminated clients are set to zero.
+
+        Parameters
+        ----------
+        targets : ndarray, shape (K, p, q)
+        basis : ndarray, shape (p, r)
+        coefficients : ndarray, shape (K, q, r)
+        collaborative_set : bool ndarray, shape (K,)
+        common : ndarray, shape (p, q), optional
+            Zero when not given.
+        estimates : ClientEstimates, optional
+            The targets themselves when not given.
+        extras : mapping, optional
+
+        Returns
+        -------
+        Instance
+        """
+        return cls(
+            targets=targets,
+            basis=basis,
+            common=np.zeros(targets.shape[1:]) if common is None else common,
+            coefficients=np.where(collaborative_set[:, None, None], coefficients, 0.0),
+            heterogeneity=np.zeros_like(targets),
+            collaborative_set=collaborative_set,
+            estimates=ClientEstimates(values=targets) if estimates is None else estimates,
+            extras={} if extras is None else extras,
+        )
+
     @property
     def n_clients(self) -> int:
         """K, number of clients."""

@@ -6,15 +6,17 @@ A regime inherits the fields of :class:`SharedStructure`, draws the truth, and a
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.records import BoolArray, FloatArray
 from simulations.regimes.contamination import Clean, check_contamination, contaminate, draw_members, n_contaminated
-from simulations.regimes.instance import benign_by_definition
+from simulations.regimes.instance import Instance, benign_by_definition
 from simulations.streams import Streams
 
 __all__ = ["CoefficientLaw", "SharedStructure", "Truth", "log_uniform"]
@@ -41,6 +43,31 @@ class Truth:
     heterogeneity: FloatArray  # (K, p, q), of the benign clients; zero elsewhere
     collaborative_set: BoolArray  # (K,)
     attacked: BoolArray  # (K,), drawn for contamination; differs from ~collaborative_set when D_k = 0 by definition
+
+    def seen_as(self, estimates: ClientEstimates, extras: Mapping[str, Any] | None = None) -> Instance:
+        """The instance whose methods see ``estimates``; of this truth only the metrics know.
+
+        Parameters
+        ----------
+        estimates : ClientEstimates
+            X_k, one per target.
+        extras : mapping, optional
+            What the regime adds (:class:`Instance`).
+
+        Returns
+        -------
+        Instance
+        """
+        return Instance(
+            targets=self.targets,
+            basis=self.basis,
+            common=self.common,
+            coefficients=self.coefficients,
+            heterogeneity=self.heterogeneity,
+            collaborative_set=self.collaborative_set,
+            estimates=estimates,
+            extras={} if extras is None else extras,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.theory import leverage
 from simulations.design import crossed
@@ -64,14 +63,11 @@ class BalancedRegime:
             values[~mask] = size * np.einsum("pi,kqi->kpq", off, coefficients[~mask])
         else:
             values[~mask] = size * project_off(basis, generator.standard_normal((n_contaminated, p, q)))
-        return Instance(
-            targets=values,
+        return Instance.without_heterogeneity(
+            values,
             basis=basis,
-            common=np.zeros((p, q)),
-            coefficients=np.where(mask[:, None, None], coefficients, 0.0),
-            heterogeneity=np.zeros_like(values),
+            coefficients=coefficients,
             collaborative_set=mask,
-            estimates=ClientEstimates(values=values),
             extras={"position": position},
         )
 

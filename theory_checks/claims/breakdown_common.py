@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.theory import instance_certificate, penalty_range
 from simulations.design import crossed
@@ -55,14 +54,12 @@ class PairedRegime:
         size = 10.0 ** generator.uniform(-0.5, 1)
         mask = np.arange(n_benign + n_contaminated) < n_benign
         values[~mask] += size * np.outer(direction, row / np.linalg.norm(row))
-        return Instance(
-            targets=values,
+        return Instance.without_heterogeneity(
+            values,
             basis=basis,
-            common=common,
             coefficients=coefficients,
-            heterogeneity=np.zeros_like(values),
             collaborative_set=mask,
-            estimates=ClientEstimates(values=values),
+            common=common,
             extras={"position": position},
         )
 

@@ -63,13 +63,12 @@ def _instance(
     targets = common + basis @ coefficients.transpose(0, 2, 1)
     targets[n_benign:] += _flagged_parts(kind, size, (n_flagged, p, q), basis, rng)
     values = targets + scales[:, None, None] * rng.standard_normal(targets.shape)
-    return Instance(
-        targets=targets,
+    return Instance.without_heterogeneity(
+        targets,
         basis=basis,
-        common=common,
         coefficients=coefficients,
-        heterogeneity=np.zeros_like(targets),
         collaborative_set=np.arange(n_clients) < n_benign,
+        common=common,
         estimates=ClientEstimates(values=values, noise_scales=scales),
         extras={"kind": float(KINDS.index(kind)) if kind in KINDS else -1.0},
     )

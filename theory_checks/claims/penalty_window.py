@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import block_norms, orthonormal_basis, stack
 from simulations.design import crossed
 from simulations.regimes.instance import Instance
@@ -45,15 +44,11 @@ class StackRegime:
             flat = orthonormal_basis(values[0], width) @ orthonormal_basis(values[1].T, width).T
             values = np.concatenate([flat[None], np.zeros((n_clients - 1, p, q))])
         common = bool(generator.random() < 0.5)
-        zeros = np.zeros((p, q))
-        return Instance(
-            targets=values,
+        return Instance.without_heterogeneity(
+            values,
             basis=np.zeros((p, 0)),
-            common=zeros,
             coefficients=np.zeros((n_clients, q, 0)),
-            heterogeneity=np.zeros_like(values),
             collaborative_set=np.ones(n_clients, dtype=bool),
-            estimates=ClientEstimates(values=values),
             extras={"common_component": common, "kind": kind},
         )
 

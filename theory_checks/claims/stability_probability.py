@@ -15,7 +15,6 @@ from clair_stats.theory import (
     Certificate,
     StableRecovery,
     detection_scores,
-    instance_certificate,
     noise_radius,
     stable_recovery,
     threshold_interval,
@@ -23,6 +22,7 @@ from clair_stats.theory import (
 from simulations.design import crossed
 from simulations.regimes.instance import Instance
 from theory_checks.claim import Assumption, Claim, Sabotage
+from theory_checks.instances.certified import certificate_of
 from theory_checks.instances.recovery import AdversarialRegime
 from theory_checks.methods.solving import solve
 from theory_checks.rules.decision import FrequencyRule
@@ -109,13 +109,7 @@ class HighProbabilityMethod:
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """``failed``: the radius, a client's error, a bound or a threshold of the interval does not hold."""
         penalty, common = instance.extras["block_penalty"], instance.extras["common_component"]
-        exact = instance_certificate(
-            instance.targets,
-            basis=instance.basis,
-            collaborative_set=instance.collaborative_set,
-            block_penalty=penalty,
-            common_component=common,
-        )
+        exact = certificate_of(instance)
         if not exact.certified:
             return {"certified": 0.0, "failed": 0.0}
         scales, errors = self._errors(instance, generator)

@@ -10,9 +10,9 @@ import numpy as np
 
 from clair_stats.linalg import project_off
 from clair_stats.records import FloatArray
-from clair_stats.theory import instance_certificate
 from simulations.regimes.instance import Instance
 from simulations.streams import Streams
+from theory_checks.instances.certified import certificate_of
 from theory_checks.instances.recovery import AdversarialRegime
 
 __all__ = ["ERROR_SHAPES", "NoisyRegime"]
@@ -46,13 +46,7 @@ def error_direction(shape: str, instance: Instance, generator: np.random.Generat
         rows = instance.coefficients @ generator.standard_normal(instance.rank) + 0.1 * raw[:, 0]
         raw = left[None] * rows[:, None, :]
     elif shape.startswith(("against-dual", "dual-row-space")):
-        found = instance_certificate(
-            instance.targets,
-            basis=instance.basis,
-            collaborative_set=mask,
-            block_penalty=instance.extras["block_penalty"],
-            common_component=instance.extras["common_component"],
-        )
+        found = certificate_of(instance)
         if shape == "dual-row-space":
             rows = found.row_basis
             raw = project_off(instance.basis, raw)

@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.theory import block_leverages, penalty_range
@@ -104,14 +103,12 @@ def draw_instance(
     if n_contaminated:
         own[~mask] = _contaminated_blocks(kind, n_contaminated, basis, own[mask], generator)
     targets = common + own
-    return Instance(
-        targets=targets,
+    return Instance.without_heterogeneity(
+        targets,
         basis=basis,
-        common=common,
-        coefficients=np.where(mask[:, None, None], coefficients, 0.0),
-        heterogeneity=np.zeros_like(targets),
+        coefficients=coefficients,
         collaborative_set=mask,
-        estimates=ClientEstimates(values=targets),
+        common=common,
     )
 
 

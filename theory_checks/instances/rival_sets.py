@@ -156,13 +156,12 @@ class RivalRegime:
             errors = sigma * unit_variance * noise.standard_t(self.tail_freedom, targets.shape)
         else:
             errors = sigma * noise.standard_normal(targets.shape)
-        return Instance(
-            targets=targets,
+        return Instance.without_heterogeneity(
+            targets,
             basis=basis,
-            common=common,
-            coefficients=np.where(mask[:, None, None], coefficients, 0.0),
-            heterogeneity=np.zeros_like(targets),
+            coefficients=coefficients,
             collaborative_set=mask,
+            common=common,
             estimates=ClientEstimates(values=targets + errors),
             extras={"directions": directions, "noise_scale": sigma, "kind": kind},
         )

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from clair_stats.estimates import ClientEstimates
 from clair_stats.linalg import orthonormal_basis, project_off
 from clair_stats.theory import certificate_bounds
 from simulations.regimes.instance import Instance
@@ -58,14 +57,11 @@ class MapRegime:
         values[~mask] = np.einsum(
             "pi,kiq->kpq", off, generator.standard_normal((self.n_contaminated, self.rank, self.q))
         )
-        return Instance(
-            targets=values,
+        return Instance.without_heterogeneity(
+            values,
             basis=basis,
-            common=np.zeros((self.p, self.q)),
-            coefficients=np.where(mask[:, None, None], coefficients, 0.0),
-            heterogeneity=np.zeros_like(values),
+            coefficients=coefficients,
             collaborative_set=mask,
-            estimates=ClientEstimates(values=values),
             extras={"block_penalty": self.block_penalty, "common_component": False},
         )
 

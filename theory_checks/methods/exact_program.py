@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from clair_stats.theory import instance_certificate, recovery_condition
+from clair_stats.theory import recovery_condition
 from simulations.regimes.instance import Instance
+from theory_checks.instances.certified import certificate_of
 from theory_checks.methods.solving import outcome, solve
 
 __all__ = ["RecoveryMethod"]
@@ -42,13 +43,7 @@ class RecoveryMethod:
         penalty, common = instance.extras["block_penalty"], instance.extras["common_component"]
         benign = instance.coefficients[mask]
         n_contaminated = int(np.count_nonzero(~mask))
-        certificate = instance_certificate(
-            instance.targets,
-            basis=instance.basis,
-            collaborative_set=mask,
-            block_penalty=penalty,
-            common_component=common,
-        )
+        certificate = certificate_of(instance)
         sharp, stated = (
             recovery_condition(
                 benign, n_contaminated=n_contaminated, block_penalty=penalty, common_component=common, form=form

@@ -10,8 +10,9 @@ import numpy as np
 
 from clair_stats.linalg import block_norms, project_off, sin_theta, stack
 from clair_stats.records import Decomposition, FloatArray
-from clair_stats.theory import Certificate, instance_certificate, solution_error_bound, stability_terms
+from clair_stats.theory import Certificate, solution_error_bound, stability_terms
 from simulations.regimes.instance import Instance
+from theory_checks.instances.certified import certificate_of
 from theory_checks.methods.solving import solve
 
 __all__ = ["BallMethod"]
@@ -60,13 +61,7 @@ class _Solved:
 def _solved(instance: Instance, relative_radius: float) -> _Solved:
     mask = instance.collaborative_set
     penalty, common = instance.extras["block_penalty"], instance.extras["common_component"]
-    certificate = instance_certificate(
-        instance.targets,
-        basis=instance.basis,
-        collaborative_set=mask,
-        block_penalty=penalty,
-        common_component=common,
-    )
+    certificate = certificate_of(instance)
     own = np.einsum("pi,kqi->kpq", instance.basis, instance.coefficients[mask])
     own = own - own.mean(axis=0) if common else own
     smallest = float(np.linalg.svd(stack(own), compute_uv=False)[instance.rank - 1])

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from clair_stats import decompose
-from clair_stats.theory import instance_certificate, rigorous_certificate, rigorous_gap
+from clair_stats.theory import rigorous_certificate, rigorous_gap
 from simulations.regimes.instance import Instance
+from theory_checks.instances.certified import certificate_of
 
 __all__ = ["STATES", "ProofMethod"]
 
@@ -42,13 +43,7 @@ class ProofMethod:
             over the objective, ``moved`` over the largest block, and ``dual`` (number of a state).
         """
         penalty, common = instance.extras["block_penalty"], instance.extras["common_component"]
-        plain = instance_certificate(
-            instance.targets,
-            basis=instance.basis,
-            collaborative_set=instance.collaborative_set,
-            block_penalty=penalty,
-            common_component=common,
-        )
+        plain = certificate_of(instance)
         proof = rigorous_certificate(
             instance.targets,
             basis=instance.basis,
