@@ -43,7 +43,7 @@ class _DaskBackend(Backend):
         make: Callable[[int], Executor],
         count: Callable[[], int],
         lost: type[Exception],
-        stop: Callable[[], None] | None,
+        stop: Callable[[Executor], None] | None,
     ) -> None:
         super().__init__(n_jobs, make, stop)
         self._count, self._lost = count, lost
@@ -133,7 +133,7 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
         )
 
 
-def _stop_workers(cluster: Any) -> None:  # noqa: ANN401
+def _stop_workers(cluster: Any, executor: Executor) -> None:  # noqa: ANN401
     """End the workers of a cluster of our own now; its own way waits for what they compute."""
     for nanny in list(cluster.workers.values()):
         nanny.close_gracefully()  # so that the worker is not replaced

@@ -47,10 +47,12 @@ class Backend:
     make : callable
         ``make(n_workers)`` returns an executor, a new one when the last was broken.
     stop : callable, optional
-        Ends workers at once.
+        Ends the workers of an executor at once.
     """
 
-    def __init__(self, n_jobs: int, make: Callable[[int], Executor], stop: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, n_jobs: int, make: Callable[[int], Executor], stop: Callable[[Executor], None] | None = None
+    ) -> None:
         self.n_jobs = n_jobs
         self._make, self._stop = make, stop
         self._executor: Executor | None = None
@@ -69,8 +71,8 @@ class Backend:
 
     def abandon(self) -> None:
         """End the workers now, whatever they compute."""
-        if self._stop is not None:
-            self._stop()
+        if self._stop is not None and self._executor is not None:
+            self._stop(self._executor)
         self._executor = None
 
     def check(self) -> None:
@@ -129,6 +131,6 @@ def loky(n_workers: int) -> Executor:
     return executor
 
 
-def stop_loky() -> None:
+def stop_loky(executor: Executor) -> None:
     """End them now, whatever they compute."""
-    get_reusable_executor(max_workers=1, kill_workers=True).shutdown(wait=True, kill_workers=True)
+    executor.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]

@@ -110,9 +110,9 @@ def run(path, commit, counts, seconds):
     with tempfile.TemporaryDirectory() as folder:
         package(folder, commit)
         for regime_hash, regime in regimes.items():
-            if (regime.name, regime.plan, regime.share) in done or time.monotonic() > end:
-                continue
             replications = counts["one block" if regime.name == "adversaries" else "modules"]
+            if not replications or (regime.name, regime.plan, regime.share) in done or time.monotonic() > end:
+                continue
             streams = [Streams(STUDY.root_seed, regime_hash, number) for number in range(replications)]
             instances = [regime.generate(stream) for stream in streams]
             records = [record for instance in instances for record in modules_of(instance)[0]]
@@ -135,7 +135,7 @@ def main():
     parser.add_argument("--commit", default=COMMIT)
     parser.add_argument("--replications", type=int, default=STUDY.replications)
     parser.add_argument(
-        "--modules", type=int, default=4, help="replications over modules, which take ten times as long"
+        "--modules", type=int, default=4, help="replications over modules, which take ten times as long; 0: none"
     )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this time; go on later")
     given = parser.parse_args()
