@@ -7,15 +7,16 @@ resort the worker process.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from functools import partial
+from types import FrameType
 from typing import Any, TypeVar
 
 from simulations.engine.workers import Backend, BackendError, LostWorker
@@ -87,7 +88,6 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
         import dask
         import distributed
         from distributed import Client, LocalCluster
-        from distributed.deploy.spec import close_clusters
     except ImportError as error:
         raise BackendError("backend dask needs the extra 'distributed': pip install 'clair-stats[distributed]'") from (
             error
@@ -96,7 +96,7 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
         address: Any = scheduler
         if scheduler is None:
             stack.enter_context(dask.config.set(_LOCAL_SETTINGS))
-            try:
+            with _left_at_once():
                 cluster = LocalCluster(  # type: ignore[no-untyped-call]
                     n_workers=n_jobs,
                     threads_per_worker=1,
@@ -105,11 +105,6 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
                     silence_logs=logging.CRITICAL,
                     preload=__name__,
                 )
-            except BaseException:
-                # What dask does at the end of the process fails on a cluster that is half started, with a traceback;
-                # its workers follow this process.
-                atexit.unregister(close_clusters)
-                raise
             address = stack.enter_context(cluster)
         try:
             client = stack.enter_context(
@@ -131,6 +126,27 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
             lost=distributed.KilledWorker,
             stop=None if scheduler is not None else partial(_stop_workers, address),
         )
+
+
+@contextlib.contextmanager
+def _left_at_once() -> Iterator[None]:
+    """Signals end the process within: a cluster that is half started cannot be closed, by dask at the end neither.
+
+    Nothing is written yet, and the workers follow this process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os._exit(128 + number)
+
+    previous = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _stop_workers(cluster: Any, executor: Executor) -> None:  # noqa: ANN401
