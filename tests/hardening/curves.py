@@ -41,8 +41,8 @@ def table(summary, shares):
     for heading, regime, method, measure, plans in _tables():
         for plan in plans:
             rows = chosen(summary, regime, method, measure, plan).set_index("regime.share")
-            cells = [f"{rows.at[s, 'value']:.2f} ({rows.at[s, 'mcse']:.2f})" for s in shares if s in rows.index]
-            lines.append(f"| {heading}: {plan} | " + " | ".join(cells) + " |")
+            cells = [f"{rows.at[s, 'value']:.2f} ({rows.at[s, 'mcse']:.2f})" if s in rows.index else "" for s in shares]
+            lines += [] if rows.empty else [f"| {heading}: {plan} | " + " | ".join(cells) + " |"]
     return "\n".join(lines)
 
 
