@@ -16,6 +16,8 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export MPLBACKEND := Agg
+# Bytecode is written once: workers and commands are many processes, and each would compile every module (0.3 s).
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup verify test test-all nightly lint format types bench docs dist frameworks clean
 .DEFAULT_GOAL := help
