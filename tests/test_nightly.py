@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from simulations.cli import app as simulations_app
 from simulations.presentation import RegimeSweeps
 from simulations.studies import studies
-from tests.fuzz.__main__ import TIMES
+from tests.fuzz.__main__ import SEED, TIMES
 from tests.fuzz.__main__ import main as fuzz_main
 from tests.import_graph import ROOT
 
@@ -63,9 +63,11 @@ def test_names_lists_every_exploratory_study_once():
 
 @pytest.mark.parametrize(("failed", "status", "exit_status"), [([], 0, 0), (["FAILED tests/fuzz/x"], 1, 1), ([], 2, 1)])
 def test_counted_fuzzing_fails_where_a_fuzzer_does(tmp_path, monkeypatch, capsys, failed, status, exit_status):
-    told = {"inputs": [["CLAIR().fit", "answered", 3]], "failed": failed, "status": status}
+    told = {"inputs": [["CLAIR().fit", "answered", 3]], "slowest": 1.0, "failed": failed, "status": status}
     for name in TIMES:
-        (tmp_path / f"{name}.json").write_text(json.dumps(told if name == "test_fit" else {**told, "inputs": []}))
-    monkeypatch.setattr(sys, "argv", ["fuzz", "--folder", str(tmp_path)])
+        (tmp_path / f"{name}-{SEED}-0.json").write_text(
+            json.dumps(told if name == "test_fit" else {**told, "inputs": []})
+        )
+    monkeypatch.setattr(sys, "argv", ["fuzz", "--rounds", "1", "--folder", str(tmp_path)])
     assert fuzz_main() == exit_status
     assert "| CLAIR().fit | 3 | 0 | 3 |" in capsys.readouterr().out
