@@ -318,9 +318,9 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
         )
         self._told = told
         refinement, combination = refine_by_verdict(told)
-        given = blocks if unit == 1.0 else blocks * unit
-        if unit != 1.0 and self._frame is None:
-            given = self._turn(self._estimates.dense())
+        given = blocks
+        if unit != 1.0:
+            given = self._turn(self._estimates.dense()) if self._frame is None else blocks * unit
         self.refinement_ = refinement_in_unit(refinement, unit, divided=blocks, given=given)
         self.combination_ = combination_in_unit(combination, unit)
         self.error_is_known_ = told.error_is_known

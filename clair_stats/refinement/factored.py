@@ -160,6 +160,11 @@ class _MemberStack:
         cuts = np.cumsum([len(right) for right in self.rights])[:-1]
         return list(np.split(self.mean @ np.concatenate(self.rights).T, cuts, axis=1))
 
+    @cached_property
+    def mean_energy(self) -> float:
+        """‖M‖²."""
+        return float(np.sum(self.mean**2))
+
     @property
     def about_the_mean(self) -> _MemberStack:
         """The same with the deviations in the place of the factors: where these nearly cancel, their digits do too."""
@@ -195,7 +200,7 @@ class _MemberStack:
     def square(self, number: int) -> float:
         """‖D_k‖²."""
         with_mean = float(np.sum(self.lefts[number] * self.with_mean[number]))
-        return max(float(self.energies[number]) - 2.0 * with_mean + float(np.sum(self.mean**2)), 0.0)
+        return max(float(self.energies[number]) - 2.0 * with_mean + self.mean_energy, 0.0)
 
 
 class _Distances(NamedTuple):
@@ -295,7 +300,7 @@ class _Estimate:
     share: float  # β
     left: FloatArray  # P, (a, t)
     right: FloatArray  # Q, (t, b)
-    with_mean: FloatArray  # MQᵀ, (a, t)
+    with_mean: FloatArray  # MQᵀ of the first rows of Q, (a, s)
 
     def dense(self) -> FloatArray:
         """(a, b)."""
@@ -303,7 +308,9 @@ class _Estimate:
 
     def scatter(self) -> FloatArray:
         """Of the estimate with itself, in the lower triangle, (a, a)."""
-        other = self.left @ (self.right @ self.right.T) / 2.0 + self.share * self.with_mean
+        rest = self.stack.mean @ self.right[self.with_mean.shape[1] :].T
+        with_mean = np.concatenate([self.with_mean, rest], axis=1)
+        other = self.left @ (self.right @ self.right.T) / 2.0 + self.share * with_mean
         return _updated(self.share**2 * self.stack.mean_scatter, self.left, other, 1.0)
 
     def along(self, directions: FloatArray) -> FloatArray:
@@ -326,8 +333,7 @@ def _estimates(
         to_mean = stack.step * float(rest[k])
         own = 1.0 - to_mean if offsets is None else 1.0 - to_mean + offsets[k]
         left = np.concatenate([stack.lefts[k] * own, -leading], axis=1)
-        with_mean = np.concatenate([stack.with_mean[k], stack.mean @ inside.T], axis=1)
-        yield _Estimate(stack, to_mean, left, np.concatenate([stack.rights[k], inside]), with_mean)
+        yield _Estimate(stack, to_mean, left, np.concatenate([stack.rights[k], inside]), stack.with_mean[k])
 
 
 def _cut(stack: _MemberStack, estimates: Iterator[_Estimate], most: int | None) -> Iterator[CutProduct]:

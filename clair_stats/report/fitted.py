@@ -65,6 +65,11 @@ class FittedModel(Protocol):
         ...
 
     @property
+    def flagged_(self) -> BoolArray:
+        """True: contaminated, shape (K,); False for everyone without a verdict."""
+        ...
+
+    @property
     def majority_(self) -> bool:
         """Whether a collaborative set was found."""
         ...

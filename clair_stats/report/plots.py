@@ -58,7 +58,7 @@ def draw_scores(model: FittedModel, axes: Axes) -> None:
     scores, thresholds = detection.scores, detection.threshold
     order = most_suspicious_first(scores, thresholds)
     positions = np.arange(order.size)
-    flagged = ~detection.collaborative_set[order] & model.majority_
+    flagged = model.flagged_[order]
     other = (_BENIGN, "benign") if model.majority_ else (_UNDECIDED, "undecided")
     for mask, colour, label in ((flagged, _FLAGGED, "flagged"), (~flagged, *other)):
         if mask.any():

@@ -42,6 +42,7 @@ PIECES: Mapping[str, tuple[Any, str, Any] | None] = MappingProxyType(
 PIECES_OF_FEW_ROWS: Mapping[str, tuple[Any, str, Any]] = MappingProxyType(
     {"law of two eigenvalues": (trimmed_fits, "_two_unlike", lambda *_: False)}
 )
+_ALL = {**PIECES, **PIECES_OF_FEW_ROWS}
 
 
 @contextmanager
@@ -72,12 +73,12 @@ class DetectorWithout:
     noise_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.piece not in {**PIECES, **PIECES_OF_FEW_ROWS}:
-            raise ValueError(f"piece: {self.piece!r}; give one of {', '.join((*PIECES, *PIECES_OF_FEW_ROWS))}")
+        if self.piece not in _ALL:
+            raise ValueError(f"piece: {self.piece!r}; give one of {', '.join(_ALL)}")
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """Detection metrics; ``majority``, 1 when there is a verdict."""
-        replacement = {**PIECES, **PIECES_OF_FEW_ROWS}[self.piece]
+        replacement = _ALL[self.piece]
         if replacement is None:
             return self._metrics(instance)
         with _replaced(*replacement):

@@ -9,13 +9,13 @@ file, and what is there is not done again.
 import argparse
 import contextlib
 import hashlib
-import json
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -30,6 +30,7 @@ from tests.adapters.test_jobs import files
 from tests.engine.conftest import ROOT, TOY_TOML, environment
 from tests.engine.test_kills import count
 from tests.engine.toys import PACE
+from tests.hardening.resumed import appended, kept
 
 SEED = 20_261_951
 KINDS = {"loky": 20, "dask": 15, "adapters": 15}
@@ -136,8 +137,7 @@ def killed(bench, kind, number):
 
 def run(path, seconds):
     """All runs that the file does not hold, until the time is over."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = kept(path)
     known = {(row["kind"], row["number"]) for row in rows}
     jobs = [(kind, number) for number in range(max(KINDS.values())) for kind, most in KINDS.items() if number < most]
     todo = [job for job in jobs if job not in known]
@@ -145,15 +145,9 @@ def run(path, seconds):
         return rows
     end = time.monotonic() + seconds
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
-    with tempfile.TemporaryDirectory() as folder, cluster, path.open("a") as file:
-        bench = Bench(Path(folder), cluster.scheduler_address)
-        for kind, number in todo:
-            if time.monotonic() > end:
-                break
-            rows.append(killed(bench, kind, number))
-            file.write(json.dumps(rows[-1]) + "\n")
-            file.flush()
-    return rows
+    with tempfile.TemporaryDirectory() as folder, cluster:
+        one = partial(killed, Bench(Path(folder), cluster.scheduler_address))
+        return rows + appended(path, todo, one, end - time.monotonic())
 
 
 def table(rows):

@@ -7,15 +7,14 @@ is there is not computed again.  For one module the refined estimates are compar
 
 import argparse
 import collections
-import json
 import sys
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from clair_stats import CLAIR, ClientEstimates
+from tests.hardening.resumed import appended, kept
 
 # Instances of 20_261_901 to 20_261_906 found ten defects, which were mended; these are others.
 SEED = 20_261_907
@@ -218,21 +217,11 @@ def judge(number, kind, seed=SEED):
 
 def run(path, each, seconds, seed=SEED):
     """Instances ``0 … each − 1`` of every kind that the file does not hold, until the time is over."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = kept(path)
     known = {(row["kind"], row["number"]) for row in rows}
-    end = time.monotonic() + seconds
-    with path.open("a") as file:
-        for number in range(each):
-            for kind in KINDS:
-                if (kind, number) in known or number % FEWER.get(kind, 1):
-                    continue
-                if time.monotonic() > end:
-                    return rows
-                rows.append(judge(number, kind, seed))
-                file.write(json.dumps(rows[-1]) + "\n")
-                file.flush()
-    return rows
+    jobs = ((number, kind) for number in range(each) for kind in KINDS if not number % FEWER.get(kind, 1))
+    todo = ((*job, seed) for job in jobs if job[::-1] not in known)
+    return rows + appended(path, todo, judge, seconds)
 
 
 def table(rows):

@@ -8,7 +8,6 @@ process behind.  Lines are appended to a file, and what is there is not done aga
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import shlex
@@ -17,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ import psutil
 from tests.adapters.folders import federation
 from tests.engine.conftest import ROOT, TOY_TOML, environment
 from tests.engine.toys import PACE
+from tests.hardening.resumed import appended, kept
 
 SEED = 20_261_961
 LONGEST = 5.0
@@ -167,22 +168,15 @@ def stopped(folder, number, moment, sent):
 
 def run(path, seconds):
     """All that the file does not hold, until the time is over."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = kept(path)
     known = {(row["number"], row["moment"], row["signal"]) for row in rows}
     jobs = [(n, moment, sent) for moment in MOMENTS for n in range(len(COMMANDS)) for sent in SIGNALS]
     todo = [job for job in jobs if (job[0], job[1], job[2].name) not in known]
     end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory() as folder, path.open("a") as file:
+    with tempfile.TemporaryDirectory() as folder:
         if todo:
             prepare(Path(folder))
-        for job in todo:
-            if time.monotonic() > end:
-                break
-            rows.append(stopped(Path(folder), *job))
-            file.write(json.dumps(rows[-1]) + "\n")
-            file.flush()
-    return rows
+        return rows + appended(path, todo, partial(stopped, Path(folder)), end - time.monotonic())
 
 
 def wrong(row):
