@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.orientation import ModelOptions, check_options
-from clair_stats.products import CutProduct, cut_product, sum_of_products
+from clair_stats.products import CutProduct, cut_product, mean_product, sum_of_products
 from clair_stats.records import BoolArray, Detection, FloatArray, Refinement
 from clair_stats.refinement.factored import refine_factors
 from clair_stats.units import divided, unit_of, without_absurd_sizes
@@ -176,7 +176,12 @@ class SeveralModules:
         return model
 
     def cut_products(
-        self, name: str, most: int | None, offsets: Sequence[FloatArray] | None = None
+        self,
+        name: str,
+        most: int | None,
+        offsets: Sequence[FloatArray] | None = None,
+        *,
+        with_mean: bool = False,
     ) -> list[CutProduct]:
         """The module's refined estimates as factors of at most ``most`` ranks; nothing is kept.
 
@@ -188,6 +193,8 @@ class SeveralModules:
             Exact when not given.
         offsets : sequence of K ndarray, each of shape (s_k,), optional
             d_k of B_k diag(d_k) A_k, which is added to the estimate of client k before the cut.
+        with_mean : bool
+            Whether the mean of the collaborative set's products, cut likewise, is the last of the list.
 
         Returns
         -------
@@ -200,12 +207,17 @@ class SeveralModules:
             factors = divided(record, unit).factors
             assert factors is not None
             rank = verdict.ranks[self.names.index(name)]
-            found = refine_factors(factors, verdict.collaborative_set, rank, most=most, offsets=offsets)
+            found = refine_factors(
+                factors, verdict.collaborative_set, rank, most=most, offsets=offsets, with_mean=with_mean
+            )
         if found is None:
             pairs: Any = self.new_model(name).refined_factors_  # type: ignore[attr-defined]
             if offsets is not None and record.factors is not None:
                 beside = [(left * by, right) for (left, right), by in zip(record.factors, offsets, strict=True)]
                 pairs = [sum_of_products(*both) for both in zip(pairs, beside, strict=True)]
+            if with_mean and record.factors is not None:
+                members = [record.factors[k] for k in np.flatnonzero(verdict.collaborative_set)]
+                pairs = [*pairs, mean_product(members)]
             return [cut_product(pair, most) for pair in pairs]
         return [one.in_unit(unit) for one in found]
 

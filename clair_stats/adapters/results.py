@@ -26,6 +26,8 @@ Pair = tuple[FloatArray, FloatArray]
 _SECONDS_PER_CUBE = 2e-10
 # Processes take two seconds to start and read; threads take turns in scipy's eigenvalues (clair_stats/parallel.py).
 _SECONDS_FOR_PROCESSES = 20.0
+# The place of the mean beside the clients' numbers.
+_MEAN = "mean"
 # Squared norm that the cap on the rank cost, and squared norm before.
 _Loss = tuple[float, float]
 
@@ -102,10 +104,16 @@ def write_aggregate(
 
         losses = each(average, list(enumerate(modules)), n_jobs=n_jobs, shared_memory=True)
         products = {module: parts.load(str(number)) for number, module in enumerate(modules)}
-        dense = {name: trimmed_mean(members, name) for name in members[0].dense}
-        progress("writing the aggregate", 0, 0)
-        write_adapter(folder / "aggregate", members[0], products, dense)
+        _write_aggregate(folder, members, products, progress)
     return _share(losses)
+
+
+def _write_aggregate(
+    folder: Path, members: Sequence[ClientAdapter], products: Mapping[str, Pair], progress: Progress
+) -> None:
+    dense = {name: trimmed_mean(members, name) for name in members[0].dense}
+    progress("writing the aggregate", 0, 0)
+    write_adapter(folder / "aggregate", members[0], products, dense)
 
 
 def write_refined(
@@ -116,8 +124,10 @@ def write_refined(
     *,
     n_jobs: int | None = 1,
     progress: Progress = silent,
-) -> dict[str, float]:
-    """``refined/NAME`` for every client; dense tensors and flagged clients stay as they were sent.
+) -> tuple[float, dict[str, float]]:
+    """``aggregate`` and ``refined/NAME`` for every client; dense tensors and flagged clients stay as they were sent.
+
+    Both in one pass over the modules: the joint coordinates that the mean is cut in are those of refinement.
 
     Parameters
     ----------
@@ -132,10 +142,13 @@ def write_refined(
 
     Returns
     -------
+    float
+        Share of the aggregate's squared norm lost by the cap on the rank.
     dict
-        Share of squared norm lost by the cap on the rank, by client.
+        The same by client.
     """
     modules = tuple(clients[0].products)
+    members = [clients[int(k)] for k in np.flatnonzero(model.collaborative_set_)]
     with _parts(folder) as parts:
         losses = each(
             _Refine(model, parts, rank),
@@ -145,13 +158,16 @@ def write_refined(
             processes=_seconds(clients) > _SECONDS_FOR_PROCESSES,
             done=lambda number: progress("refining modules", number, len(modules)),
         )
+        mean = {module: parts.load(f"{number}-{_MEAN}") for number, module in enumerate(modules)}
+        _write_aggregate(folder, members, mean, progress)
         (folder / "refined").mkdir()
         for k, client in enumerate(clients):
             progress("writing refined adapters", k, len(clients))
             products: Mapping[str, Pair] = {m: parts.load(f"{number}-{k}") for number, m in enumerate(modules)}
             dense = {name: stored.read() for name, stored in client.dense.items()}
             write_adapter(folder / "refined" / _folder_name(client.name), client, products, dense)
-    return {client.name: _share(own[k] for own in losses) for k, client in enumerate(clients)}
+    by_client = {client.name: _share(own[k] for own in losses) for k, client in enumerate(clients)}
+    return _share(own[-1] for own in losses), by_client
 
 
 @dataclass(frozen=True)
@@ -166,8 +182,8 @@ class _Refine:
         number, module = numbered
         several = self.model.modules_
         assert several is not None
-        cuts = several.cut_products(module, self.rank)
-        for k, cut in enumerate(cuts):
+        cuts = several.cut_products(module, self.rank, with_mean=True)
+        for k, cut in zip([*range(len(cuts) - 1), _MEAN], cuts, strict=True):
             self.parts.keep(f"{number}-{k}", cut.pair)
         return [_loss(cut) for cut in cuts]
 

@@ -85,11 +85,14 @@ def aggregate_adapters(
         with new_folder(target) as beside:
             if model is not None and model.majority_:
                 members = [federation.clients[k] for k in np.flatnonzero(model.collaborative_set_)]
-                lost_by_all = write_aggregate(beside, members, rank, n_jobs=n_jobs, progress=progress)
-                report = replace(report, aggregate_energy_lost=lost_by_all)
-                if refined:
-                    lost = write_refined(beside, federation.clients, model, rank, n_jobs=n_jobs, progress=progress)
+                if not refined:
+                    lost_by_all = write_aggregate(beside, members, rank, n_jobs=n_jobs, progress=progress)
+                else:
+                    lost_by_all, lost = write_refined(
+                        beside, federation.clients, model, rank, n_jobs=n_jobs, progress=progress
+                    )
                     rows = tuple(replace(row, energy_lost=lost.get(row.name)) for row in report.rows)
                     report = replace(report, rows=rows)
+                report = replace(report, aggregate_energy_lost=lost_by_all)
             write_report(report, beside)
     return AdapterResult(report, federation, model, target)

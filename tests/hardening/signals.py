@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from simulations.studies import find_study
 from tests.adapters.folders import federation
 from tests.engine.conftest import ROOT, TOY_TOML, environment
 from tests.engine.toys import PACE
@@ -60,7 +61,7 @@ COMMANDS = (
     ("simulations", "run", "slow.toml --store {new} --backend sequential"),
     ("simulations", "sequential", "long.toml --store {new} --until 'bias estimate=0.0001' --budget 100000"),
     ("simulations", "check", "read.toml --store read.sqlite"),
-    ("simulations", "replay", "read.toml --store read.sqlite --replication 1"),
+    ("simulations", "replay", "{regime} 1 --study read.toml --store read.sqlite"),
     ("simulations", "summarise", "read.toml --store read.sqlite"),
     ("simulations", "export", "read.toml {new}.csv --store read.sqlite"),
     ("simulations", "merge", "read.toml read.sqlite --store {new}"),
@@ -135,7 +136,8 @@ def stopped(folder, number, moment, sent):
     after = random.Random(f"{SEED} {number} {moment} {sent.name}").uniform(*MOMENTS[moment])
     row = {"number": number, "command": f"{program} {command} {words}".strip(), "moment": moment, "signal": sent.name}
     target = tempfile.mktemp(dir=folder, suffix=".sqlite")
-    process = start(folder, program, command, words.format(new=target))
+    regime = find_study(str(folder / "read.toml")).cells[0].regime_hash if "{regime}" in words else ""
+    process = start(folder, program, command, words.format(new=target, regime=regime))
     if moment == "starts":
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=after)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clair_stats import CLAIR, ClientEstimates
-from clair_stats.products import capped, sum_of_products
+from clair_stats.products import capped, mean_product, sum_of_products
 from clair_stats.refinement.factored import refine_factors
 
 BAD = (1, 4)
@@ -74,7 +74,7 @@ def test_single_precision_on_large_sides_costs_its_square(monkeypatch):
     members = np.array([k not in BAD for k in range(len(factors))])
     whole = products(refine_factors(factors, members, 2))
     quick = refine_factors(factors, members, 2, most=6)
-    monkeypatch.setattr("clair_stats.refinement.factored._LARGE", 10**9)
+    monkeypatch.setattr("clair_stats.refinement.leading.LARGE", 10**9)
     exact = refine_factors(factors, members, 2, most=6)
     differ = [np.linalg.norm(one - other) for one, other in zip(products(quick), products(exact), strict=True)]
     assert max(differ) > 0.0  # another way was taken
@@ -82,6 +82,30 @@ def test_single_precision_on_large_sides_costs_its_square(monkeypatch):
     for block, one, other in zip(whole, products(quick), products(exact), strict=True):
         assert np.linalg.norm(block - one) <= (1.0 + 1e-7) * np.linalg.norm(block - other)
     np.testing.assert_allclose([cut.lost for cut in quick], [cut.lost for cut in exact], atol=1e-7)
+
+
+def test_the_mean_of_the_members_comes_along():
+    factors = clients(n_clients=20, p=290, q=280, own=15)
+    model, several = fitted(factors)
+    expected = np.mean(
+        [np.matmul(*pair) for pair, benign in zip(factors, model.collaborative_set_, strict=True) if benign], axis=0
+    )
+    for most in (None, 4):
+        *cuts, mean = several.cut_products("m", most, with_mean=True)
+        assert_same(products(cuts), products(several.cut_products("m", most)))
+        (left, right), lost = capped(mean_product([factors[k] for k in np.flatnonzero(model.collaborative_set_)]), most)
+        assert_same([np.matmul(*mean.pair)], [left @ right if most else expected])
+        np.testing.assert_allclose([mean.lost, mean.energy], [lost, np.sum(expected**2)], rtol=1e-9, atol=1e-12)
+
+
+def test_the_mean_of_a_stack_comes_along():
+    factors = clients()
+    model, several = fitted(factors, refinement="average")
+    *_, mean = several.cut_products("m", None, with_mean=True)
+    expected = np.mean(
+        [np.matmul(*pair) for pair, benign in zip(factors, model.collaborative_set_, strict=True) if benign], axis=0
+    )
+    assert_same([np.matmul(*mean.pair)], [expected])
 
 
 @pytest.mark.parametrize("ratio", [1e3, 1e7])
