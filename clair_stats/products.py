@@ -184,11 +184,12 @@ class Reflectors:
         self.upper: FloatArray = np.asarray(upper[: min(matrix.shape)], dtype=np.float64)
 
     def times(self, coordinates: FloatArray) -> FloatArray:
-        """Q C for ``coordinates`` C.
+        """Q C for ``coordinates`` C, in their precision.
 
         Parameters
         ----------
         coordinates : ndarray, shape (min(m, n), r)
+            Single or double precision.
 
         Returns
         -------
@@ -199,11 +200,13 @@ class Reflectors:
         ValueError
             LAPACK refuses its arguments.
         """
-        columns = min(self._raw.shape)
-        full = np.zeros((self._raw.shape[0], coordinates.shape[1]), order="F")
+        columns, kind = min(self._raw.shape), coordinates.dtype
+        ormqr = lapack.sormqr if kind == np.float32 else lapack.dormqr
+        raw, tau = self._raw[:, :columns].astype(kind, copy=False), self._tau.astype(kind, copy=False)
+        full = np.zeros((self._raw.shape[0], coordinates.shape[1]), kind, order="F")
         full[:columns] = coordinates
-        size = int(lapack.dormqr("L", "N", self._raw[:, :columns], self._tau, full, -1)[1][0])
-        product, _, info = lapack.dormqr("L", "N", self._raw[:, :columns], self._tau, full, size)
+        size = int(ormqr("L", "N", raw, tau, full, -1)[1][0])
+        product, _, info = ormqr("L", "N", raw, tau, full, size)
         if info:
-            raise ValueError(f"LAPACK's dormqr refused its argument {-info}")
+            raise ValueError(f"LAPACK's ormqr refused its argument {-info}")
         return np.ascontiguousarray(product)

@@ -182,6 +182,7 @@ class SeveralModules:
         offsets: Sequence[FloatArray] | None = None,
         *,
         with_mean: bool = False,
+        single: bool = False,
     ) -> list[CutProduct]:
         """The module's refined estimates as factors of at most ``most`` ranks; nothing is kept.
 
@@ -195,6 +196,8 @@ class SeveralModules:
             d_k of B_k diag(d_k) A_k, which is added to the estimate of client k before the cut.
         with_mean : bool
             Whether the mean of the collaborative set's products, cut likewise, is the last of the list.
+        single : bool
+            The clients' factors may be in single precision, as adapters are written.
 
         Returns
         -------
@@ -207,9 +210,8 @@ class SeveralModules:
             factors = divided(record, unit).factors
             assert factors is not None
             rank = verdict.ranks[self.names.index(name)]
-            found = refine_factors(
-                factors, verdict.collaborative_set, rank, most=most, offsets=offsets, with_mean=with_mean
-            )
+            refine = functools.partial(refine_factors, most=most, offsets=offsets, with_mean=with_mean, single=single)
+            found = refine(factors, verdict.collaborative_set, rank)
         if found is None:
             pairs: Any = self.new_model(name).refined_factors_  # type: ignore[attr-defined]
             if offsets is not None and record.factors is not None:

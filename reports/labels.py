@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,9 +13,16 @@ import pandas as pd
 from simulations.design import Study, factor_columns, factors
 from simulations.methods.robust_aggregators import RobustBaseline
 
-__all__ = ["by_setting", "labels", "method_names", "rows_by_setting", "settings"]
+__all__ = ["by_setting", "labels", "method_names", "rows_by_setting", "settings", "spelt"]
 
 Row = Mapping[Any, Any]
+# Two letters at either side: a subscript such as d_k stays.
+_JOINED = re.compile(r"(?<=[a-z]{2})_(?=[a-z]{2})")
+
+
+def spelt(text: str) -> str:
+    """Names of metrics in words: "false_alarm" is "false alarm"."""
+    return _JOINED.sub(" ", text)
 
 
 def _missing(value: object) -> bool:

@@ -19,7 +19,8 @@ def _size(store: Path, name: str) -> str:
     n = rows.groupby("cell").size()
     failed = int((rows["status"] != "ok").sum())
     left_out = f"{failed} failed (counted, not drawn again)" if failed else "none failed"
-    return f"n = {n.min()} to {n.max()} replications of each of {n.size} points, most near a border, {left_out}."
+    size = f"{n.min()} to {n.max()}" if n.min() < n.max() else f"{n.min()}"
+    return f"n = {size} replications of each of {n.size} points, most near a border, {left_out}."
 
 
 def map_caption(path: Path) -> str:

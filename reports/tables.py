@@ -11,6 +11,7 @@ from typing import get_args
 
 import jinja2
 
+from reports.labels import spelt
 from reports.latex import latex
 from reports.numbers import UNDEFINED, is_number, table_format
 from reports.webtext import web
@@ -83,6 +84,7 @@ def environment() -> jinja2.Environment:
     )
     made.filters["latex"] = latex
     made.filters["html"] = html.escape
+    made.filters["spelt"] = spelt
     made.filters["web"] = web
     made.filters["cell"] = _web_cell
     made.globals["statuses"] = (*get_args(Status), "rejected")

@@ -182,7 +182,7 @@ class _Refine:
         number, module = numbered
         several = self.model.modules_
         assert several is not None
-        cuts = several.cut_products(module, self.rank, with_mean=True)
+        cuts = several.cut_products(module, self.rank, with_mean=True, single=True)
         for k, cut in zip([*range(len(cuts) - 1), _MEAN], cuts, strict=True):
             self.parts.keep(f"{number}-{k}", cut.pair)
         return [_loss(cut) for cut in cuts]

@@ -10,7 +10,6 @@ ranks.  Two eigenvalue problems per client are what is left of the work.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +45,7 @@ def refine_factors(
     most: int | None = None,
     offsets: Sequence[FloatArray] | None = None,
     with_mean: bool = False,
+    single: bool = False,
 ) -> list[CutProduct] | None:
     """Refined estimates of all clients, each cut to the rank ``most``; who is no member keeps its own.
 
@@ -63,6 +63,8 @@ def refine_factors(
         d_k of B_k diag(d_k) A_k, which is added to every estimate before the cut.
     with_mean : bool
         Whether the members' mean, cut likewise, is the last of the list: the joint coordinates are half of its cost.
+    single : bool
+        The members' factors in single precision; the mean's are in double precision.
 
     Returns
     -------
@@ -89,13 +91,12 @@ def refine_factors(
     along, rest = direction_weights(found.energies, errors, whole, own_risk, apart=stated[2] >= _FEWEST_ENTRIES)
     own = None if offsets is None else [offsets[k] for k in chosen]
     estimates = _estimates(stack, found, along, rest, own)
-    last = [RefinedProduct.of_mean(stack)] * with_mean
-    cuts = list(cut_estimates(stack, chain(estimates, last), most))
-    cut = dict(zip(chosen, cuts[: len(chosen)], strict=True))
+    cut = dict(zip(chosen, cut_estimates(stack, estimates, most, single=single), strict=True))
     for k in np.flatnonzero(~members).tolist():
         left, right = factors[k]
         cut[k] = cut_product((left if offsets is None else left * (1.0 + offsets[k]), right), most)
-    return [cut[k] for k in range(len(factors))] + cuts[len(chosen) :]
+    mean = cut_estimates(stack, [RefinedProduct.of_mean(stack)] * with_mean, most)
+    return [*(cut[k] for k in range(len(factors))), *mean]
 
 
 class _Distances(NamedTuple):

@@ -7,7 +7,7 @@ ratio of the mean's next singular value to the last one that is wanted, and at .
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -111,28 +111,34 @@ class RefinedProduct:
         return np.asarray(self.share * (directions.T @ self.stack.mean) + own)
 
 
-def cut_estimates(stack: MemberStack, estimates: Iterator[RefinedProduct], most: int | None) -> Iterator[CutProduct]:
+def cut_estimates(
+    stack: MemberStack, estimates: Iterable[RefinedProduct], most: int | None, *, single: bool = False
+) -> Iterator[CutProduct]:
     """The nearest product of each of at most ``most`` ranks, in the coordinates of the caller.
 
     Parameters
     ----------
     stack : MemberStack
         Of all of them.
-    estimates : iterator of RefinedProduct
+    estimates : iterable of RefinedProduct
     most : int, optional
         Exact when not given.
+    single : bool
+        Factors in single precision, turned back in half the time.
 
     Yields
     ------
     CutProduct
     """
     together = max(_TOGETHER // min(most or _TOGETHER, *stack.mean.shape), 1)
-    while batch := list(islice(estimates, together)):
+    pending = iter(estimates)
+    while batch := list(islice(pending, together)):
         found = [nearest(estimate, most) for estimate in batch]
         ends = np.cumsum([left.shape[1] for left, _ in found])[:-1]
-        left = _back(stack.frames[0], np.concatenate([one[0] for one in found], axis=1))
-        right = _back(stack.frames[1], np.concatenate([one[1].T for one in found], axis=1))
-        sides = np.split(left, ends, axis=1), np.split(right, ends, axis=1)
+        both = [np.concatenate([one[0] for one in found], axis=1), np.concatenate([one[1].T for one in found], axis=1)]
+        kind = np.float32 if single else np.float64
+        turned = [_back(frame, side.astype(kind, copy=False)) for frame, side in zip(stack.frames, both, strict=True)]
+        sides = [np.split(side, ends, axis=1) for side in turned]
         for pair, estimate, own, others in zip(found, batch, *sides, strict=True):
             energy = estimate.energy
             lost = max(1.0 - squared_norm(pair) / energy, 0.0) if energy > 0.0 and most is not None else 0.0

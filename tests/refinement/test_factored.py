@@ -163,3 +163,15 @@ def test_clients_that_agree_exactly_stay_as_they_are():
     factors = [(shared, rng.standard_normal((2, 9))) for _ in range(10)]
     found = refine_factors(factors, np.ones(10, dtype=bool), 2)
     assert_same(products(found), [left @ right for left, right in factors])
+
+
+def test_factors_in_single_precision_are_those_in_double_and_the_mean_is_not_touched():
+    factors = clients(n_clients=20, p=290, q=280, own=15)
+    members = np.array([k not in BAD for k in range(len(factors))])
+    *whole, mean = refine_factors(factors, members, 2, most=6, with_mean=True)
+    *single, same = refine_factors(factors, members, 2, most=6, with_mean=True, single=True)
+    assert all(cut.pair[0].dtype == np.float32 for cut, member in zip(single, members, strict=True) if member)
+    for one, other in zip(products(single), products(whole), strict=True):
+        assert np.linalg.norm(one - other) <= 1e-5 * np.linalg.norm(other)
+    assert_same(products([same]), products([mean]))
+    assert [cut.lost for cut in single] == [cut.lost for cut in whole]

@@ -60,7 +60,7 @@ def draw_map(sampled: SampledMap, path: str | os.PathLike[str]) -> list[Path]:
     axes.set_xlabel(r"share of contaminated clients $|O|/K$")
     axes.set_ylabel(sampled.design.label)
     axes.set_yticks(y)
-    figure.legend(handles=handles, fontsize=6, frameon=False, ncols=2, loc="outside upper left")
+    figure.legend(handles=handles, fontsize=7, frameon=False, ncols=2, loc="outside upper left")
     return _written(figure, Path(path))
 
 

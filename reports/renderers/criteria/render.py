@@ -32,7 +32,7 @@ def _draw_sets(axis: Axes, data: Comparison, margin: float) -> None:
     axis.plot([0, 1], [0, 1], color="0.4", linewidth=0.8)
     axis.plot([margin, 1], [0, 1 - margin], color="0.4", linewidth=0.8, linestyle=":")
     axis.set(xlabel="P(exact set), oracle detection", ylabel="P(exact set), CLAIR")
-    axis.legend(fontsize=6, frameon=False)
+    axis.legend(fontsize=7, frameon=False)
 
 
 def _draw_errors(axis: Axes, data: Comparison) -> None:
@@ -44,7 +44,7 @@ def _draw_errors(axis: Axes, data: Comparison) -> None:
         ratio = np.sort((error / (error + difference)).to_numpy(float))
         axis.plot(ratio, np.arange(1, ratio.size + 1) / ratio.size, drawstyle="steps-post", label=words)
     axis.axvline(1.0, color="0.4", linewidth=0.8)
-    axis.legend(fontsize=6, frameon=False)
+    axis.legend(fontsize=7, frameon=False)
     axis.set(xscale="log", xlabel="MSE of CLAIR over the best baseline's", ylabel="share of settings", ylim=(0, 1))
 
 
