@@ -18,7 +18,7 @@ from clair_stats.linalg import project_off
 from clair_stats.products import CutProduct, cut_product, squared_norm
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.refinement.error_energy import WhiteEnergy
-from clair_stats.refinement.leading import leading, leading_of_large
+from clair_stats.refinement.leading import Base, leading
 from clair_stats.refinement.member_stack import MemberStack
 from clair_stats.refinement.nearest import RefinedProduct, cut_estimates
 from clair_stats.refinement.others import SCATTER_ROUNDING
@@ -117,11 +117,11 @@ def _distances(stack: MemberStack, rank: int) -> _Distances:
         scatter = stack.scatter()
     vectors, sizes = leading(scatter, min(rank + 1, len(scatter)))
     basis, largest, next_size = vectors[:, :rank], float(sizes[0]), float(sizes[rank:].sum())
-    base = scatter - stack.step * stack.mean_scatter
+    base = Base.of(scatter - stack.step * stack.mean_scatter)
     frames, coordinates, energies = [], [], []
     clear = stack.directions
     for k in range(len(stack)):
-        vectors, sizes = leading_of_large(stack.without(k, base), clear)
+        vectors, sizes = stack.directions_without(k, base, clear)
         clear = min(clear, int(np.count_nonzero(sizes > SCATTER_ROUNDING * largest)))
         frames.append(vectors)
         coordinates.append(stack.along(vectors, k))

@@ -6,7 +6,7 @@ Lower triangles alone are read and written (docs/derivations/shrinkage.md, Facto
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from scipy.linalg.blas import dsymm, dsyr2k, ssyr2k
 
 from clair_stats.records import FloatArray
 
-__all__ = ["LARGE", "leading", "leading_of_large", "ritz", "updated", "well_resolved"]
+__all__ = ["LARGE", "Base", "leading", "leading_of_update", "ritz", "updated", "well_resolved"]
 
 Real = NDArray[np.floating[Any]]
 
@@ -23,6 +23,8 @@ Real = NDArray[np.floating[Any]]
 # eigenvalue near its rounding.
 LARGE = 256
 _SINGLE_ROUNDING = 1e-4
+# Share of S that an update has to leave for that.
+_TAKEN = 1e-2
 
 
 def updated(symmetric: Real, first: Real, second: Real, by: float) -> FloatArray:
@@ -64,17 +66,46 @@ def leading(scatter: Real, count: int) -> tuple[FloatArray, FloatArray]:
     return np.ascontiguousarray(vectors[:, ::-1]), values[::-1]
 
 
-def leading_of_large(scatter: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """As :func:`leading`; on a large side from single precision by a Rayleigh–Ritz step in double precision.
+class Base(NamedTuple):
+    """A symmetric matrix that many updates begin with."""
 
-    Vectors are orthonormal and values theirs to rounding.  Against the eigenvectors they are turned by about 1e-7 over
-    the relative gap, which costs the cut of an estimate its square in energy; of the directions towards which a client
-    is drawn the proof asks only that they are functions of what the *other* clients hold.
+    whole: FloatArray  # (a, a), in Fortran order
+    single: NDArray[np.float32]  # the same over its largest diagonal entry
+    largest: float
+
+    @classmethod
+    def of(cls, matrix: FloatArray) -> Base:
+        """The matrix in both precisions.
+
+        Parameters
+        ----------
+        matrix : ndarray, shape (a, a)
+
+        Returns
+        -------
+        Base
+        """
+        largest = float(np.max(np.abs(matrix.diagonal()), initial=0.0))
+        single = (matrix / (largest or 1.0)).astype(np.float32, order="F")
+        return cls(np.asfortranarray(matrix), single, largest)
+
+
+def leading_of_update(
+    base: Base, first: FloatArray, second: FloatArray, by: float, count: int
+) -> tuple[FloatArray, FloatArray]:
+    """Leading eigenvectors and eigenvalues, descending, of S + by (first secondᵀ + second firstᵀ).
+
+    On a large side from single precision by a Rayleigh–Ritz step in double precision.  Vectors are orthonormal and
+    values theirs to rounding.  Against the eigenvectors they are turned by about 1e-7 over the relative gap, which
+    costs the cut of an estimate its square in energy; of the directions towards which a client is drawn the proof asks
+    only that they are functions of what the *other* clients hold.
 
     Parameters
     ----------
-    scatter : ndarray, shape (a, a)
-        Positive semidefinite.
+    base : Base
+        S; with the update it is positive semidefinite.
+    first, second : ndarray, shape (a, t)
+    by : float
     count : int
 
     Returns
@@ -82,14 +113,17 @@ def leading_of_large(scatter: FloatArray, count: int) -> tuple[FloatArray, Float
     vectors : ndarray, shape (a, count)
     values : ndarray, shape (count,)
     """
-    largest = float(np.max(np.abs(scatter.diagonal()), initial=0.0))
-    if len(scatter) < LARGE or count == 0 or largest == 0.0:
-        return leading(scatter, count)
-    vectors, values = leading((scatter / largest).astype(np.float32), count)
-    if not well_resolved(values):
-        return leading(scatter, count)
-    vectors = np.asfortranarray(vectors, dtype=np.float64)
-    return _turned(vectors, vectors.T @ dsymm(1.0, scatter, vectors, lower=1))
+    if len(base.whole) >= LARGE and count and base.largest > 0.0:
+        root = base.largest**0.5
+        left, right = (first / root).astype(np.float32), (second / root).astype(np.float32)
+        vectors, values = leading(updated(base.single, left, right, by), count)
+        # Where the update takes nearly all of S away, single precision holds the difference's rounding.
+        if values[0] > _TAKEN and well_resolved(values):
+            vectors = np.asfortranarray(vectors, dtype=np.float64)
+            cross = (vectors.T @ first) @ (second.T @ vectors)
+            projected = vectors.T @ dsymm(1.0, base.whole, vectors, lower=1) + by * (cross + cross.T)
+            return _turned(projected, vectors)[:2]
+    return leading(updated(base.whole, first, second, by), count)
 
 
 def well_resolved(values: FloatArray) -> bool:
@@ -107,7 +141,7 @@ def well_resolved(values: FloatArray) -> bool:
     return bool(values[-1] > _SINGLE_ROUNDING * values[0])
 
 
-def ritz(along: Callable[[FloatArray], FloatArray], vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+def ritz(along: Callable[[FloatArray], FloatArray], vectors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Ritz vectors and values of XXᵀ in the span of some vectors.
 
     Parameters
@@ -120,15 +154,20 @@ def ritz(along: Callable[[FloatArray], FloatArray], vectors: FloatArray) -> tupl
     Returns
     -------
     vectors : ndarray, shape (a, m)
-        Orthonormal.
+        Orthonormal columns U.
     values : ndarray, shape (m,)
         Descending.
+    rows : ndarray, shape (m, b)
+        UᵀX.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     rows = along(vectors)
-    return _turned(vectors, rows @ rows.T)
+    vectors, values, turned = _turned(rows @ rows.T, vectors)
+    return vectors, values, turned.T @ rows
 
 
-def _turned(vectors: FloatArray, projected: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _turned(projected: FloatArray, vectors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Ritz vectors and values, descending, and the turn that makes them of the vectors."""
     values, turned = eigh((projected + projected.T) / 2.0, vectors.T @ vectors, check_finite=False)
-    return np.ascontiguousarray(vectors @ turned[:, ::-1]), values[::-1]
+    turned = np.ascontiguousarray(turned[:, ::-1])
+    return np.ascontiguousarray(vectors @ turned), values[::-1], turned

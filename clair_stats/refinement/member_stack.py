@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clair_stats.products import Reflectors, squared_norm
 from clair_stats.records import FloatArray
-from clair_stats.refinement.leading import updated
+from clair_stats.refinement.leading import Base, leading_of_update
 from clair_stats.refinement.shrink import MOST_DIRECTIONS
 
 __all__ = ["MemberStack"]
@@ -144,23 +144,27 @@ class MemberStack:
         whole = np.concatenate(weighted).T @ np.concatenate(self.rights)
         return np.asarray(whole - len(self) * (self.mean.T @ self.mean))
 
-    def without(self, number: int, base: FloatArray) -> FloatArray:
-        """The scatter of the others in the lower triangle; D_kD_kᵀ − MMᵀ = L_kYᵀ + YL_kᵀ, Y = L_kR_kR_kᵀ/2 − MR_kᵀ.
+    def directions_without(self, number: int, base: Base, count: int) -> tuple[FloatArray, FloatArray]:
+        """Leading eigenvectors and values of the scatter of the others.
+
+        D_kD_kᵀ − MMᵀ = L_kYᵀ + YL_kᵀ with Y = L_kR_kR_kᵀ/2 − MR_kᵀ.
 
         Parameters
         ----------
         number : int
             Of the member that is left out, from 0.
-        base : ndarray, shape (a, a)
+        base : Base
             The scatter less n/(n − 1) MMᵀ.
+        count : int
 
         Returns
         -------
-        ndarray, shape (a, a)
+        vectors : ndarray, shape (a, count)
+        values : ndarray, shape (count,)
         """
         left, right = self.lefts[number], self.rights[number]
         other = left @ (right @ right.T) / 2.0 - self.with_mean[number]
-        return updated(base, left, other, -self.step)
+        return leading_of_update(base, left, other, -self.step, count)
 
     def along(self, directions: FloatArray, number: int) -> FloatArray:
         """UᵀD_k of the columns U.

@@ -64,11 +64,11 @@ class RefinedProduct:
         """
         return np.asarray(self.share * self.stack.mean + self.left @ self.right)
 
-    def leading(self, count: int) -> tuple[FloatArray, FloatArray]:
-        """Leading left singular vectors and squared singular values, descending.
+    def leading(self, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Leading left singular vectors, squared singular values, descending, and the rows along them.
 
         On large sides from single precision by a Rayleigh–Ritz step in double precision, as in
-        :func:`~clair_stats.refinement.leading.leading_of_large`.
+        :func:`~clair_stats.refinement.leading.leading_of_update`.
 
         Parameters
         ----------
@@ -78,6 +78,7 @@ class RefinedProduct:
         -------
         vectors : ndarray, shape (a, count)
         values : ndarray, shape (count,)
+        rows : ndarray, shape (count, b)
         """
         if self.rough and len(self.stack.mean) >= LARGE:
             vectors, values = leading(self._scatter_in_single(), count)
@@ -85,7 +86,8 @@ class RefinedProduct:
                 return ritz(self.along, vectors)
         with_mean = self.stack.mean @ self.right.T
         other = self.left @ (self.right @ self.right.T) / 2.0 + self.share * with_mean
-        return leading(updated(self.share**2 * self.stack.mean_scatter, self.left, other, 1.0), count)
+        vectors, values = leading(updated(self.share**2 * self.stack.mean_scatter, self.left, other, 1.0), count)
+        return vectors, values, self.along(vectors)
 
     def _scatter_in_single(self) -> FloatArray:
         """Of the estimate over its norm, in the lower triangle, (a, a)."""
@@ -167,8 +169,8 @@ def nearest(estimate: RefinedProduct, most: int | None) -> tuple[FloatArray, Flo
     if most is None or most > _FEW * side:
         left, right = balanced_factors(estimate.dense())
         return left[:, :most], right[:most]
-    vectors, squares = estimate.leading(most)
+    vectors, squares, rows = estimate.leading(most)
     kept = squares > _SQUARED_ROUNDING * squares[0]
     kept[0] = True  # a zero block still needs one factor
     vectors, roots = vectors[:, kept], np.maximum(squares[kept], np.finfo(float).tiny) ** 0.25
-    return vectors * roots, estimate.along(vectors) / roots[:, None]
+    return vectors * roots, rows[kept] / roots[:, None]

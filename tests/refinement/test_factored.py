@@ -74,7 +74,8 @@ def test_single_precision_on_large_sides_costs_its_square(monkeypatch):
     members = np.array([k not in BAD for k in range(len(factors))])
     whole = products(refine_factors(factors, members, 2))
     quick = refine_factors(factors, members, 2, most=6)
-    monkeypatch.setattr("clair_stats.refinement.leading.LARGE", 10**9)
+    for place in ("leading", "nearest"):
+        monkeypatch.setattr(f"clair_stats.refinement.{place}.LARGE", 10**9)
     exact = refine_factors(factors, members, 2, most=6)
     differ = [np.linalg.norm(one - other) for one, other in zip(products(quick), products(exact), strict=True)]
     assert max(differ) > 0.0  # another way was taken
