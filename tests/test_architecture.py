@@ -93,6 +93,7 @@ LAW = {
     "simulations.copying": {"clair_stats", *_DRAWN, "simulations.measures", "simulations.methods"},
     "simulations.verse": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
     "simulations.vision": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
+    "simulations.tweets": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
     "simulations.engine": {
         *("simulations.design", "simulations.streams"),
         *("simulations.measure", "simulations.measures", "simulations.storage"),
@@ -108,7 +109,7 @@ LAW = {
     "simulations.studies": {
         *_DRAWN,
         *("simulations.copying", "simulations.measures", "simulations.methods", "simulations.verse"),
-        "simulations.vision",
+        *("simulations.tweets", "simulations.vision"),
         *("simulations.confirmation", "simulations.presentation", "simulations.toml_design"),
     },
     "simulations.ademp": {"simulations.design", "simulations.measure"},

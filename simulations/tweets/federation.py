@@ -183,7 +183,7 @@ def held_out(world: TweetsWorld, updates: Mapping[str, FloatArray]) -> dict[str,
     right, loss = [], []
     whole = torch.eye(world.months.encoder.width)[None]
     for k in np.flatnonzero(world.collaborative_set):
-        own = {name: (torch.from_numpy(blocks[k : k + 1]).float(), whole) for name, blocks in updates.items()}
+        own = {name: (torch.tensor(blocks[k : k + 1]).float(), whole) for name, blocks in updates.items()}
         with torch.no_grad():
             odds = _log_odds(world.months, torch.from_numpy(world.test[k])[None], own)[0]
         target = torch.from_numpy(world.months.labels[world.test[k]]).float()

@@ -136,10 +136,10 @@ def _tokens(texts: list[str], folder: Path) -> tuple[Tensor, Tensor]:
             "texts are cut into tokens by the package tokenizers (Apache-2.0); "
             "install it with: pip install 'clair-stats[tweets]'"
         ) from error
-    tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(LENGTH)
-    tokenizer.enable_padding(length=LENGTH)
-    found = tokenizer.encode_batch(texts)
+    cutter: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    cutter.enable_truncation(LENGTH)
+    cutter.enable_padding(length=LENGTH)
+    found = cutter.encode_batch(texts)
     tokens = torch.tensor([one.ids for one in found])
     return tokens, torch.tensor([one.attention_mask for one in found], dtype=torch.bool)
 
