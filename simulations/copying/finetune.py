@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -74,6 +75,8 @@ def finetune(
     initial_right: Mapping[str, FloatArray],
     generator: np.random.Generator,
     offsets: Updates | None = None,
+    start: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
+    trained: Literal["both", "left", "right"] = "both",
     batched: bool = True,
     device: str = "auto",
     dtype: torch.dtype = torch.float32,
@@ -92,6 +95,10 @@ def finetune(
         Draws the minibatches, for all clients and steps at once; so they do not depend on ``batched`` or ``device``.
     offsets : mapping name -> array (K, out, in), optional
         Fixed ΔW_k already added to the base weights, from earlier rounds.
+    start : mapping name -> (array (K, out, s), array (K, s, in)), optional
+        The B and A from which every client goes on, in the place of zero and ``initial_right``.
+    trained : {"both", "left", "right"}
+        Whether both factors move, B alone or A alone.
     batched : bool
         False trains client after client: the slow version.
     device, dtype
@@ -111,9 +118,9 @@ def finetune(
     parts = []
     for group in groups:
         own = None if offsets is None else {name: blocks[group] for name, blocks in offsets.items()}
-        parts.append(
-            _train(base, data.x[group], data.y[group], picks[group], lora, training, initial_right, own, device, dtype)
-        )
+        where = pick_device(device)
+        factors = _beginning(base, lora, initial_right, start, group, trained, where, dtype)
+        parts.append(_train(base, data.x[group], data.y[group], picks[group], training, factors, own, where, dtype))
     names = list(initial_right)
     return LoRAUpdates(
         left={name: np.concatenate([part[0][name] for part in parts]) for name in names},
@@ -122,31 +129,50 @@ def finetune(
     )
 
 
+def _beginning(
+    base: BaseModel,
+    lora: LoRA,
+    initial_right: Mapping[str, FloatArray],
+    start: Mapping[str, tuple[FloatArray, FloatArray]] | None,
+    group: slice,
+    trained: str,
+    where: torch.device,
+    dtype: torch.dtype,
+) -> dict[str, Factors]:
+    """The factors of the clients in ``group`` before training; those that move ask for gradients."""
+    n_clients = group.stop - group.start
+    factors: dict[str, Factors] = {}
+    for name, right in initial_right.items():
+        if start is None:
+            moved = torch.as_tensor(np.array(right), device=where, dtype=dtype).expand(n_clients, -1, -1).clone()
+            zero = torch.zeros(n_clients, right.shape[0], base.parameters[name].shape[0], device=where, dtype=dtype)
+        else:
+            left, own = start[name]
+            zero = torch.tensor(np.swapaxes(left[group], 1, 2).copy(), device=where, dtype=dtype)
+            moved = torch.tensor(np.array(own[group]), device=where, dtype=dtype)
+        factors[name] = Factors(
+            zero.requires_grad_(trained != "right"), moved.requires_grad_(trained != "left"), lora.scaling
+        )
+    return factors
+
+
 def _train(
     base: BaseModel,
     x: np.ndarray,
     y: np.ndarray,
     picks: np.ndarray,
-    lora: LoRA,
     training: FineTuning,
-    initial_right: Mapping[str, FloatArray],
+    factors: dict[str, Factors],
     offsets: Updates | None,
-    device: str,
+    where: torch.device,
     dtype: torch.dtype,
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    where = pick_device(device)
-    n_clients = x.shape[0]
     parameters = merged(base.to(where, dtype), offsets or {})
-    factors: dict[str, Factors] = {}
-    for name, right in initial_right.items():
-        start = torch.as_tensor(np.array(right), device=where, dtype=dtype).expand(n_clients, -1, -1).clone()
-        zero = torch.zeros(n_clients, right.shape[0], base.parameters[name].shape[0], device=where, dtype=dtype)
-        factors[name] = Factors(zero.requires_grad_(), start.requires_grad_(), lora.scaling)
-    trained = [tensor for pair in factors.values() for tensor in (pair.left, pair.right)]
+    trained = [tensor for pair in factors.values() for tensor in (pair.left, pair.right) if tensor.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     sources, targets = (torch.as_tensor(np.array(a), device=where) for a in (x, y))
     chosen = torch.as_tensor(picks, device=where)
-    clients = torch.arange(n_clients, device=where)[:, None]
+    clients = torch.arange(x.shape[0], device=where)[:, None]
     for step in range(training.steps):
         batch_x, batch_y = sources[clients, chosen[:, step]], targets[clients, chosen[:, step]]
         logits = forward(base.config, parameters, sequence_tokens(base.config, batch_x, batch_y), factors)

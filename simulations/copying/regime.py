@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simulations.copying.collaborate import Collaboration
     from simulations.copying.federated import FederatedOutcome, World
 
-__all__ = ["CopyingDetection", "CopyingGain", "CopyingMethod", "CopyingRegime"]
+__all__ = ["CopyingDetection", "CopyingGain", "CopyingMethod", "CopyingRegime", "outcome_metrics"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +106,22 @@ class CopyingMethod:
 
         with one_thread():
             outcome = run_rounds(instance, self.aggregation, rounds=self.rounds, rank=self.rank, shared=self.shared)
-            return _metrics(instance, outcome)
+            return outcome_metrics(instance, outcome)
 
 
-def _metrics(world: World, outcome: FederatedOutcome) -> dict[str, float]:
+def outcome_metrics(world: World, outcome: FederatedOutcome) -> dict[str, float]:
+    """Accuracies and losses of benign clients, success of a backdoor, and what a detection found.
+
+    Parameters
+    ----------
+    world : World
+    outcome : FederatedOutcome
+
+    Returns
+    -------
+    dict of str to float
+        Means over benign clients.
+    """
     from simulations.copying.evaluate import score
 
     benign = world.federation.collaborative_set

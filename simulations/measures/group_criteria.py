@@ -30,7 +30,8 @@ class AheadOverGroups:
     margin : float
         0 asks that ``method`` is ahead.
     group : str
-        Column of the rows that tells the groups apart.
+        Column of the rows that tells the groups apart; "replication" where the settings are fixed and a replication
+        draws one federation for all of them.
     """
 
     metric: str
@@ -53,10 +54,11 @@ class AheadOverGroups:
         for name in (self.method, self.against):
             if name not in set(two["method"]):
                 raise ValueError(f"criterion on {self.metric}: no rows of method {name!r}")
-        wide = two.pivot(index=[self.group, *place], columns="method", values="value")
+        wide = two.pivot(index=list(dict.fromkeys([self.group, *place])), columns="method", values="value")
         differences = wide[self.method] - wide[self.against]
         lost = int(differences.isna().sum())
         differences = differences.fillna(differences.groupby(level=self.group).transform("min"))
+        differences = differences.fillna(differences.min())  # a group of which nothing is left
         means = differences.groupby(level=[self.group, "design"]).mean().groupby(level=self.group).mean()
         n, mean = len(means), float(means.mean())
         if n < 2 or math.isnan(mean):
