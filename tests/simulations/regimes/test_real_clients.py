@@ -234,3 +234,13 @@ def test_the_shipped_tables_have_their_clients_and_columns(name):
     }
     made = load_table(name)
     assert (made.n_clients, *made.shape) == shapes[name]
+
+
+def test_replications_are_the_units_where_settings_are_fixed():
+    rows = criterion_rows([1.0, 3.0, 4.0, 2.0, 3.0], [0.0] * 5)
+    # Replication 0: mean of 1, 4, 2, 3 over four settings; replication 1: 3.
+    found = AheadOverGroups("score", "one", "two", group="replication").test(rows)
+    assert (found.estimate, found.n) == (pytest.approx((2.5 + 3.0) / 2), 2)
+    rows.loc[rows["replication"] == 1, "status"] = "failed"
+    lost = AheadOverGroups("score", "one", "two", group="replication").test(rows)
+    assert (lost.estimate, lost.lost) == (pytest.approx((2.5 + 1.0) / 2), 1)
