@@ -61,6 +61,7 @@ def escaped(text: str, *, in_math: bool) -> str:
 
 # A letter and its number stay on one line.
 _EQUATION = re.compile(r"\b([A-Za-z]) = (?=\d)")
+PERCENT = re.compile(r"(?<=\d) %")
 _TRAILING = re.compile(r"(?<=[a-z]) (\d+(?:\.\d+)?)$")
 # X_k, Θ*_k, U*: one letter with a star, an index of one letter, or both.
 _SYMBOL = re.compile(r"(?<![\w\\])([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
@@ -130,6 +131,11 @@ def is_formula(text: str) -> bool:
     return depth == 0
 
 
+def _together(part: str) -> str:
+    """Spaces at which no line is broken."""
+    return PERCENT.sub("\u00a0%", _TRAILING.sub("\u00a0\\1", _EQUATION.sub("\\1\u00a0=\u00a0", part)))
+
+
 def latex(text: str) -> str:
     r"""Plain text with optional ``$…$`` formulas and backquoted code to LaTeX.
 
@@ -137,7 +143,7 @@ def latex(text: str) -> str:
     with an odd number of dollar signs has no formulas, and neither has one in which a formula is none.
     """
     parts = text.split("$")
-    parts[::2] = [_TRAILING.sub("\u00a0\\1", _EQUATION.sub("\\1\u00a0=\u00a0", part)) for part in parts[::2]]
+    parts[::2] = [_together(part) for part in parts[::2]]
     if len(parts) % 2 == 0 or not all(map(is_formula, parts[1::2])):
         return escaped("$".join(parts), in_math=False)
     return "".join(f"${escaped(part, in_math=True)}$" if i % 2 else _plain(part) for i, part in enumerate(parts))

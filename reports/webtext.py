@@ -9,7 +9,7 @@ import re
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 
-from reports.latex import is_formula
+from reports.latex import PERCENT, is_formula
 
 __all__ = ["markdown_to_html", "web"]
 
@@ -30,9 +30,9 @@ def _symbol(match: re.Match[str]) -> str:
 
 def _plain(text: str) -> str:
     """Text outside ``$…$``: code between backquotes, symbols with indices, the rest escaped."""
-    parts = text.split("`")
+    parts = PERCENT.sub("\u00a0%", text).split("`")
     if len(parts) % 2 == 0:
-        return _SYMBOL.sub(_symbol, html.escape(text, quote=False))
+        return _SYMBOL.sub(_symbol, html.escape("`".join(parts), quote=False))
     shown = (html.escape(part, quote=False) for part in parts)
     return "".join(f"<code>{part}</code>" if i % 2 else _SYMBOL.sub(_symbol, part) for i, part in enumerate(shown))
 

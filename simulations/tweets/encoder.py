@@ -11,11 +11,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["MODULES", "Encoder", "first_token", "frozen_part", "read_encoder"]
+__all__ = ["MODULES", "Encoder", "Seen", "first_token", "frozen_part", "read_encoder"]
 
 # The adapted matrices of the last layer.
 MODULES = ("query", "key", "value", "output")
@@ -85,6 +86,43 @@ class Encoder:
         return self.normed(f"{place}.output", mixed + self.linear(layer, "down", inner))
 
 
+class Seen(NamedTuple):
+    """What does not depend on an adapter, of each text: input, keys and values of the last layer."""
+
+    hidden: Tensor  # (…, n, L, d)
+    keys: Tensor  # (…, n, L, d)
+    values: Tensor  # (…, n, L, d)
+    mask: Tensor  # (…, n, L), True = a token
+
+    @classmethod
+    def of(cls, encoder: Encoder, hidden: Tensor, mask: Tensor) -> Seen:
+        """Keys and values of the encoder as it is.
+
+        Parameters
+        ----------
+        encoder : Encoder
+        hidden : Tensor, shape (…, n, L, d)
+            Of :func:`frozen_part`.
+        mask : Tensor of bool, shape (…, n, L)
+        """
+        last = encoder.layers - 1
+        return cls(hidden, encoder.linear(last, "key", hidden), encoder.linear(last, "value", hidden), mask)
+
+    def half(self) -> Seen:
+        """In half precision."""
+        return Seen(self.hidden.half(), self.keys.half(), self.values.half(), self.mask)
+
+    def at(self, numbers: Tensor) -> Seen:
+        """Some of the texts, in single precision.
+
+        Parameters
+        ----------
+        numbers : Tensor of int, any shape
+        """
+        hidden, keys, values = (part[numbers].float() for part in (self.hidden, self.keys, self.values))
+        return Seen(hidden, keys, values, self.mask[numbers])
+
+
 def read_encoder(file: Path, heads: int, layers: int) -> Encoder:
     """An encoder from a file of weights.
 
@@ -125,17 +163,16 @@ def frozen_part(encoder: Encoder, tokens: Tensor, mask: Tensor) -> Tensor:
     return hidden
 
 
-def first_token(encoder: Encoder, hidden: Tensor, mask: Tensor, updates: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+def first_token(encoder: Encoder, seen: Seen, updates: Mapping[str, tuple[Tensor, Tensor | None]]) -> Tensor:
     """The first token after the last layer, with W + BA in the place of the matrices that are adapted.
 
     Parameters
     ----------
     encoder : Encoder
-    hidden : Tensor, shape (K, n, L, d)
-        Of :func:`frozen_part`.
-    mask : Tensor of bool, shape (K, n, L)
+    seen : Seen
+        Of K × n texts.
     updates : mapping of str to pair of Tensor, shapes (K, d, s) and (K, s, d)
-        B and A by module; empty: the encoder as it is.
+        B and A by module, or ΔW (K, d, d) and None; empty: the encoder as it is.
 
     Returns
     -------
@@ -143,16 +180,17 @@ def first_token(encoder: Encoder, hidden: Tensor, mask: Tensor, updates: Mapping
     """
     last = encoder.layers - 1
 
-    def adapted(name: str, inputs: Tensor) -> Tensor:
-        found = encoder.linear(last, name, inputs)
+    def adapted(name: str, inputs: Tensor, found: Tensor | None = None) -> Tensor:
+        found = encoder.linear(last, name, inputs) if found is None else found
         if name not in updates:
             return found
         left, right = updates[name]
         flat = inputs.flatten(1, -2)  # (K, m, d)
-        return found + (flat @ right.mT @ left.mT).reshape(found.shape)
+        return found + ((flat if right is None else flat @ right.mT) @ left.mT).reshape(found.shape)
 
-    first = hidden[..., :1, :]
-    mixed = _attention(adapted("query", first), adapted("key", hidden), adapted("value", hidden), mask, encoder.heads)
+    hidden, first = seen.hidden, seen.hidden[..., :1, :]
+    keys, values = adapted("key", hidden, seen.keys), adapted("value", hidden, seen.values)
+    mixed = _attention(adapted("query", first), keys, values, seen.mask, encoder.heads)
     return encoder.after_attention(last, first, adapted("output", mixed)).squeeze(-2)
 
 

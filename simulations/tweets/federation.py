@@ -165,9 +165,9 @@ def _trained(
     return {name: (left.detach().double() @ right.detach().double()).numpy() for name, (left, right) in factors.items()}
 
 
-def _log_odds(months: Months, drawn: Tensor, updates: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+def _log_odds(months: Months, drawn: Tensor, updates: Mapping[str, tuple[Tensor, Tensor | None]]) -> Tensor:
     """(K, n) of the texts ``drawn`` (K, n)."""
-    found = first_token(months.encoder, months.hidden[drawn].float(), months.mask[drawn], updates)
+    found = first_token(months.encoder, months.seen.at(drawn), updates)
     return found @ months.readout.weights + months.readout.intercept
 
 
@@ -181,9 +181,8 @@ def held_out(world: TweetsWorld, updates: Mapping[str, FloatArray]) -> dict[str,
         What each client is handed, by module.
     """
     right, loss = [], []
-    whole = torch.eye(world.months.encoder.width)[None]
     for k in np.flatnonzero(world.collaborative_set):
-        own = {name: (torch.tensor(blocks[k : k + 1]).float(), whole) for name, blocks in updates.items()}
+        own = {name: (torch.tensor(blocks[k : k + 1]).float(), None) for name, blocks in updates.items()}
         with torch.no_grad():
             odds = _log_odds(world.months, torch.from_numpy(world.test[k])[None], own)[0]
         target = torch.from_numpy(world.months.labels[world.test[k]]).float()

@@ -24,7 +24,7 @@ from clair_stats.files import written_whole
 from clair_stats.records import BoolArray
 from simulations.copying.pretrain import cache_folder
 from simulations.regimes.real_tables import read_frame
-from simulations.tweets.encoder import Encoder, first_token, frozen_part, read_encoder
+from simulations.tweets.encoder import Encoder, Seen, first_token, frozen_part, read_encoder
 
 __all__ = ["LENGTH", "Months", "Readout", "fitted_readout", "load_months"]
 
@@ -53,8 +53,7 @@ class Months:
     """All texts, in the order of their time."""
 
     encoder: Encoder
-    hidden: Tensor  # (n, L, d), half precision, of the frozen layers
-    mask: Tensor  # (n, L), True = a token
+    seen: Seen  # of n texts, in half precision
     labels: NDArray[np.int64]  # (n,), 0 = Android, 1 = iPhone
     owners: NDArray[np.int64]  # (n,), client 0 … K − 1; −1 = public
     names: tuple[str, ...]  # of the clients: year and month
@@ -74,23 +73,21 @@ def load_months() -> Months:
     texts, labels, months = _tweets()
     tokens, mask = _tokens(texts, folder)
     encoder = read_encoder(folder / "model.safetensors", _HEADS, _LAYERS)
-    hidden = _kept(encoder, tokens, mask)
+    with torch.no_grad():
+        seen = Seen.of(encoder, _kept(encoder, tokens, mask).float(), mask).half()
     names = tuple(sorted({month for month in months if _FIRST <= month <= _LAST}))
     owners = np.array([names.index(month) if month in names else -1 for month in months])
-    readout = fitted_readout(encoder, hidden, mask, labels, owners < 0)
-    return Months(encoder, hidden, mask, labels, owners, names, readout)
+    return Months(encoder, seen, labels, owners, names, fitted_readout(encoder, seen, labels, owners < 0))
 
 
-def fitted_readout(
-    encoder: Encoder, hidden: Tensor, mask: Tensor, labels: NDArray[np.int64], public: BoolArray
-) -> Readout:
+def fitted_readout(encoder: Encoder, seen: Seen, labels: NDArray[np.int64], public: BoolArray) -> Readout:
     """Logistic regression of the label on the first token of the encoder as it is, both labels with the same weight.
 
     Parameters
     ----------
     encoder : Encoder
-    hidden : Tensor, shape (n, L, d)
-    mask : Tensor of bool, shape (n, L)
+    seen : Seen
+        Of n texts.
     labels : ndarray of int, shape (n,)
     public : bool ndarray, shape (n,)
         The texts that it is fitted on.
@@ -99,7 +96,7 @@ def fitted_readout(
 
     chosen = torch.from_numpy(np.flatnonzero(public))
     with torch.no_grad():
-        found = first_token(encoder, hidden[chosen].float()[None], mask[chosen][None], {})[0]
+        found = first_token(encoder, seen.at(chosen[None]), {})[0]
     model = LogisticRegression(class_weight="balanced", max_iter=1000)
     model.fit(found.numpy().astype(np.float64), labels[public])
     weights = torch.from_numpy(model.coef_[0].astype(np.float32))

@@ -188,7 +188,7 @@ def test_latex_and_html_escape_what_they_must():
     assert r"r & {--} \\" in text
     assert r"\multicolumn{2}{@{}l}{\textit{x \& y}} \\*" in text
     page = to_html(table)
-    assert "50 % &lt;b&gt;" in page
+    assert "50\u00a0% &lt;b&gt;" in page
     assert '<td class="n">0.948(72)</td>' in page
 
 

@@ -6,7 +6,7 @@ from reports.latex import latex, markdown_to_latex
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("50 % of ab_c & d#e", r"50 \% of ab\_\allowbreak{}c \& d\#e"),
+        ("50 % of ab_c & d#e", r"50~\% of ab\_\allowbreak{}c \& d\#e"),
         ("rank $r$ and $\\lambda$", r"rank $r$ and $\lambda$"),
         ("$λ ≤ 1$", r"$\ensuremath{\lambda} \ensuremath{\le} 1$"),
         ("λ√K", r"\ensuremath{\lambda}\ensuremath{\surd}K"),
@@ -32,5 +32,5 @@ def test_markdown_headings_tables_and_code():
     assert r"What \textbf{holds} for \texttt{x\_\allowbreak{}1}?" in text
     assert r"\hspace{0pt}a & \hspace{0pt}b \\\midrule\endhead" in text
     assert r"\hspace{0pt}1 & \hspace{0pt}\ensuremath{\lambda} \\" in text
-    assert r"\hspace{0pt}2 & \hspace{0pt}50 \% \\" in text
+    assert r"\hspace{0pt}2 & \hspace{0pt}50~\% \\" in text
     assert text.count(r"\begin{longtable*}") == text.count(r"\end{longtable*}") == 1  # no number of their own

@@ -11,7 +11,7 @@ from torch import nn  # noqa: E402
 
 from simulations.streams import Streams  # noqa: E402
 from simulations.tweets import months as months_module  # noqa: E402
-from simulations.tweets.encoder import MODULES, Encoder, first_token, frozen_part, read_encoder  # noqa: E402
+from simulations.tweets.encoder import MODULES, Encoder, Seen, first_token, frozen_part, read_encoder  # noqa: E402
 from simulations.tweets.federation import (  # noqa: E402
     TweetTraining,
     draw_tweets,
@@ -61,14 +61,12 @@ def small_months(encoder, seed=0):
     """Labels that the encoder's own first token decides, so that there is something to learn."""
     n = N_CLIENTS * EACH + 100
     tokens, mask = texts(n, seed)
-    hidden = frozen_part(encoder, tokens, mask).half()
-    seen = first_token(encoder, hidden.float()[None], mask[None], {})[0]
-    labels = (seen[:, 0] > seen[:, 0].median()).numpy().astype(np.int64)
+    seen = Seen.of(encoder, frozen_part(encoder, tokens, mask), mask).half()
+    first = first_token(encoder, seen.at(torch.arange(n)[None]), {})[0]
+    labels = (first[:, 0] > first[:, 0].median()).numpy().astype(np.int64)
     owners = np.r_[np.full(100, -1), np.repeat(np.arange(N_CLIENTS), EACH)]
     names = tuple(f"2016-{k + 1:02d}" for k in range(N_CLIENTS))
-    return Months(
-        encoder, hidden, mask, labels, owners, names, fitted_readout(encoder, hidden, mask, labels, owners < 0)
-    )
+    return Months(encoder, seen, labels, owners, names, fitted_readout(encoder, seen, labels, owners < 0))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +115,7 @@ def test_the_encoder_is_that_of_pytorch(encoder):
     with torch.no_grad():
         for layer in range(LAYERS):
             hidden = twin(encoder, layer)(hidden, src_key_padding_mask=~mask)
-        found = first_token(encoder, frozen_part(encoder, tokens, mask)[None], mask[None], {})[0]
+        found = first_token(encoder, Seen.of(encoder, frozen_part(encoder, tokens, mask)[None], mask[None]), {})[0]
     torch.testing.assert_close(found, hidden[:, 0], rtol=1e-4, atol=1e-5)
 
 
@@ -131,8 +129,10 @@ def test_adapters_are_added_to_the_matrices(encoder):
         )
         for name in MODULES
     }
-    hidden = frozen_part(encoder, tokens, mask)[None].expand(2, -1, -1, -1)
-    found = first_token(encoder, hidden, mask[None].expand(2, -1, -1), pairs)
+    hidden, both = frozen_part(encoder, tokens, mask)[None].expand(2, -1, -1, -1), mask[None].expand(2, -1, -1)
+    found = first_token(encoder, Seen.of(encoder, hidden, both), pairs)
+    whole = {name: (left @ right, None) for name, (left, right) in pairs.items()}
+    torch.testing.assert_close(first_token(encoder, Seen.of(encoder, hidden, both), whole), found, rtol=1e-3, atol=1e-4)
     places = {name: f"attention.self.{name}" for name in MODULES} | {"output": "attention.output.dense"}
     for k in range(2):
         own = dict(encoder.parameters)
@@ -140,7 +140,8 @@ def test_adapters_are_added_to_the_matrices(encoder):
             own[f"encoder.layer.{LAYERS - 1}.{places[name]}.weight"] = (
                 own[f"encoder.layer.{LAYERS - 1}.{places[name]}.weight"] + left[k] @ right[k]
             )
-        expected = first_token(Encoder(own, HEADS, LAYERS), hidden[:1], mask[None], {})[0]
+        changed = Encoder(own, HEADS, LAYERS)
+        expected = first_token(changed, Seen.of(changed, hidden[:1], mask[None]), {})[0]
         torch.testing.assert_close(found[k], expected, rtol=1e-3, atol=1e-4)
 
 
