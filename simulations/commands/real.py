@@ -99,8 +99,17 @@ def error_table(errors: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def _error(values: pd.Series, digits: int) -> str:
+    """Mean and, in parentheses, Monte Carlo standard error over splits; what is undefined is left out."""
+    known = values.dropna().to_numpy(dtype=np.float64)
+    error = known.std(ddof=1) / math.sqrt(known.size) if known.size > 1 else math.nan
+    return f"{known.mean():.{digits}f} ({error:.{digits}f})"
+
+
 def planted_table(rows: pd.DataFrame) -> str:
     """Markdown: share of planted clients found, others flagged and majorities by kind; one line per data and training.
+
+    In parentheses Monte Carlo standard errors.
 
     Rows as the store has them, with columns data, training and planted.
     """
@@ -111,8 +120,8 @@ def planted_table(rows: pd.DataFrame) -> str:
         cells = []
         for kind in ("none", *PLANTINGS):
             part = own[own["planted"] == kind]
-            told = "–" if part.empty else f"{part['accused'].mean():.1f}, {part['majority'].mean():.2f}"
-            cells.append(told if kind == "none" or part.empty else f"{part['recall'].mean():.2f}, {told}")
+            told = "–" if part.empty else f"{_error(part['accused'], 1)}, {part['majority'].mean():.2f}"
+            cells.append(told if kind == "none" or part.empty else f"{_error(part['recall'], 2)}, {told}")
         lines.append(f"| {data} | {training} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

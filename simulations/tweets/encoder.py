@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -178,20 +179,43 @@ def first_token(encoder: Encoder, seen: Seen, updates: Mapping[str, tuple[Tensor
     -------
     Tensor, shape (K, n, d)
     """
-    last = encoder.layers - 1
+    last, heads = encoder.layers - 1, encoder.heads
 
-    def adapted(name: str, inputs: Tensor, found: Tensor | None = None) -> Tensor:
-        found = encoder.linear(last, name, inputs) if found is None else found
-        if name not in updates:
-            return found
-        left, right = updates[name]
-        flat = inputs.flatten(1, -2)  # (K, m, d)
-        return found + ((flat if right is None else flat @ right.mT) @ left.mT).reshape(found.shape)
+    def adapted(name: str, inputs: Tensor) -> Tensor:
+        found = encoder.linear(last, name, inputs)
+        return found + _reduced(inputs, updates[name][1]) @ updates[name][0].mT[:, None] if name in updates else found
 
-    hidden, first = seen.hidden, seen.hidden[..., :1, :]
-    keys, values = adapted("key", hidden, seen.keys), adapted("value", hidden, seen.values)
-    mixed = _attention(adapted("query", first), keys, values, seen.mask, encoder.heads)
+    def by_head(whole: Tensor) -> Tensor:
+        return whole.reshape(*whole.shape[:-1], heads, -1).transpose(-2, -3)
+
+    # Keys and values are changed by few ranks, which are put in where they are used: qᵀ(k + BAx) = qᵀk + (Bᵀq)ᵀAx, and
+    # likewise for the weighted sum of values.  Nothing of the size of all tokens is formed but the Ax.
+    first = seen.hidden[..., :1, :]
+    query = by_head(adapted("query", first)).squeeze(-2)  # (K, n, heads, d/heads)
+    scores = torch.einsum("knhw,knhlw->knhl", query, by_head(seen.keys))
+    if "key" in updates:
+        left, right = updates["key"]
+        turned = torch.einsum("knhw,khws->knhs", query, _rows_by_head(left, heads))
+        scores = scores + turned @ _reduced(seen.hidden, right).mT
+    scores = (scores / math.sqrt(query.shape[-1])).masked_fill(~seen.mask[..., None, :], -math.inf)
+    weights = scores.softmax(-1)
+    mixed = torch.einsum("knhl,knhlw->knhw", weights, by_head(seen.values))
+    if "value" in updates:
+        left, right = updates["value"]
+        summed = weights @ _reduced(seen.hidden, right)  # (K, n, heads, s)
+        mixed = mixed + torch.einsum("knhs,khws->knhw", summed, _rows_by_head(left, heads))
+    mixed = mixed.flatten(-2)[..., None, :]
     return encoder.after_attention(last, first, adapted("output", mixed)).squeeze(-2)
+
+
+def _reduced(inputs: Tensor, right: Tensor | None) -> Tensor:
+    """Ax of the inputs (K, n, m, d) and A (K, s, d)."""
+    return inputs if right is None else inputs @ right.mT[:, None]
+
+
+def _rows_by_head(left: Tensor, heads: int) -> Tensor:
+    """B (K, d, s) as (K, heads, d/heads, s)."""
+    return left.reshape(len(left), heads, -1, left.shape[-1])
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
