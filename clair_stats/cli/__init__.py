@@ -11,7 +11,8 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point of the ``clair`` command."""
-    with without_traceback("clair"):
+    with without_traceback("clair") as begin:
         from clair_stats.cli.app import run
 
+        begin()
         run(sys.argv[1:])

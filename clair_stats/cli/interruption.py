@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["INTERRUPTED", "without_traceback"]
@@ -16,10 +16,14 @@ INTERRUPTED, TERMINATED = 130, 143
 
 
 @contextmanager
-def without_traceback(command: str, told: str = "nothing was written") -> Iterator[None]:
+def without_traceback(command: str, told: str = "nothing was written") -> Iterator[Callable[[], None]]:
     """End the process with status 130 and one line on standard error where it is interrupted inside this context.
 
     SIGTERM ends it with status 143 after the same clearing up: files that are half written are removed.
+
+    Yields a function that is to be called when all is imported.  Until then nothing has to be cleared up, and Ctrl-C
+    leaves at once: an exception that is raised while a compiled module is imported can be swallowed there, and the
+    command would go on.
 
     Parameters
     ----------
@@ -32,13 +36,26 @@ def without_traceback(command: str, told: str = "nothing was written") -> Iterat
     def terminate(*_: object) -> None:
         raise SystemExit(TERMINATED)
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{command}: interrupted; {told}\n")
-        sys.stdout.flush()
-        sys.stderr.flush()
+    def leave(*_: object) -> None:
+        # Not through sys.stderr, which the signal may have caught in the middle of a write.
+        os.write(2, f"{command}: interrupted; {told}\n".encode())
         # Threads of numerical libraries may still be at work: leave without waiting for them.
         os._exit(INTERRUPTED)
+
+    def begin() -> None:
+        if signal.getsignal(signal.SIGINT) is leave:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)
+        # A command in the background of a shell ignores Ctrl-C, and goes on doing so.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, leave)
+    try:
+        yield begin
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        leave()
+    finally:
+        begin()

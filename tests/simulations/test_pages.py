@@ -52,7 +52,10 @@ def test_errors_are_one_minus_what_is_explained_and_armul_has_its_best_rank():
     difference = clean["CLAIR"] - clean["own"]
     half = 3.182446305284263 * difference.std(ddof=1) / 2.0  # t quantile of 3 degrees of freedom, √4 = 2
     assert f"{difference.mean():+.4f} ± {half:.4f}".replace("-", "−") in line
-    assert planted_table(rows).splitlines()[2] == "| exam | few | 2.0 (0.0), 0.50 | 0.75 (0.00), 2.0 (0.0), 0.50 | – | – | – |"
+    assert (
+        planted_table(rows).splitlines()[2]
+        == "| exam | few | 2.0 (0.0), 0.50 | 0.75 (0.00), 2.0 (0.0), 0.50 | – | – | – |"
+    )
 
 
 def test_without_a_majority_there_is_no_false_alarm_and_nobody_is_found():
