@@ -24,7 +24,13 @@ IntArray = NDArray[np.int64]
 
 
 def ridge_accuracy(
-    images: FloatArray, labels: IntArray, on_images: FloatArray, on_labels: IntArray, ridge: float
+    images: FloatArray,
+    labels: IntArray,
+    on_images: FloatArray,
+    on_labels: IntArray,
+    ridge: float,
+    *,
+    n_classes: int = _CLASSES,
 ) -> float:
     """Accuracy of least squares on class indicators with a ridge penalty; without points everything is class 0.
 
@@ -35,6 +41,8 @@ def ridge_accuracy(
     labels, on_labels : ndarray of int, shapes (n,) and (m,)
     ridge : float
         Positive, on the scale of the summed squares.
+    n_classes : int
+        Labels are from 0 to n_classes − 1.
 
     Returns
     -------
@@ -43,7 +51,7 @@ def ridge_accuracy(
     """
     if len(labels) == 0:
         return float(np.mean(on_labels == 0))
-    indicators = np.eye(_CLASSES)[labels]
+    indicators = np.eye(n_classes)[labels]
     if images.shape[0] < images.shape[1]:  # the n × n system is the smaller one
         inner = images @ images.T + ridge * np.eye(images.shape[0])
         scores = on_images @ (images.T @ np.linalg.solve(inner, indicators))

@@ -114,11 +114,20 @@ def test_statistics_are_told_all_or_nothing(instance):
         StatisticalRival("mean")
 
 
-@pytest.mark.parametrize("name", ["rivals", "rivals_rounds", "rivals_training", "rivals_points", "rivals_copying"])
+@pytest.mark.parametrize(
+    "name", ["rivals", "rivals_rounds", "rivals_training", "rivals_points", "rivals_copying", "rivals_sequences"]
+)
 def test_studies_cross_every_regime_with_methods_that_accept_it(name):
     study = find_study(name)
     assert len(study.cells) >= 5
     assert study.replications >= 6
     labels = {type(cell.method).name for cell in study.cells}
-    expected = {"rivals": 6, "rivals_rounds": 1, "rivals_training": 1, "rivals_points": 2, "rivals_copying": 5}
+    expected = {
+        "rivals": 6,
+        "rivals_rounds": 1,
+        "rivals_training": 1,
+        "rivals_points": 2,
+        "rivals_copying": 5,
+        "rivals_sequences": 2,
+    }
     assert len(labels) == expected[name]

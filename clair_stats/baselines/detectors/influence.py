@@ -11,7 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from clair_stats.records import FloatArray
 
-__all__ = ["pairwise_influence"]
+__all__ = ["fisher_influence", "pairwise_influence"]
 
 
 def pairwise_influence(gradients: FloatArray, hessian: FloatArray) -> FloatArray:
@@ -43,3 +43,36 @@ def pairwise_influence(gradients: FloatArray, hessian: FloatArray) -> FloatArray
     except np.linalg.LinAlgError as error:
         raise ValueError("hessian: not positive definite; train to a minimum, or add a penalty") from error
     return np.asarray(gradients @ cho_solve(factor, gradients.T) / points, dtype=np.float64)
+
+
+def fisher_influence(gradients: FloatArray, damping: float) -> FloatArray:
+    """Influence with the empirical Fisher matrix for the Hessian, where parameters are many and the loss not convex.
+
+    H = GᵀG/n + λI with G the gradients as rows (Martens, JMLR 21, 2020, on what this leaves out); with the Gram matrix
+    Q = GGᵀ the influence GH⁻¹Gᵀ/n is Q(Q/n + λI)⁻¹/n, so that no d × d matrix is formed.
+
+    Parameters
+    ----------
+    gradients : ndarray, shape (n, d)
+        g_i at the fitted parameters.
+    damping : float
+        λ over the mean eigenvalue tr(GᵀG/n)/min(n, d); positive.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        g_iᵀH⁻¹g_j/n, symmetric, on the scale of the loss.
+
+    Raises
+    ------
+    ValueError
+        A damping that is not positive.
+    """
+    if not damping > 0.0:
+        raise ValueError(f"damping: {damping}; give a positive number, the Fisher matrix alone has no inverse")
+    n = len(gradients)
+    values, vectors = np.linalg.eigh(gradients @ gradients.T / n)
+    values = np.maximum(values, 0.0)
+    added = damping * float(values.sum()) / min(gradients.shape)
+    shares = values / (values + added) if added > 0.0 else values  # all gradients zero: nothing has influence
+    return np.asarray((vectors * shares) @ vectors.T, dtype=np.float64)
