@@ -21,6 +21,7 @@ __all__ = ["gains", "losses", "rank_table", "ranked_panels"]
 _BETTER = {
     **dict.fromkeys(("refined_mse", "sin_theta", "relative_error", "false_alarm"), -1),
     **dict.fromkeys(("accuracy", "worst_accuracy", "exact_set", "precision", "recall"), 1),
+    **dict.fromkeys(("own_accuracy", "common_accuracy", "resisted"), 1),
 }
 _FEWEST_METHODS = 3
 _LEVEL = 0.05
