@@ -2,8 +2,9 @@
 
 Principal component pursuit: g(S) = Σ|S_ij| (Candès, Li, Ma and Wright, JACM 58(3), 2011), λ = 1/√max(a, b).
 Outlier pursuit: g(S) = Σ‖S_·j‖ (Xu, Caramanis and Sanghavi, IEEE Trans. Inf. Theory 58(5), 2012).
-Alternating direction method (Candès et al., 2011, section 5).  It stops on the duality gap of the point it returns,
-computed with a dual point scaled to be feasible: ‖Y‖_op ≤ 1 and g*(Y) ≤ λ.
+The second is program (E) without common component on clients of one column each, and is solved as such.  The first is
+solved by the alternating direction method (Candès et al., 2011, section 5), which stops on the duality gap of the point
+it returns, computed with a dual point scaled to be feasible: ‖Y‖_op ≤ 1 and max|Y_ij| ≤ λ.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from clair_stats.linalg import symmetric_eigen
+from clair_stats.decomposition.decompose import decompose
+from clair_stats.estimates import ClientEstimates
+from clair_stats.linalg import stack, symmetric_eigen
 from clair_stats.records import FloatArray
 
 __all__ = ["Sparsity", "Split", "split"]
@@ -32,14 +35,9 @@ class Split(NamedTuple):
     duality_gap: float
 
 
-def _sizes(matrix: FloatArray, sparsity: Sparsity) -> FloatArray:
-    """Sizes of the parts that are zero or not as a whole: entries (a, b) or columns (1, b)."""
-    return np.abs(matrix) if sparsity == "entries" else np.linalg.norm(matrix, axis=0, keepdims=True)
-
-
-def _gap(matrix: FloatArray, sparse: FloatArray, dual: FloatArray, penalty: float, sparsity: Sparsity) -> float:
-    primal = float(np.linalg.norm(matrix - sparse, "nuc") + penalty * _sizes(sparse, sparsity).sum())
-    excess = max(float(np.linalg.norm(dual, 2)), float(_sizes(dual, sparsity).max()) / penalty, 1.0)
+def _gap(matrix: FloatArray, sparse: FloatArray, dual: FloatArray, penalty: float) -> float:
+    primal = float(np.linalg.norm(matrix - sparse, "nuc") + penalty * np.abs(sparse).sum())
+    excess = max(float(np.linalg.norm(dual, 2)), float(np.abs(dual).max()) / penalty, 1.0)
     return primal - float(np.vdot(dual, matrix)) / excess
 
 
@@ -82,20 +80,31 @@ def split(matrix: FloatArray, *, penalty: float, sparsity: Sparsity, tolerance: 
     """
     if not penalty > 0.0:
         raise ValueError(f"penalty: {penalty}; give a positive number")
+    if not matrix.any():
+        return Split(np.zeros_like(matrix), np.zeros_like(matrix), 0.0)
+    return (_pursuit if sparsity == "entries" else _outlier_pursuit)(matrix, penalty, tolerance)
+
+
+def _outlier_pursuit(matrix: FloatArray, penalty: float, tolerance: float) -> Split:
+    columns = ClientEstimates(values=matrix.T[:, :, None])
+    # Beyond the window one part is zero whatever the data, which is an answer here.
+    found = decompose(columns, block_penalty=penalty, common_component=False, tol=tolerance, allow_degenerate=True)
+    sparse = stack(found.block_sparse)
+    return Split(matrix - sparse, sparse, found.duality_gap)
+
+
+def _pursuit(matrix: FloatArray, penalty: float, tolerance: float) -> Split:
     sparse, dual = np.zeros_like(matrix), np.zeros_like(matrix)
-    sizes = _sizes(matrix, sparsity)
-    if not sizes.any():
-        return Split(np.zeros_like(matrix), sparse, 0.0)
-    # Candès et al.: a quarter over the mean size of an entry; of a column where columns are the parts.
-    step = sizes.size / (4.0 * float(sizes.sum()))
+    # Candès et al.: a quarter over the mean size of an entry.
+    step = matrix.size / (4.0 * float(np.abs(matrix).sum()))
     gap = np.inf
     for iteration in range(1, _ITERATIONS + 1):
         low_rank = _shrunk(matrix - sparse + dual / step, 1.0 / step)
         rest = matrix - low_rank + dual / step
-        sparse = rest * (1.0 - penalty / np.maximum(step * _sizes(rest, sparsity), penalty))
+        sparse = rest * (1.0 - penalty / np.maximum(step * np.abs(rest), penalty))
         dual = dual + step * (matrix - low_rank - sparse)
         if iteration % _CHECKED_EVERY == 0:
-            gap = _gap(matrix, sparse, dual, penalty, sparsity)
+            gap = _gap(matrix, sparse, dual, penalty)
             if gap <= tolerance * float(np.linalg.norm(matrix, "nuc")):
                 break
     return Split(matrix - sparse, sparse, gap)
