@@ -37,7 +37,8 @@ LAW = {
     "clair_stats.refinement": _BASE,
     "clair_stats.theory": _BASE,
     "clair_stats.local_fits": _BASE,
-    "clair_stats.baselines": _BASE,
+    # Outlier pursuit is program (E) on clients of one column.
+    "clair_stats.baselines": {*_BASE, "clair_stats.decomposition"},
     "clair_stats.report": {*_BASE, *_STAGES, "clair_stats.files"},
     "clair_stats.units": {*_BASE, *_STAGES},
     "clair_stats.orientation": {*_BASE, "clair_stats.decomposition", "clair_stats.units"},
