@@ -6,12 +6,26 @@ A gate that fails by luck teaches people to press the button again.  Fresh examp
 
 import gc
 import os
+import signal
 
 from hypothesis import settings
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+def answer_ctrl_c() -> None:
+    """Let the commands that tests start answer Ctrl-C.
+
+    A shell starts what runs in its background with the signal ignored, which every process below inherits: a command
+    that is to be interrupted would go on.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+answer_ctrl_c()
 
 
 def pytest_collection_finish() -> None:

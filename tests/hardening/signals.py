@@ -24,6 +24,7 @@ import psutil
 
 from simulations.studies import find_study
 from tests.adapters.folders import federation
+from tests.conftest import answer_ctrl_c
 from tests.engine.conftest import ROOT, TOY_TOML, environment
 from tests.engine.toys import PACE
 from tests.hardening.resumed import appended, kept
@@ -208,6 +209,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this time; go on later")
     parser.add_argument("--output", type=Path, default=Path("results/signals.jsonl"))
     given = parser.parse_args()
+    answer_ctrl_c()
     rows = run(given.output, given.seconds)
     told = [f"{row['command']}, {row['signal']} while it {row['moment']}: {wrong(row)}" for row in rows if wrong(row)]
     sys.stdout.write("\n".join([table(rows), *told]) + "\n")
