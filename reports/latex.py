@@ -59,6 +59,8 @@ def escaped(text: str, *, in_math: bool) -> str:
     return "".join(pieces)
 
 
+_DOT = re.compile(r"(?<=\w)\.(?=[A-Za-z])")
+
 # A letter and its number stay on one line.
 _EQUATION = re.compile(r"\b([A-Za-z]) = (?=\d)")
 PERCENT = re.compile(r"(?<=\d) %")
@@ -82,14 +84,17 @@ def _formulas(text: str) -> str:
     )
 
 
+def _code(text: str) -> str:
+    """A name in code, whose line may end after each dot of a path."""
+    return "\\texttt{" + _DOT.sub(r".\\allowbreak{}", escaped(text, in_math=False)) + "}"
+
+
 def _plain(text: str) -> str:
     """Text outside ``$…$``: code between backquotes, symbols as formulas, the rest escaped."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return _formulas(text)
-    return "".join(
-        f"\\texttt{{{escaped(part, in_math=False)}}}" if i % 2 else _formulas(part) for i, part in enumerate(parts)
-    )
+    return "".join(_code(part) if i % 2 else _formulas(part) for i, part in enumerate(parts))
 
 
 # Commands that only set a sign, an accent, a fraction or a space.  Any other could read or write files or run programs.
@@ -204,7 +209,7 @@ def _inline(token: Token) -> str:
         if child.type in ("text", "softbreak"):
             pieces.append(latex(child.content) if child.type == "text" else " ")
         elif child.type == "code_inline":
-            pieces.append(f"\\texttt{{{escaped(child.content, in_math=False)}}}")
+            pieces.append(_code(child.content))
         elif child.type in ("strong_open", "em_open"):
             pieces.append("\\textbf{" if child.type == "strong_open" else "\\emph{")
         elif child.type in ("strong_close", "em_close"):

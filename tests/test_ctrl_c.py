@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 from tests.engine.conftest import ROOT, environment
@@ -34,9 +35,16 @@ def folder(tmp_path_factory):
 
 
 def interrupted(folder, program, words, after):
-    """Status and what is told, of a command that gets Ctrl-C some seconds after its start."""
+    """Status and what is told, of a command that gets Ctrl-C after some processor seconds of its own.
+
+    Seconds of the clock would hit the interpreter's own start on a machine that has other work.
+    """
     process = start(folder, program, *words)
-    time.sleep(after)
+    surely = time.monotonic() + 30.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        counted = psutil.Process(process.pid)
+        while process.poll() is None and sum(counted.cpu_times()[:2]) < after and time.monotonic() < surely:
+            time.sleep(0.005)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     try:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 __all__ = ["INTERRUPTED", "without_traceback"]
 
@@ -46,7 +45,7 @@ def without_traceback(command: str, told: str = "nothing was written") -> Iterat
         if signal.getsignal(signal.SIGINT) is leave:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    if threading.current_thread() is threading.main_thread():
+    with suppress(ValueError):  # only the main thread may say what a signal does
         signal.signal(signal.SIGTERM, terminate)
         # A command in the background of a shell ignores Ctrl-C, and goes on doing so.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

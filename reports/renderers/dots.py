@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["study_picture"]
 
 _MOST_LINES = 32  # of labels beside the axis, as many as a page holds
-_LINE = 0.16  # inches per dot
+_LINE = 0.16  # inches per dot where there is room
+# Inches: what the report prints without scaling, by which letters of 7 points would get smaller.
+_WIDTH, _HIGHEST = 6.0, 7.7
 
 
 def _factors(grid: pd.DataFrame) -> tuple[str, str] | None:
@@ -58,7 +60,7 @@ def study_picture(item: StudyInput) -> Picture | None:
         return None
     beside, coloured = factors
     n_lines, n_colours = grid[beside].nunique(), grid[coloured].nunique()
-    figure, (axis,) = new_figure(6.4, 1.1 + max(0.26, _LINE * n_colours) * n_lines)
+    figure, (axis,) = new_figure(_WIDTH, min(_HIGHEST, 1.1 + max(0.26, _LINE * n_colours) * n_lines))
     _draw(axis, grid, beside, coloured)
     words = measure.replace("_", " ")
     axis.set_xlabel(words)
