@@ -161,11 +161,20 @@ def write_refined(
         mean = {module: parts.load(f"{number}-{_MEAN}") for number, module in enumerate(modules)}
         _write_aggregate(folder, members, mean, progress)
         (folder / "refined").mkdir()
-        for k, client in enumerate(clients):
-            progress("writing refined adapters", k, len(clients))
+
+        def write(numbered: tuple[int, ClientAdapter]) -> None:
+            k, client = numbered
             products: Mapping[str, Pair] = {m: parts.load(f"{number}-{k}") for number, m in enumerate(modules)}
             dense = {name: stored.read() for name, stored in client.dense.items()}
             write_adapter(folder / "refined" / _folder_name(client.name), client, products, dense)
+
+        each(
+            write,
+            list(enumerate(clients)),
+            n_jobs=n_jobs,
+            shared_memory=True,
+            done=lambda number: progress("writing refined adapters", number, len(clients)),
+        )
     by_client = {client.name: _share(own[k] for own in losses) for k, client in enumerate(clients)}
     return _share(own[-1] for own in losses), by_client
 

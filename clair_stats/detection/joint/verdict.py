@@ -252,7 +252,8 @@ def _search(
     halves = tuple(
         joint_half(views, [min(r, limit) for limit in limits], none, energies) for r in range(max(limits) + 1)
     )
-    ranks = [_own_rank(view, halves, read[number]) for view, number in zip(views, chosen, strict=True)]
+    searched = list(zip(views, chosen, strict=True))
+    ranks = each(lambda pair: _own_rank(pair[0], halves, read[pair[1]]), searched, n_jobs=n_jobs, shared_memory=True)
     best = joint_half(views, ranks, np.stack([half.members for half in halves]), energies)
     return _Search(read, rank, normalised, chosen, views, halves, best, tuple(energies), n_jobs)
 
