@@ -22,8 +22,8 @@ WORDS = {
     "reports": ("build", "--results . --output report"),
     "benchmarks": ("fit_svd", ""),
 }
-# Done before the signal came (with nothing to report `reports` says so by 2), or interrupted: by the command itself, or,
-# when all is said and the interpreter clears up, by the signal, which the shell reports as 130 as well.
+# Done before the signal came (with nothing to report `reports` says so by 2), or interrupted: by the command itself,
+# or, when all is said and the interpreter clears up, by the signal, which the shell reports as 130 as well.
 ENDS = (0, 2, 130, -signal.SIGINT)
 HELP = dict.fromkeys(MAIN, ("--help", ""))
 
