@@ -148,7 +148,7 @@ def error_law(told: Refining, members: BoolArray) -> ErrorEnergy:
         pair = (record.row_covariances, columns)
         return KroneckerEnergy(*(pair if told.shared == "columns" else pair[::-1]))
     if told.consensus.law in ("given", "F of white errors"):
-        return WhiteEnergy(told.noise_scales, (shape[0], shape[1]))
+        return WhiteEnergy(told.noise_scales, (shape[0], shape[1]), size_only=told.panel.noise is not None)
     # Not white: the largest share of a direction is read off the members' residuals, true differences included.
     fit = told.consensus.fit
     residuals = project_off(fit.basis, told.blocks[members] - fit.common)

@@ -99,11 +99,16 @@ class ErrorEnergy(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class WhiteEnergy:
-    """Independent entries of variance σ_k²; ``share``, where given, is λ_max over the trace of one client's errors."""
+    """Independent entries of variance σ_k²; ``share``, where given, is λ_max over the trace of one client's errors.
+
+    ``size_only``: the scales were given from outside and say how large errors are, not that they are white; shrinkage
+    then asks the members whether they are (clair_stats/refinement/total_only.py).
+    """
 
     scales: FloatArray  # (K,), σ_k
     shape: tuple[int, int]  # (p, q)
     share: float | None = None
+    size_only: bool = False
 
     def whole(self, client: int) -> tuple[float, float]:
         """σ²pq and σ², or the given share of the trace.
@@ -372,4 +377,4 @@ def error_energy(record: ClientEstimates) -> ErrorEnergy:
             "noise_scales: missing; shrinkage rests on the size of the error, give noise_scales, covariances or halves "
             "(two fits of every client on half its data)"
         )
-    return WhiteEnergy(record.noise_scales, record.block_shape)
+    return WhiteEnergy(record.noise_scales, record.block_shape, size_only=True)

@@ -15,8 +15,9 @@ import numpy as np
 
 from clair_stats.linalg import orthonormal_basis
 from clair_stats.records import BoolArray, FloatArray
-from clair_stats.refinement.error_energy import ErrorEnergy
+from clair_stats.refinement.error_energy import ErrorEnergy, WhiteEnergy
 from clair_stats.refinement.others import Others, each_without_itself, leading_directions
+from clair_stats.refinement.total_only import TotalOnly, total_only
 
 __all__ = ["MOST_DIRECTIONS", "Shrunk", "direction_weights", "shrink", "stein_risk", "stein_weight"]
 
@@ -166,6 +167,10 @@ def _shrink_white(
     inside, off = table.weights(rank, banded)
     edges = _bands(rank, table.energies.shape[1], banded)
     rest = table.off(rank, banded)[1]
+    total = _total_only(table, energy, members, weights, (p, q)) if basis is None and targets is None else None
+    if total is not None:
+        rank, edges, inside, off, rest = 0, [0, table.energies.shape[1]], inside[:, :0], total.along, total.traces
+        risk[members] = total.risk
     if not kept_all:  # only the leading directions are needed now, and cheap
         everyone = _everyone(blocks, members, weights, edges[-1], basis, targets)
     for place, others in enumerate(everyone):
@@ -174,10 +179,24 @@ def _shrink_white(
         distance = blocks[k] - others.mean
         last = off[place, -1]  # holds off all of these
         estimates[k] -= frame @ ((along - last)[:, None] * (frame.T @ distance)) + last * distance
-        total = float(rest[place].sum())
-        kept[k] = 1.0 - (float(off[place] @ rest[place]) / total if total > 0 else float(last))
+        size = float(rest[place].sum())
+        kept[k] = 1.0 - (float(off[place] @ rest[place]) / size if size > 0 else float(last))
     shared = leading_directions(blocks, members, weights, rank) if basis is None else basis
     return Shrunk(estimates, shared, kept, risk, own_risk)
+
+
+def _total_only(
+    table: _Table, energy: ErrorEnergy, members: BoolArray, weights: FloatArray, shape: tuple[int, int]
+) -> TotalOnly | None:
+    """One weight in and one off the span of the others where scales were given and errors are shown not to be white."""
+    if not (isinstance(energy, WhiteEnergy) and energy.size_only):
+        return None
+    p, q = shape
+    count, own = table.energies.shape[1], weights[members]
+    off = np.maximum(table.whole[:, 0] - table.energies.sum(axis=1), 0.0)
+    entries = np.r_[np.full(count, float(q)), (p - count) * float(q)]
+    held = np.concatenate([table.energies, off[:, None]], axis=1)
+    return total_only(held, energy.scales[members] ** 2, own / (own.sum() - own), entries)
 
 
 def direction_weights(
