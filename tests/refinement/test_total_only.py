@@ -87,7 +87,7 @@ def test_nothing_changes_where_errors_look_white_or_differences_are_large():
     np.testing.assert_array_equal(_shrunk(large, size_only=True).estimates, _shrunk(large, size_only=False).estimates)
 
 
-def test_sabotage_twice_the_largest_safe_constant_loses_where_differences_are_as_large_as_allowed():
+def test_sabotage_beyond_steins_limit_costs_more_than_the_own_error():
     """c = 2(t − 2ℓ) is Stein's limit: 2.6 times the constant in the place of once costs more than the own error."""
     own, far = 0.0, 0.0
     for seed in range(12):
