@@ -79,10 +79,13 @@ def test_naive_twin_of_the_weights():
     assert (found.risk < size * variances).all()
 
 
-def test_nothing_changes_where_errors_look_white_or_differences_are_large():
+def test_nothing_changes_where_errors_are_white_or_differences_are_large():
     rng = np.random.default_rng(4)
-    white = rng.standard_normal(_SHAPE)
-    np.testing.assert_array_equal(_shrunk(white, size_only=True).estimates, _shrunk(white, size_only=False).estimates)
+    for spread in np.repeat([0.0, 0.5, 1.0, 1.5], 15):
+        basis = np.linalg.qr(rng.standard_normal((10, 2)))[0]
+        white = spread * basis @ rng.standard_normal((12, 2, 6)) + rng.standard_normal(_SHAPE)
+        found, asked = (_shrunk(white, size_only=size_only).estimates for size_only in (False, True))
+        np.testing.assert_array_equal(found, asked)
     large, _ = _uneven(5, differences=3.0)
     np.testing.assert_array_equal(_shrunk(large, size_only=True).estimates, _shrunk(large, size_only=False).estimates)
 
