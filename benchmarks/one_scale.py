@@ -52,7 +52,7 @@ def compared(regime: DigitsRegime, replication: int) -> FloatArray:
         error = np.sum((estimates[members] - instance.targets[members]) ** 2) / np.sum(own**2)
         found += [accuracy(estimates) - own_accuracy, float(error)]
         refined.append(estimates)
-    return np.array([*found, float(not np.array_equal(*refined))])
+    return np.array([*found, float(not np.array_equal(refined[0], refined[1]))])
 
 
 def main() -> None:
