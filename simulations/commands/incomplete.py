@@ -25,15 +25,17 @@ _FIELDS = ("pattern", "missing", "handling", "share")
 def incomplete(
     store: StorePath = None,
     page: Annotated[Path | None, typer.Option("--page", help="Renew the table of this page, and its picture.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Of the study incomplete_labels; no picture.")] = False,
 ) -> None:
     """Errors and coverage of local fits by handling of missing features, and level and power of CLAIR on them."""
-    study = asked_study("incomplete")
+    study = asked_study("incomplete_labels" if labels else "incomplete")
     rows = load_rows(store_path(study, store), study).rename(columns={f"regime.{name}": name for name in _FIELDS})
     table = table_of_handlings(rows)
     console().print(table)
     if page is not None:
-        write_parts(page, {"handlings": table})
-        write_fragment(_picture(rows), page.with_suffix(".png"))
+        write_parts(page, {"labels" if labels else "handlings": table})
+        if not labels:
+            write_fragment(_picture(rows), page.with_suffix(".png"))
 
 
 def _told(values: pd.Series, digits: int = 3) -> str:

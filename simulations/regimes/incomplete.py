@@ -17,6 +17,7 @@ from clair_stats.records import FloatArray
 from simulations.regimes.fitted import fitted_instance
 from simulations.regimes.instance import Instance
 from simulations.regimes.missing_features import BLOCK, HANDLINGS, Handling, Pattern, draw_observed, fit_incomplete
+from simulations.regimes.sparse_codes import Loss
 from simulations.regimes.structure import SharedStructure
 from simulations.streams import Streams
 
@@ -52,6 +53,7 @@ class IncompleteRegime(SharedStructure):
     """
 
     name: ClassVar[str] = "Incomplete features"
+    _loss: ClassVar[Loss] = "squares"
 
     handling: Handling = "complete"
     missing: float = 0.2
@@ -88,18 +90,19 @@ class IncompleteRegime(SharedStructure):
         fits, shares = [], []
         for k in range(self.n_clients):
             features = self._features(atoms, data)
-            errors = self.response_scale * noise.standard_normal((self.sample_size, self.n_columns))
+            responses = self._responses(features @ truth.targets[k], noise)
             observed = draw_observed(*features.shape, missing=self.missing, pattern=self.pattern, generator=masks)
             shares.append(1.0 - observed.mean())
             fits.append(
                 fit_incomplete(
                     features,
                     observed,
-                    features @ truth.targets[k] + errors,
+                    responses,
                     self.handling,
                     n_atoms=self.n_atoms,
                     generator=handling,
                     client=f"client {k}",
+                    loss=self._loss,
                 )
             )
         moments = self.n_active / self.n_atoms * atoms @ atoms.T + self.feature_noise**2 * np.eye(self.n_rows)
@@ -113,6 +116,10 @@ class IncompleteRegime(SharedStructure):
             return float(np.mean(lost / whole))
 
         return fitted_instance(truth, fits, missing=float(np.mean(shares)), scorers={"excess": excess})
+
+    def _responses(self, scores: FloatArray, noise: np.random.Generator) -> FloatArray:
+        """(n, q), from ZΘ*."""
+        return scores + self.response_scale * noise.standard_normal(scores.shape)
 
     def _features(self, atoms: FloatArray, generator: np.random.Generator) -> FloatArray:
         """(n, p)."""

@@ -13,6 +13,9 @@ Handlings, each with the covariance that the client hands on
     and 6/5 of that between the draws (Rubin, Multiple Imputation for Nonresponse in Surveys, 1987, section 3.1).
     ``sparse``: reconstruction by a dictionary learnt with the predictor (:mod:`simulations.regimes.sparse_codes`),
     observed entries kept; HC2 as if they had been observed.
+
+Responses that are labels get a logistic fit in the place of least squares, with the inverse information in the place of
+HC2; the dictionary is then learnt with the classifier, and multiple imputation has the labels in its normal model.
 """
 
 from __future__ import annotations
@@ -23,9 +26,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from clair_stats.local_fits import LocalFit, fit_least_squares
+from clair_stats.local_fits import LocalFit, fit_glm, fit_least_squares
 from clair_stats.records import BoolArray, FloatArray
-from simulations.regimes.sparse_codes import learn_sparse_codes
+from simulations.regimes.sparse_codes import Loss, learn_sparse_codes
 
 __all__ = ["HANDLINGS", "Handling", "Pattern", "draw_observed", "fit_incomplete"]
 
@@ -74,8 +77,9 @@ def fit_incomplete(
     n_atoms: int,
     generator: np.random.Generator,
     client: str,
+    loss: Loss = "squares",
 ) -> LocalFit:
-    """Least squares of the responses on features with missing entries.
+    """Least squares, or logistic regression, of the responses on features with missing entries.
 
     Parameters
     ----------
@@ -91,6 +95,8 @@ def fit_incomplete(
         For draws and starting points.
     client : str
         Name used in messages.
+    loss : {"squares", "logistic"}
+        "logistic": responses are labels 0 and 1.
 
     Returns
     -------
@@ -99,7 +105,8 @@ def fit_incomplete(
     Raises
     ------
     ValueError
-        What is left does not determine the coefficients, or a feature was never observed; names the client.
+        What is left does not determine the coefficients (too few observations, or separated labels), or a feature was
+        never observed; names the client.
     """
     whole = observed.all(axis=1)
     if handling == "complete" or whole.all():
@@ -108,17 +115,17 @@ def fit_incomplete(
                 f"{client}: {whole.sum()} complete observations do not determine {features.shape[1]} coefficients; "
                 "impute, or give more observations"
             )
-        return fit_least_squares(features[whole], responses[whole], covariance="HC2", client=client)
+        return _fit(features[whole], responses[whole], loss, client)
     if not observed.any(axis=0).all():
         raise ValueError(f"{client}: a feature was never observed; leave it out")
     if handling == "multiple":
-        return _multiple(features, observed, responses, generator, client)
+        return _multiple(features, observed, responses, generator, client, loss)
     if handling == "mean":
         fill = np.nanmean(np.where(observed, features, np.nan), axis=0) * np.ones_like(features)
     elif handling == "iterative":
         fill = _imputer("iterative", generator).fit_transform(np.where(observed, features, np.nan))
     else:
-        scale = responses.std(axis=0)
+        scale = responses.std(axis=0) if loss == "squares" else 1.0
         model = learn_sparse_codes(
             features,
             observed,
@@ -127,10 +134,17 @@ def fit_incomplete(
             sparsity=_SPARSITY,
             supervision=_SUPERVISION,
             generator=generator,
+            loss=loss,
         )
         fill = model.reconstruction
-    filled = np.where(observed, features, fill)
-    return fit_least_squares(filled, responses, covariance="HC2", client=client)
+    return _fit(np.where(observed, features, fill), responses, loss, client)
+
+
+def _fit(features: FloatArray, responses: FloatArray, loss: Loss, client: str) -> LocalFit:
+    """What a client does with features that are complete, or taken to be."""
+    if loss == "logistic":
+        return fit_glm(features, responses, family="logistic", client=client)
+    return fit_least_squares(features, responses, covariance="HC2", client=client)
 
 
 class _Imputer:
@@ -168,14 +182,19 @@ def _imputer(handling: Literal["iterative", "multiple"], generator: np.random.Ge
 
 
 def _multiple(
-    features: FloatArray, observed: BoolArray, responses: FloatArray, generator: np.random.Generator, client: str
+    features: FloatArray,
+    observed: BoolArray,
+    responses: FloatArray,
+    generator: np.random.Generator,
+    client: str,
+    loss: Loss,
 ) -> LocalFit:
     """Rubin's rules on draws from one chain of imputations."""
     p = features.shape[1]
     table = np.hstack([np.where(observed, features, np.nan), responses])
     imputer = _imputer("multiple", generator)
     draws = [imputer.fit_transform(table), *(imputer.transform(table) for _ in range(_DRAWS - 1))]
-    fits = [fit_least_squares(draw[:, :p], responses, covariance="HC2", client=client) for draw in draws]
+    fits = [_fit(draw[:, :p], responses, loss, client) for draw in draws]
     estimates = np.stack([fit.estimate for fit in fits])
     mean = estimates.mean(axis=0)
     apart = estimates - mean

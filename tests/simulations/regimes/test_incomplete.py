@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from clair_stats.local_fits import fit_least_squares
+from clair_stats.local_fits import fit_glm, fit_least_squares
 from simulations.regimes import missing_features, sparse_codes
 from simulations.regimes.incomplete import IncompleteRegime
+from simulations.regimes.incomplete_labels import IncompleteLabelsRegime
 from simulations.regimes.missing_features import HANDLINGS, draw_observed, fit_incomplete
 from simulations.regimes.sparse_codes import learn_sparse_codes
 from simulations.streams import Streams
@@ -123,6 +124,62 @@ def test_the_objective_of_sparse_codes_never_rises_and_the_codes_beat_the_mean(m
     assert error < 0.8 * np.mean(features[~observed] ** 2)
     with pytest.raises(ValueError, match="feature 2 is never observed"):
         learn_sparse_codes(features, observed & (np.arange(6) != 2), responses, **told, generator=generator)
+
+
+def test_codes_learnt_with_a_classifier_descend_and_know_the_labels(monkeypatch):
+    monkeypatch.setattr(sparse_codes, "_STEPS", 60)
+    generator = np.random.default_rng(4)
+    codes = np.where(generator.random((150, 6)) < 0.3, generator.standard_normal((150, 6)), 0.0)
+    features = codes @ generator.standard_normal((5, 6)).T
+    labels = (features @ generator.standard_normal((5, 2)) > 0.0).astype(float)
+    observed = generator.random(features.shape) < 0.8
+    told = {"sparsity": 0.05, "supervision": 0.5, "loss": "logistic"}
+    model = learn_sparse_codes(features, observed, labels, n_atoms=6, generator=generator, **told)
+    assert np.all(np.diff(model.objectives) <= 1e-10 * model.objectives[0])
+    parts = (model.dictionary, model.codes, model.predictor)
+    assert sparse_codes.objective(features, observed, labels, parts, **told) == pytest.approx(model.objectives[-1])
+    assert np.mean((model.reconstruction @ model.predictor > 0.0) == (labels > 0.0)) > 0.9
+    # The derivative by a reconstruction, against differences of the naive objective.
+    step = 1e-6 * np.eye(5)[2]
+    pull = sparse_codes._residual(features, observed, labels, *parts, 0.5, "logistic") @ model.dictionary
+    moved = [model.codes.copy(), model.codes.copy()]
+    moved[0][3, 2], moved[1][3, 2] = moved[0][3, 2] + step[2], moved[1][3, 2] - step[2]
+    smooth = [
+        sparse_codes.objective(features, observed, labels, (parts[0], m, parts[2]), **{**told, "sparsity": 0.0})
+        for m in moved
+    ]
+    assert (smooth[0] - smooth[1]) / 2e-6 == pytest.approx(pull[3, 2], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("handling", HANDLINGS)
+def test_labels_get_a_logistic_fit(data, handling, monkeypatch):
+    monkeypatch.setattr(sparse_codes, "_STEPS", 20)
+    features, responses, mask = data
+    features, labels = (
+        features / 3.0,
+        (responses + np.random.default_rng(2).normal(0.0, 4.0, (60, 2)) > 0).astype(float),
+    )
+    told = {"n_atoms": 6, "client": "client 7", "loss": "logistic"}
+    whole = fit_incomplete(features, np.ones_like(mask), labels, handling, generator=np.random.default_rng(1), **told)
+    assert np.array_equal(whole.estimate, fit_glm(features, labels, family="logistic").estimate)
+    part = fit_incomplete(features, mask, labels, handling, generator=np.random.default_rng(1), **told)
+    assert np.isfinite(part.estimate).all()
+    assert not np.array_equal(part.estimate, whole.estimate)
+    with pytest.raises(ValueError, match="client 7"):
+        fit_incomplete(
+            features, mask & (np.arange(4) != 1), labels, handling, generator=np.random.default_rng(1), **told
+        )
+
+
+def test_labels_have_the_probabilities_of_their_scores():
+    regime = IncompleteLabelsRegime(**FIELDS, missing=0.0)
+    scores = np.repeat([[-1.0, 0.0, 2.0]], 20_000, axis=0)
+    labels = regime._responses(scores, np.random.default_rng(3))
+    assert set(np.unique(labels)) == {0.0, 1.0}
+    # Standard error at most 0.5/sqrt(20,000) = 0.0035.
+    assert labels.mean(axis=0) == pytest.approx(1.0 / (1.0 + np.exp([1.0, 0.0, -2.0])), abs=0.015)
+    larger = IncompleteLabelsRegime(**{**FIELDS, "sample_size": 200}, missing=0.0).generate(STREAMS)
+    assert np.isfinite(larger.estimates.dense()).all()
 
 
 def test_excess_is_the_prediction_error_on_new_complete_observations():
