@@ -10,8 +10,8 @@ M the mask of observed entries; for 0/1 labels the second term is γ times the n
 model with scores S Dᵀ W.  W has a closed form for squares; S and D, and W for labels, take (proximal) gradient steps
 with the step length 1/L of their own Lipschitz constant, to which the likelihood adds a quarter of what squares add, so
 that the objective never rises (PALM: Bolte, Sabach and Teboulle, Mathematical Programming 146, 2014, Lemma 2).
-The paper takes stochastic gradient steps; the objective has several minima, and this
-finds one of them from a start that the data fix.
+The paper takes stochastic gradient steps; the objective has several minima, and this finds one of them from a start
+that the data fix.
 """
 
 from __future__ import annotations
