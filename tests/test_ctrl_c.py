@@ -88,6 +88,30 @@ with without_traceback("here") as begin:
 """
 
 
+CLEARING_UP = """
+import os, signal, threading, time
+from clair_stats.cli.interruption import without_traceback
+with without_traceback("here") as begin:
+    begin()
+    threading.Thread(target=time.sleep, args=(5.0,)).start()
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+"""
+
+
+def test_nothing_is_said_while_the_interpreter_clears_up():
+    """The command is done and waits for its threads."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", CLEARING_UP],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert time.monotonic() - began < 4.0
+
+
 @pytest.mark.parametrize(("ready", "status", "told"), [("pass", 130, ""), ("begin()", 0, "went on\n")])
 def test_what_is_imported_cannot_swallow_it(ready, status, told):
     """Once all is imported the exception is the command's own, which clears up."""

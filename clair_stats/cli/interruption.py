@@ -41,6 +41,9 @@ def without_traceback(command: str, told: str = "nothing was written") -> Iterat
         # Threads of numerical libraries may still be at work: leave without waiting for them.
         os._exit(INTERRUPTED)
 
+    def quiet(*_: object) -> None:
+        os._exit(INTERRUPTED)
+
     def begin() -> None:
         if signal.getsignal(signal.SIGINT) is leave:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -57,4 +60,7 @@ def without_traceback(command: str, told: str = "nothing was written") -> Iterat
         sys.stderr.flush()
         leave()
     finally:
-        begin()
+        # All is said and written: while the interpreter clears up, Ctrl-C could only add a traceback of its own.
+        with suppress(ValueError):
+            if signal.getsignal(signal.SIGINT) in (leave, signal.default_int_handler):
+                signal.signal(signal.SIGINT, quiet)
