@@ -25,7 +25,7 @@ __all__ = ["MOST_DIRECTIONS", "Shrunk", "direction_weights", "shrink", "stein_ri
 # so small a part of 32 directions' heterogeneity saves less.
 _LARGEST_RANK = 32
 # Directions beyond these are shrunk together with the rest: where the sizes of differences fall from direction to
-# direction the error is at most 1.6 % above that with 256 (benchmarks/directions.py); 128 cost .3 %, and 32 3.7 %.
+# direction the error is at most 1.6 % above that with 256 (benchmarks/directions.py); 128 cost .3 %, and 32 4.4 %.
 MOST_DIRECTIONS = 64
 # Bands off the subspace begin at this width: each costs two error variances.
 _NARROWEST_BAND = 4
