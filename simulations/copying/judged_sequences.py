@@ -17,7 +17,7 @@ from torch.nn import functional
 from clair_stats.baselines.detectors.average_subgraph import max_average_subgraph
 from clair_stats.baselines.detectors.influence import fisher_influence
 from clair_stats.baselines.detectors.shapley import sampled_shapley
-from clair_stats.baselines.detectors.shed import cluster_proxies, select
+from clair_stats.baselines.detectors.shed import cluster_proxies
 from clair_stats.records import BoolArray, FloatArray
 from simulations.copying.evaluate import Scores, score
 from simulations.copying.finetune import finetune, sequence_tokens
@@ -25,7 +25,7 @@ from simulations.copying.lora import LoRAUpdates
 from simulations.copying.pretrain import one_thread
 from simulations.copying.sequences import SequencesInstance, one_client
 from simulations.copying.transformer import Factors, forward
-from simulations.methods.shed_selection import ridge_accuracy
+from simulations.methods.shed_selection import ridge_accuracy, training_sets
 
 __all__ = ["PoisonedSequences", "SequenceSelection", "sequence_gradients", "trained_on"]
 
@@ -189,15 +189,8 @@ class SequenceSelection:
 
             scores = sampled_shapley(value, len(y), permutations=self.permutations, generator=generator)
             n = len(instance.x)
-            budget = max(round(self.share * n), 1)
-            chosen = {
-                "all": np.arange(n),
-                "best": select(clusters, scores.values, budget, rule="best", generator=generator),
-                "weighted": select(clusters, scores.values, budget, rule="weighted", generator=generator),
-                "random": generator.permutation(n)[:budget],
-            }
             found = {}
-            for name, points in chosen.items():
+            for name, points in training_sets(clusters, scores.values, n, self.share, generator).items():
                 kept = np.zeros(n, dtype=np.bool_)
                 kept[points] = True
                 found[f"accuracy_{name}"] = _scored(instance, trained_on(instance, kept), "")["accuracy"]

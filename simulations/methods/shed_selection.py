@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clair_stats.baselines.detectors.shapley import sampled_shapley
-from clair_stats.baselines.detectors.shed import cluster_proxies, select
+from clair_stats.baselines.detectors.shed import Clusters, cluster_proxies, select
 from clair_stats.records import BoolArray, FloatArray
 from simulations.regimes.backdoor_digits import PointsInstance
 
-__all__ = ["ShedSelection", "ridge_accuracy"]
+__all__ = ["ShedSelection", "ridge_accuracy", "training_sets"]
 
 _CLASSES = 10
 IntArray = NDArray[np.int64]
@@ -58,6 +58,32 @@ def ridge_accuracy(
     else:
         scores = on_images @ np.linalg.solve(images.T @ images + ridge * np.eye(images.shape[1]), images.T @ indicators)
     return float(np.mean(scores.argmax(axis=1) == on_labels))
+
+
+def training_sets(
+    clusters: Clusters, values: FloatArray, n: int, share: float, generator: np.random.Generator
+) -> dict[str, IntArray]:
+    """All points, SHED's choices by either rule, and as many random ones: "all", "best", "weighted" and "random".
+
+    Parameters
+    ----------
+    clusters : Clusters
+        Of the n points.
+    values : ndarray, shape (number of clusters,)
+        Shapley values of the clusters' proxies.
+    n : int
+        Number of points.
+    share : float
+        Share of the points that is chosen; one at least.
+    generator : numpy.random.Generator
+    """
+    budget = max(round(share * n), 1)
+    return {
+        "all": np.arange(n, dtype=np.int64),
+        "best": select(clusters, values, budget, rule="best", generator=generator),
+        "weighted": select(clusters, values, budget, rule="weighted", generator=generator),
+        "random": generator.permutation(n)[:budget].astype(np.int64),
+    }
 
 
 @dataclass(frozen=True)
@@ -101,14 +127,7 @@ class ShedSelection:
             )
 
         scores = sampled_shapley(value, len(labels), permutations=self.permutations, generator=generator)
-        n = len(instance.labels)
-        budget = max(round(self.share * n), 1)
-        chosen: dict[str, IntArray] = {
-            "all": np.arange(n, dtype=np.int64),
-            "best": select(clusters, scores.values, budget, rule="best", generator=generator),
-            "weighted": select(clusters, scores.values, budget, rule="weighted", generator=generator),
-            "random": generator.permutation(n)[:budget].astype(np.int64),
-        }
+        chosen = training_sets(clusters, scores.values, len(instance.labels), self.share, generator)
         found = {
             f"accuracy_{name}": ridge_accuracy(
                 instance.images[points],
