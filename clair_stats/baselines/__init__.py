@@ -17,14 +17,17 @@ from clair_stats.baselines.geometric_median import geometric_median
 from clair_stats.baselines.krum import krum, multi_krum
 from clair_stats.baselines.local_only import local_only
 from clair_stats.baselines.median_svd import median_svd
+from clair_stats.baselines.optspace import optspace, optspace_guessed
 from clair_stats.baselines.outlier_pursuit import outlier_pursuit
+from clair_stats.baselines.penalised_subspaces import penalised_subspaces
 from clair_stats.baselines.ras import ras
 from clair_stats.baselines.robust_reduced_rank import robust_reduced_rank
+from clair_stats.baselines.robust_reduced_rank_pic import robust_reduced_rank_pic
 from clair_stats.baselines.subspace_tyler import subspace_tyler
 from clair_stats.baselines.trimmed_mean import trimmed_mean
 from clair_stats.baselines.winsorised_spectral import winsorised_spectral
 
-__all__ = ["BASELINES", "STATISTICAL_RIVALS", "Baseline", "BaselineFit"]
+__all__ = ["BASELINES", "OWN_RULES", "STATISTICAL_RIVALS", "Baseline", "BaselineFit"]
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType(
     {
@@ -44,6 +47,18 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
 )
 
 STATISTICAL_RIVALS: Mapping[str, Baseline] = MappingProxyType(
-    {"outlier_pursuit": outlier_pursuit, "robust_reduced_rank": robust_reduced_rank, "ras": ras}
+    {
+        "outlier_pursuit": outlier_pursuit,
+        "robust_reduced_rank": robust_reduced_rank,
+        "ras": ras,
+        "optspace": optspace,
+        "penalised_subspaces": penalised_subspaces,
+    }
 )
 """Methods of the same signature that only the study ``rivals`` compares: they came after the others had been run."""
+
+OWN_RULES: Mapping[str, Baseline] = MappingProxyType(
+    {"ras": ras, "robust_reduced_rank": robust_reduced_rank_pic, "optspace": optspace_guessed}
+)
+"""Of these methods the forms that find rank and number of outliers by their authors' rules; what they are told is not
+used."""

@@ -3,7 +3,8 @@
 min ½‖X − M − L − C‖_F² with rank(L) ≤ r and at most f clients with C_k ≠ 0: rank-r fit and removal of the f clients
 with the largest residual, by turns.  It is thresholding for outliers in PCA (Cherapanamjeri, Jain and Netrapalli,
 COLT 2017) with whole clients in the place of columns.  With the group lasso in the place of the count the criterion
-is that of the low-rank variant of ARMUL (:mod:`clair_stats.baselines.armul`).  Told r and f.
+is that of the low-rank variant of ARMUL (:mod:`clair_stats.baselines.armul`).  Told r and f; the paper's own rule for
+them is in :mod:`clair_stats.baselines.robust_reduced_rank_pic`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from numpy.typing import ArrayLike
 
 from clair_stats.baselines.fit import BaselineFit, checked_input, on_moderate_scale, subspace_result
 from clair_stats.estimates import ClientEstimates
-from clair_stats.linalg import block_norms, entrywise_median, orthonormal_basis, project_off, stack
+from clair_stats.linalg import block_norms, entrywise_median, project_off, stack, symmetric_eigen
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["robust_reduced_rank", "trimmed_fit"]
 
 _ITERATIONS = 100  # the objective falls in every step that changes the set, so that no set comes twice
+
+
+def _leading(centred: FloatArray, rank: int) -> FloatArray:
+    """Leading r left singular vectors, from the Gram matrix of the rows; in units of the clients' own largest entry."""
+    columns = stack(centred)
+    columns = columns / max(float(np.abs(columns).max()), np.finfo(float).tiny)
+    return np.ascontiguousarray(symmetric_eigen(columns @ columns.T)[1][:, ::-1][:, :rank])
 
 
 def trimmed_fit(blocks: FloatArray, rank: int, n_contaminated: int) -> tuple[FloatArray, FloatArray, BoolArray]:
@@ -40,20 +48,16 @@ def trimmed_fit(blocks: FloatArray, rank: int, n_contaminated: int) -> tuple[Flo
     n_clients = len(blocks)
     kept = np.ones(n_clients, dtype=np.bool_)
     centre = entrywise_median(blocks)
-    basis = orthonormal_basis(stack(blocks - centre), rank)
+    basis = _leading(blocks - centre, rank)
     for _ in range(_ITERATIONS):
         residual = block_norms(project_off(basis, blocks - centre))
         following = np.zeros(n_clients, dtype=np.bool_)
         following[np.argsort(residual, kind="stable")[: n_clients - n_contaminated]] = True
         centre = blocks[following].mean(axis=0)
-        basis = orthonormal_basis(stack(blocks[following] - centre), rank)
+        basis = _leading(blocks[following] - centre, rank)
         if np.array_equal(following, kept):
             break
         kept = following
-    if basis.shape[1] < rank:  # fewer columns than r are left: directions of all clients fill up
-        rest = project_off(basis, stack(blocks - centre)) if basis.shape[1] else stack(blocks - centre)
-        more = orthonormal_basis(np.concatenate([rest, np.eye(blocks.shape[1])], axis=1), rank)
-        basis = orthonormal_basis(np.concatenate([basis, project_off(basis, more)], axis=1), rank)
     return basis, centre, kept
 
 

@@ -33,12 +33,16 @@ def test_arguments_order_of_clients_and_the_planted_set(name):
     shuffled = ClientEstimates(values=record.dense()[order], noise_scales=record.noise_scales[order])
     again = STATISTICAL_RIVALS[name](shuffled, rank=2, n_contaminated=BAD)
     np.testing.assert_allclose(again.estimates, fit.estimates[order], atol=1e-6)
-    errors = block_norms(fit.estimates - targets)[BAD:]
-    assert errors.mean() < 1.01 * block_norms(record.dense() - targets)[BAD:].mean()
     with pytest.raises(ValueError, match="rank"):
         STATISTICAL_RIVALS[name](record, rank=11, n_contaminated=BAD)
     with pytest.raises(ValueError, match="n_contaminated"):
         STATISTICAL_RIVALS[name](record, rank=2, n_contaminated=20)
+    errors = block_norms(fit.estimates - targets)[BAD:]
+    if name == "optspace":  # nothing in it withstands anybody, and nobody is named
+        assert fit.collaborative_set is None
+        assert sin_theta(fit.basis, basis) > 0.2
+        return
+    assert errors.mean() < 1.01 * block_norms(record.dense() - targets)[BAD:].mean()
     if name != "ras":  # scattered clients fill the space, and RAS keeps what they span
         np.testing.assert_array_equal(fit.collaborative_set, np.arange(20) >= BAD)
         assert sin_theta(fit.basis, basis) < 0.1

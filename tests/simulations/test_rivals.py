@@ -102,10 +102,15 @@ def test_the_labelled_probe_needs_labels_that_say_something(instance):
 
 
 def test_statistics_are_told_all_or_nothing(instance):
-    for method in ("outlier_pursuit", "robust_reduced_rank"):
+    for method in ("outlier_pursuit", "robust_reduced_rank", "penalised_subspaces"):
         assert found(StatisticalRival(method), instance)["exact_set"] == 1.0
+    for method in ("outlier_pursuit", "penalised_subspaces"):
         with pytest.raises(ValueError, match="needs 'all'"):
             StatisticalRival(method, "nothing")
+    own = found(StatisticalRival("robust_reduced_rank", "nothing"), instance)
+    assert own["accused"] == own["flagged"] - own["hits"]
+    for told in ("all", "nothing"):
+        assert "exact_set" not in found(StatisticalRival("optspace", told), instance)
     alone = found(StatisticalRival("ras", "nothing"), instance)
     assert "exact_set" not in alone
     # Its promise, no worse than alone, is up to constants: 6 % here, where the cut to rank 6 outweighs the noise.
