@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from clair_stats.theory import instance_certificate
+
 
 def draw(rng, *, common, kind="random", p=None, q=None, n_clients=None, rank=None, n_contaminated=None):
     """(X, U, A, mask, M) of one noiseless instance; the first clients are contaminated."""
@@ -23,3 +25,15 @@ def draw(rng, *, common, kind="random", p=None, q=None, n_clients=None, rank=Non
     else:
         values[~mask] += rng.uniform(0.01, 10) * np.einsum("ij,kjq->kiq", off, rng.normal(size=(n_contaminated, p, q)))
     return values, basis, coefficients, mask, mean
+
+
+def certified(seed, common, *, below=1.0):
+    """(certificate, X, U, mask, M) of the first certified instance of 14 clients, η and κ below a limit."""
+    rng = np.random.default_rng(seed)
+    while True:
+        values, basis, _, mask, mean = draw(rng, common=common, n_clients=14, n_contaminated=2)
+        certificate = instance_certificate(
+            values, basis=basis, collaborative_set=mask, block_penalty=0.55, common_component=common
+        )
+        if certificate.certified and max(certificate.eta, certificate.kappa) < below:
+            return certificate, values, basis, mask, mean

@@ -3,13 +3,12 @@ import pytest
 from scipy.stats import chi2
 
 from clair_stats.theory import (
-    instance_certificate,
     noise_radius,
     stability_constant,
     stable_recovery,
     threshold_interval,
 )
-from tests.theory.cases import draw
+from tests.theory.cases import certified
 
 
 def test_the_radius_is_above_the_exact_quantile_and_below_the_simple_formula():
@@ -32,20 +31,9 @@ def test_unequal_scales_are_covered():
     assert noise_radius([0.0, 0.0], shape=(4, 3)) == 0.0
 
 
-def exact_instance(seed, common):
-    rng = np.random.default_rng(seed)
-    while True:
-        values, basis, _, mask, mean = draw(rng, common=common, n_clients=14, n_contaminated=2)
-        certificate = instance_certificate(
-            values, basis=basis, collaborative_set=mask, block_penalty=0.55, common_component=common
-        )
-        if certificate.certified:
-            return certificate, values, basis, mean
-
-
 @pytest.mark.parametrize("common", [False, True])
 def test_bounds_are_theorem_3_at_the_radius(common):
-    certificate, values, _, _ = exact_instance(1, common)
+    certificate, values, *_ = certified(1, common)
     scales = np.linspace(0.01, 0.02, 14)
     found = stable_recovery(certificate, noise_scales=scales, level=0.1)
     radius = noise_radius(scales, shape=values.shape[1:], level=0.1)
@@ -57,8 +45,7 @@ def test_bounds_are_theorem_3_at_the_radius(common):
 
 
 def test_the_interval_is_theorem_4_with_its_worst_values():
-    certificate, values, basis, mean = exact_instance(2, True)
-    mask = certificate.collaborative_set
+    certificate, values, basis, mask, mean = certified(2, True)
     scales = np.full(14, 1e-7)
     recovery = stable_recovery(certificate, noise_scales=scales)
     distances = np.linalg.norm(values - mean, axis=(1, 2))
@@ -85,7 +72,7 @@ def test_the_interval_is_theorem_4_with_its_worst_values():
 
 
 def test_bad_arguments_are_refused():
-    certificate, _, _, _ = exact_instance(1, True)
+    certificate, *_ = certified(1, True)
     with pytest.raises(ValueError, match="noise_scales"):
         stable_recovery(certificate, noise_scales=[1.0])
     with pytest.raises(ValueError, match="noise_scales"):

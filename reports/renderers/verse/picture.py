@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures import style_of
 from reports.renderers.copying.names import NAMES
+from reports.renderers.joint_scores import draw_joint_scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,16 +74,8 @@ def scores_picture(worlds: Sequence[tuple[str, VerseWorld, Collaboration]]) -> F
 
     figure = Figure(figsize=(8, 3), layout="constrained")
     for axis, (title, world, found) in zip(np.atleast_1d(figure.subplots(1, len(worlds))), worlds, strict=True):
-        order = np.argsort(found.scores)
-        places, schools = np.arange(order.size), np.array([poet.school for poet in world.poets])
+        schools = np.array([poet.school for poet in world.poets])
         groups = [(school.name, world.collaborative_set & (schools == i)) for i, school in enumerate(SCHOOLS)]
-        for i, (label, members) in enumerate([*groups, ("forgers", ~world.collaborative_set)]):
-            chosen = members[order]
-            if chosen.any():
-                style = {**style_of(i), "linestyle": "none"}
-                axis.plot(places[chosen], found.scores[order][chosen], markersize=4, label=label, **style)
-        axis.plot(places, found.thresholds[order], color="black", linewidth=0.8, linestyle="--", label="flagged above")
-        axis.set(xlabel="clients, ordered", ylabel="joint score")
+        draw_joint_scores(axis, found, [*groups, ("forgers", ~world.collaborative_set)])
         axis.set_title(title, fontsize=9)
-        axis.legend(fontsize=7, frameon=False)
     return figure

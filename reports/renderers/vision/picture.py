@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.figures import style_of
+from reports.renderers.joint_scores import draw_joint_scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,19 +66,10 @@ def vision_picture(world: VisionWorld, found: Collaboration) -> Figure:
             if j == 0:
                 small.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
     axis = figure.add_subplot(grid[:, _N_CLIENTS:])
-    order = np.argsort(found.scores)
-    places = np.arange(order.size)
     groups = (
         ("benign", world.collaborative_set & ~world.augmented),
         ("benign, augmented", world.collaborative_set & world.augmented),
         ("poisoned", ~world.collaborative_set),
     )
-    for i, (label, members) in enumerate(groups):
-        chosen = members[order]
-        if chosen.any():
-            style = {**style_of(i), "linestyle": "none"}
-            axis.plot(places[chosen], found.scores[order][chosen], markersize=4, label=label, **style)
-    axis.plot(places, found.thresholds[order], color="black", linewidth=0.8, linestyle="--", label="flagged above")
-    axis.set(xlabel="clients, ordered", ylabel="joint score")
-    axis.legend(fontsize=7, frameon=False)
+    draw_joint_scores(axis, found, groups)
     return figure
