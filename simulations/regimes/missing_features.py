@@ -6,7 +6,7 @@ Patterns
     depends on any value (missing completely at random), and the share of missing entries is the same.
 
 Handlings, each with the covariance that the client hands on
-    ``complete``: observations with a missing feature are left out; HC2 of what remains, which is right.
+    ``complete``: observations with a missing feature are left out; HC2 of what remains, which is nearly right.
     ``mean``: the mean of the client's observed entries; HC2 as if they had been observed.
     ``iterative``: scikit-learn's IterativeImputer on the features alone, its conditional means; HC2 likewise.
     ``multiple``: the same on features and responses, five draws from its predictive law; Rubin's covariance, within

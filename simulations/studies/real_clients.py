@@ -1,4 +1,4 @@
-"""Real federations: do clients predict held-out data better together than alone, and are planted bad ones found?
+"""Real federations: do clients predict held-out data better together than alone, and are planted ones found?
 
 Everything was fixed before the first prediction was made: six data sets, chosen because they ship with a package and
 have natural clients, columns chosen from their descriptions, two amounts of training data, a fifth of the clients

@@ -2,8 +2,8 @@
 
 CLAIR is given neither the rank nor the noise nor the number of contaminated clients.  Oracle detection knows U*, M*
 and σ; the test on the true set and oracle CLAIR know the benign set and the rank; the baselines know the rank, σ and
-the number of bad clients.  The root seed was fixed before its first run, and building used other seeds; it was changed
-whenever the search was (CHANGELOG).
+the number of contaminated clients.  The root seed was fixed before its first run, and building used other seeds; it
+was changed whenever the search was (CHANGELOG).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Theorem 6: where its assumptions hold, no set of more than half of the clients that agrees holds a bad one."""
+"""Theorem 6: where its assumptions hold, no majority that agrees holds a contaminated client."""
 
 from __future__ import annotations
 
