@@ -277,7 +277,7 @@ def test_level_and_edge_when_the_estimated_side_is_the_shared_one():
 
 def test_clair_keeps_its_level_with_covariances():
     """n = 2.5p; the band is the binomial one of the nominal level."""
-    runs, own = 60, 0
+    runs, own = 40, 0
     for seed in range(runs):
         record, *_ = regression(np.random.default_rng(500 + seed))
         own += not CLAIR().fit(record).collaborative_set_.all()
@@ -288,7 +288,7 @@ def test_clair_keeps_its_level_with_covariances():
 @pytest.mark.filterwarnings("ignore::clair_stats.clair.NoMajorityWarning")
 def test_few_noisy_clients_are_not_lost_to_a_smaller_rank():
     """Twelve clients, q = 3, n = 2.5p, r = 2: in several runs seven of them agree at rank 1."""
-    runs, told, chosen = 60, 0, 0
+    runs, told, chosen = 30, 0, 0
     for seed in range(runs):
         record, *_ = regression(np.random.default_rng(700 + seed), n_clients=12, p=10, q=3, observations=25, noise=2.0)
         told += not CLAIR(rank=2).fit(record).collaborative_set_.all()

@@ -39,10 +39,10 @@ def test_the_whole_path(simulations: Run, in_process: Run, toy: Callable[..., Pa
     halfway = in_process("check", design, *options)
     assert halfway.returncode == 3
     assert "24 ok, 0 failed, 36 missing" in halfway.stdout
-    done = in_process("run", design, *options)
+    done = in_process("run", design, *options, "--backend", "sequential")
     assert done.returncode == 0, done.stderr
     assert "36 rows written" in done.stdout
-    summary = simulations("summarise", design, *options, "--output", tmp_path / "summary.csv")
+    summary = in_process("summarise", design, *options, "--output", tmp_path / "summary.csv")
     assert summary.returncode == 0, summary.stderr
     assert "estimate − sample_mean" in summary.stdout
     assert len(pd.read_csv(tmp_path / "summary.csv")) == 6 + 4

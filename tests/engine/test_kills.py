@@ -104,21 +104,17 @@ def killed_run(design: Path, store: Path, kills: int, choose: random.Random) -> 
     return counts
 
 
-def test_a_run_killed_twice_ends_though_a_worker_dies(toy: Callable[..., Path], tmp_path: Path, digest: Digest) -> None:
+def test_a_killed_run_ends_though_a_worker_dies(toy: Callable[..., Path], tmp_path: Path, digest: Digest) -> None:
     design, store = toy(replications=80, seconds=0.01), tmp_path / "s.sqlite"
     study = read_toml(design)
     expected = expected_digest(study, tmp_path, digest)
-    counts = []
-    for _ in range(2):  # kills that certainly fall into the writing
-        process = _writing(design, store)
-        descendants = list(children(process))
-        process.kill()
-        process.communicate(timeout=30)
-        counts.append(count(store))
-        _, alive = psutil.wait_procs(descendants, timeout=20)
-        assert not alive
-    assert counts == sorted(counts)
-    assert 0 < counts[0] < 480
+    process = _writing(design, store)  # so that the kill certainly falls into the writing
+    descendants = list(children(process))
+    process.kill()
+    process.communicate(timeout=30)
+    _, alive = psutil.wait_procs(descendants, timeout=20)
+    assert not alive
+    assert 0 < count(store) < 480
     process = _writing(design, store)
     victim = next(p for p in children(process) if "popen_loky_posix" in " ".join(p.cmdline()))
     victim.kill()
@@ -152,21 +148,21 @@ def test_fifty_kills_at_arbitrary_moments(toy: Callable[..., Path], tmp_path: Pa
     assert digest(store, study) == digest(tmp_path / "fresh.sqlite", study)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_finish_what_is_running(
-    toy: Callable[..., Path], tmp_path: Path, digest: Digest, number: signal.Signals, status: int
-) -> None:
+def test_signals_finish_what_is_running(toy: Callable[..., Path], tmp_path: Path, digest: Digest) -> None:
+    """Ctrl-C, and SIGTERM on the run that goes on after it."""
     design, store = toy(replications=400, seconds=0.01), tmp_path / "s.sqlite"
     study = read_toml(design)
-    process = _writing(design, store, "--jobs", "1")
-    os.killpg(process.pid, number)  # as a terminal does: the whole group, workers too
-    out, errors = process.communicate(timeout=60)
-    assert process.returncode == status, errors
-    assert "the same command goes on from here" in errors
-    assert f"store {store}" in out
-    written = count(store)
-    assert 0 < written < 2400
-    assert not Path(f"{store}-wal").exists()  # closed in order: one file to copy
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        before = count(store)
+        process = _writing(design, store, "--jobs", "1")
+        os.killpg(process.pid, number)  # as a terminal does: the whole group, workers too
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == status, errors
+        assert "the same command goes on from here" in errors
+        assert f"store {store}" in out
+        written = count(store)
+        assert before < written < 2400
+        assert not Path(f"{store}-wal").exists()  # closed in order: one file to copy
     report = run_study(study, store, backend="sequential")
     assert report.written == 2400 - written
     assert digest(store, study) == expected_digest(study, tmp_path, digest)

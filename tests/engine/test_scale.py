@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from simulations.storage.store import Store
 from tests.engine.toys import Normal, SampleMean, small
 
 
+@pytest.mark.slow
 def test_overhead_per_replication(tmp_path: Path) -> None:
     """Machinery of one row at most 0.5 ms: random streams, read-only instance, batching, store."""
     study = Study("s", "s", crossed(Normal(), SampleMean()), 2_000, 1)
@@ -23,16 +25,17 @@ def test_overhead_per_replication(tmp_path: Path) -> None:
     assert best / 2_000 < 0.0015  # three times the bound, since other programs share the machine
 
 
-def test_many_chunks_are_one_summary(tmp_path: Path) -> None:
-    study = small(replications=120_000)
+def test_many_chunks_are_one_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "chunks", partialmethod(Store.chunks, size=1_000))
+    study = small(replications=2_400)
     cell = study.cells[0]
-    x = np.random.default_rng(0).standard_normal(120_000)
+    x = np.random.default_rng(0).standard_normal(2_400)
     with Store(tmp_path / "s.sqlite", study, mode="append") as store:
         store.append(Row(cell.hash, i, {"x": v}, None, 0.0) for i, v in enumerate(x.tolist()))
-    one = Study("small", "t", (cell,), 120_000, 7)
+    one = Study("small", "t", (cell,), 2_400, 7)
     table = summarise(tmp_path / "s.sqlite", one, [Mean("x"), EmpiricalSE("x")])
     assert table["value"].tolist() == pytest.approx([x.mean(), x.std(ddof=1)], rel=1e-10)
-    assert table["n"].tolist() == [120_000, 120_000]
+    assert table["n"].tolist() == [2_400, 2_400]
 
 
 @pytest.mark.slow

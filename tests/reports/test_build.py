@@ -111,9 +111,9 @@ def test_second_build_has_the_same_bytes_and_leaves_no_scraps(results, tmp_path)
     first, second = tmp_path / "one", tmp_path / "two"
     build(read_inputs(results), first, pdf=False)
     before = digests(first)
-    build(read_inputs(results), first, pdf=False)
+    shutil.copytree(first, second)  # built over what is there, in another folder
     build(read_inputs(results), second, pdf=False)
-    assert digests(first) == before == digests(second)
+    assert digests(second) == before
     expected = {"report.tex", "index.html", "ademp-coins.md", "tables/verdicts.tex", "tables/study-coins.tex"}
     assert expected <= set(before)
     assert {"figures/study-coins.pdf", "figures/study-coins.png"} <= set(before)

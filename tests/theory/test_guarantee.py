@@ -56,11 +56,11 @@ def test_the_bound_is_formula_4_1():
 
 def test_the_bound_falls_with_separation_and_rises_with_noise():
     given = numbers()
-    deltas = [set_guarantee(**{**given, "contamination": d}).delta for d in (0.0, 0.5, 1.0, 2.0, 3.0)]
+    deltas = [set_guarantee(**{**given, "contamination": d}).delta for d in (0.0, 1.0, 3.0)]
     assert deltas == sorted(deltas, reverse=True)
     assert deltas[0] == 1.0
     assert deltas[-1] < 1e-3
-    noisy = [set_guarantee(**{**given, "noise_scales": s}).delta for s in (0.01, 0.03, 0.1, 1.0)]
+    noisy = [set_guarantee(**{**given, "noise_scales": s}).delta for s in (0.01, 0.1, 1.0)]
     assert noisy == sorted(noisy)
     assert noisy[-1] == 1.0
     assert set_guarantee(**{**given, "noise_scales": 1.0}).probability == 0.0

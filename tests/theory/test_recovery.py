@@ -67,18 +67,21 @@ def test_the_sharp_form_contains_the_stated_one(common):
 
 
 def test_tolerable_shares_match_the_closed_formulas():
+    n_clients = 400
     # Theorem 1 as stated: |O|/|C| · μr < 0.147...; sharp: < 1.  γ = x/(1 + x) on the grid of 1/K.
-    assert tolerable_share(1, 1, 1000, common_component=False, form="stated") == pytest.approx(0.147 / 1.147, abs=2e-3)
+    assert tolerable_share(1, 1, n_clients, common_component=False, form="stated") == pytest.approx(
+        0.147 / 1.147, abs=2 / n_clients
+    )
     for mu_r in (1, 2, 5):
-        sharp = tolerable_share(1, mu_r, 1000, common_component=False)
-        assert sharp == pytest.approx(1 / (1 + mu_r), abs=1.1e-3)
+        sharp = tolerable_share(1, mu_r, n_clients, common_component=False)
+        assert sharp == pytest.approx(1 / (1 + mu_r), abs=1.1 / n_clients)
         # q = 1: ρ(1 + μr) < 1.  Many columns: the first bound alone, μrρ(1 + ρ) < (1 − ρ)².
-        found = tolerable_share(1, mu_r, 1000, common_component=True)
-        assert found == pytest.approx(1 / (2 + mu_r), abs=1.1e-3)
+        found = tolerable_share(1, mu_r, n_clients, common_component=True)
+        assert found == pytest.approx(1 / (2 + mu_r), abs=1.1 / n_clients)
         a, b = mu_r - 1, mu_r + 2
         root = 1 / b if a == 0 else (-b + np.sqrt(b * b + 4 * a)) / (2 * a)
-        found = tolerable_share(1, mu_r, 1000, common_component=True, columns=500)
-        assert found == pytest.approx(root / (1 + root), abs=1.1e-3)
+        found = tolerable_share(1, mu_r, n_clients, common_component=True, columns=500)
+        assert found == pytest.approx(root / (1 + root), abs=1.1 / n_clients)
 
 
 @pytest.mark.parametrize("form", ["stated", "sharp"])
