@@ -19,10 +19,16 @@ def modules(packages=PACKAGES):
 
 
 @cache
+def nodes(source):
+    """All nodes of a source; kept, since several tests look at every file."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
+@cache
 def imports_of(source, module, *, is_package=False):
     """(base, name) of every import of house code; name is None for a plain ``import base``."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             found.update((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

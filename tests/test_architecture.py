@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.import_graph import PACKAGES, ROOT, cycles, house_sources, imports_of, module_graph, modules
+from tests.import_graph import PACKAGES, ROOT, cycles, house_sources, imports_of, module_graph, modules, nodes
 
 MAX_LINES = 400
 
@@ -275,7 +275,7 @@ LONG_FUNCTIONS = set()
 
 def long_functions(source, limit=60):
     """Names of functions with more lines than the limit, their docstring left out."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             words = node.body[0] if ast.get_docstring(node) else None
             told = words.end_lineno - words.lineno + 1 if words else 0
@@ -330,7 +330,7 @@ def test_the_tree_names_no_machine():
 @cache
 def public_classes(source):
     """Names of the classes that a file defines, wherever in it."""
-    classes = (node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
+    classes = (node.name for node in nodes(source) if isinstance(node, ast.ClassDef))
     return tuple(name for name in classes if not name.startswith("_"))
 
 

@@ -35,13 +35,12 @@ def test_progress_counts_every_stage(one_at_a_time):
     assert len(written) == 2 * 13 + 2
 
 
-@pytest.mark.parametrize("jobs", [2, 5])
-def test_any_number_of_jobs_writes_the_same_bytes(one_at_a_time, jobs):
+def test_any_number_of_jobs_writes_the_same_bytes(one_at_a_time):
     root, expected, _ = one_at_a_time
-    words = ["adapters", str(root / "in"), "--output", str(root / f"jobs{jobs}"), "--rank", "3", "--jobs", str(jobs)]
+    words = ["adapters", str(root / "in"), "--output", str(root / "jobs"), "--rank", "3", "--jobs", "5"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 3, done.output
-    assert files(root / f"jobs{jobs}") == expected
+    assert files(root / "jobs") == expected
 
 
 def test_processes_of_this_machine_write_the_same_bytes(one_at_a_time, monkeypatch):

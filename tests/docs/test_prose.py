@@ -5,9 +5,12 @@ import io
 import re
 import subprocess
 import tokenize
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.import_graph import nodes
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 120
@@ -58,10 +61,17 @@ def suspicious(source):
     return any(not SIZES.fullmatch(word) for word in AMERICAN.findall(WORD_BORDER.sub(" ", source)))
 
 
+@cache
+def suspects():
+    """Name and text of the Python files in which an American form stands."""
+    sources = {name: (ROOT / name).read_text(encoding="utf-8") for name in tracked(".py")}
+    return {name: source for name, source in sources.items() if suspicious(source)}
+
+
 def prose_of(source):
     """Comments and docstrings of a Python file."""
     holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    docstrings = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(source)) if isinstance(node, holders)]
+    docstrings = [ast.get_docstring(node) or "" for node in nodes(source) if isinstance(node, holders)]
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return "\n".join([*docstrings, *(token.string for token in tokens if token.type == tokenize.COMMENT)])
 
@@ -90,8 +100,7 @@ def test_pages_are_spelt_in_british_english(name):
 
 
 def test_comments_and_docstrings_are_spelt_in_british_english():
-    sources = {name: (ROOT / name).read_text(encoding="utf-8") for name in tracked(".py")}
-    found = {name: american_words(prose_of(source)) for name, source in sources.items() if suspicious(source)}
+    found = {name: american_words(prose_of(source)) for name, source in suspects().items()}
     assert {name: words for name, words in found.items() if words and name != "tests/docs/test_prose.py"} == {}
 
 
@@ -130,7 +139,7 @@ KEPT_NAMES = {("clair_stats/records.py", "center"), ("clair_stats/theory/gain.py
 def american_names(source):
     """Names that a Python file defines (functions, classes, arguments, variables) in American spelling."""
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.arg):
@@ -142,8 +151,7 @@ def american_names(source):
 
 
 def test_names_are_spelt_in_british_english():
-    sources = {name: (ROOT / name).read_text(encoding="utf-8") for name in tracked(".py")}
-    found = {name: american_names(source) for name, source in sources.items() if suspicious(source)}
+    found = {name: american_names(source) for name, source in suspects().items()}
     wrong = {(name, word) for name, words in found.items() for word in words}
     assert wrong - KEPT_NAMES == set()
     assert wrong >= KEPT_NAMES
