@@ -9,13 +9,14 @@ update Δ_t (Δ_t points downhill).
   This is the form in the authors' public program; the paper writes a sum in the place of the product.
 
 Inner products are not free of scale: with small updates the rates hardly move, with large ones they jump to a bound.
-Losses are full and quadratic here, without minibatches.
+Losses are quadratic; gradients are full here, and on minibatches in
+:mod:`simulations.methods.fed_hyper_minibatches`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ from clair_stats.records import FloatArray
 from simulations.methods.client_losses import ClientLosses
 from simulations.regimes.instance import Instance
 
-__all__ = ["FedHyperRounds", "Rates", "rounds_to_loss"]
+__all__ = ["FedHyperRounds", "Rates", "compared", "rounds_to_loss"]
 
 GLOBAL_BOUND = 3.0  # γ_α of the paper
 LOCAL_BOUND = 10.0  # γ_β of the paper
@@ -136,16 +137,33 @@ class FedHyperRounds:
 
     def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
         """Rounds of the four schedules on the same clients."""
-        losses = ClientLosses.of(instance)
-        least = losses.mean_loss(losses.minimiser())
-        goal = least + self.gap * (losses.mean_loss(np.zeros(losses.optima.shape[1:])) - least)
-        found: dict[str, float] = {}
-        schedules = {"fixed": (False, False), "global": (True, False), "local": (False, True), "both": (True, True)}
-        for name, (adapt_global, adapt_local) in schedules.items():
-            rates = Rates(self.rate, adapt_global=adapt_global, adapt_local=adapt_local)
-            rounds, _ = rounds_to_loss(losses, rates, steps=self.steps, goal=goal, limit=self.limit)
-            found[f"rounds_{name}"] = float(rounds)
-            found[f"reached_{name}"] = float(rounds <= self.limit)
-        for name in ("global", "local", "both"):
-            found[f"log_gain_{name}"] = math.log(found["rounds_fixed"] / found[f"rounds_{name}"])
-        return found
+        return compared(lambda: ClientLosses.of(instance), self)
+
+
+def compared(fresh: Callable[[], ClientLosses], settings: FedHyperRounds) -> dict[str, float]:
+    """Rounds of the four schedules.
+
+    Parameters
+    ----------
+    fresh : callable
+        The losses, anew for every schedule, so that all of them see the same gradients.
+    settings : FedHyperRounds
+
+    Returns
+    -------
+    dict
+        The metrics of :class:`FedHyperRounds`.
+    """
+    losses = fresh()
+    least = losses.mean_loss(losses.minimiser())
+    goal = least + settings.gap * (losses.mean_loss(np.zeros(losses.optima.shape[1:])) - least)
+    found: dict[str, float] = {}
+    schedules = {"fixed": (False, False), "global": (True, False), "local": (False, True), "both": (True, True)}
+    for name, (adapt_global, adapt_local) in schedules.items():
+        rates = Rates(settings.rate, adapt_global=adapt_global, adapt_local=adapt_local)
+        rounds, _ = rounds_to_loss(fresh(), rates, steps=settings.steps, goal=goal, limit=settings.limit)
+        found[f"rounds_{name}"] = float(rounds)
+        found[f"reached_{name}"] = float(rounds <= settings.limit)
+    for name in ("global", "local", "both"):
+        found[f"log_gain_{name}"] = math.log(found["rounds_fixed"] / found[f"rounds_{name}"])
+    return found

@@ -120,7 +120,16 @@ def test_statistics_are_told_all_or_nothing(instance):
 
 
 @pytest.mark.parametrize(
-    "name", ["rivals", "rivals_rounds", "rivals_training", "rivals_points", "rivals_copying", "rivals_sequences"]
+    "name",
+    [
+        "rivals",
+        "rivals_rounds",
+        "rivals_training",
+        "rivals_minibatches",
+        "rivals_points",
+        "rivals_copying",
+        "rivals_sequences",
+    ],
 )
 def test_studies_cross_every_regime_with_methods_that_accept_it(name):
     study = find_study(name)
@@ -131,6 +140,7 @@ def test_studies_cross_every_regime_with_methods_that_accept_it(name):
         "rivals": 6,
         "rivals_rounds": 1,
         "rivals_training": 1,
+        "rivals_minibatches": 1,
         "rivals_points": 2,
         "rivals_copying": 5,
         "rivals_sequences": 2,

@@ -6,6 +6,7 @@ import pytest
 from simulations.methods.client_losses import ClientLosses
 from simulations.methods.factor_training import SCHEMES, FactorTraining, trained_factors
 from simulations.methods.fed_hyper import FedHyperRounds, Rates, rounds_to_loss
+from simulations.methods.fed_hyper_minibatches import FedHyperMinibatches, MinibatchLosses
 from simulations.regimes.linear_regression import LinearRegressionRegime
 from simulations.streams import Streams
 
@@ -141,6 +142,41 @@ def test_rows_of_fedhyper_count_rounds_and_unreached_goals(instance):
     assert found["reached_fixed"] == 1.0
     for name in ("global", "local", "both"):
         assert found[f"log_gain_{name}"] == pytest.approx(np.log(found["rounds_fixed"] / found[f"rounds_{name}"]))
+
+
+def test_observations_of_minibatches_give_the_clients_fits_and_gradients_are_right_on_average(instance):
+    full = ClientLosses.of(instance)
+    drawn = MinibatchLosses.drawn(instance, batch=4, generator=np.random.default_rng(1), seed=2)
+    for k, fit in enumerate(instance.extras["fits"]):
+        rows, responses = drawn.rows[k], drawn.responses[k]
+        np.testing.assert_allclose(np.linalg.lstsq(rows, responses, rcond=None)[0], fit.estimate, atol=1e-10)
+        np.testing.assert_allclose(rows.T @ rows / len(rows), full.curvatures[k], atol=1e-10)
+        # What the regression left over, in the same unit: s² n/(s² d) for every response, up to its own error.
+        left = np.sum((responses - rows @ fit.estimate) ** 2) / (fit.residual_degrees_of_freedom * 5)
+        unit = len(rows) * 6 / np.trace(np.linalg.inv(fit.row_covariance))
+        assert 0.7 < left / unit < 1.4
+    weights = np.random.default_rng(3).standard_normal((6, 5))
+    draws = np.array([drawn.gradients(weights) for _ in range(4000)])
+    error = draws.std(axis=0) / np.sqrt(4000)
+    assert (np.abs(draws.mean(axis=0) - full.gradients(weights)) < 5.0 * error).all()
+
+
+def test_fedhyper_on_minibatches_repeats_itself_and_nears_full_gradients(instance):
+    method = FedHyperMinibatches(rate=0.05, batch=4, limit=60)
+    assert method.evaluate(instance, np.random.default_rng(1)) == method.evaluate(instance, np.random.default_rng(1))
+    large = FedHyperMinibatches(rate=0.05, batch=400).evaluate(instance, np.random.default_rng(1))
+    full = FedHyperRounds(rate=0.05).evaluate(instance, np.random.default_rng(1))
+    for name in ("fixed", "global", "both"):
+        assert abs(large[f"rounds_{name}"] - full[f"rounds_{name}"]) <= 1
+    with pytest.raises(ValueError, match="sample sizes"):
+        MinibatchLosses.drawn(
+            LinearRegressionRegime(n_clients=8, n_rows=6, n_columns=5, rank=1, sample_size_spread=4.0).generate(
+                Streams(3, "a" * 64, 0)
+            ),
+            batch=4,
+            generator=np.random.default_rng(1),
+            seed=2,
+        )
 
 
 def test_bad_settings_are_refused(instance):
