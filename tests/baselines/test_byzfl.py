@@ -12,7 +12,8 @@ import types
 import numpy as np
 import pytest
 
-from clair_stats.baselines import BASELINES
+from clair_stats.baselines import BASELINES, ROBUST_MEANS
+from clair_stats.baselines.centred_clipping import clipped_mean
 
 pytest.importorskip("torch", reason="PyTorch is not installed; byzfl imports it")
 
@@ -59,3 +60,13 @@ def test_krum_counts_one_neighbour_fewer_as_its_paper_does(byzfl, blocks):
     flat = blocks.reshape(11, -1)
     # K − f − 1 neighbours there, K − f − 2 in Blanchard et al. and here.
     np.testing.assert_allclose(ours("krum", blocks, 2), byzfl.Krum(f=3)(flat), atol=1e-12)
+
+
+def test_the_mean_around_the_median_monna_and_clipping_are_the_same(byzfl, blocks):
+    flat = blocks.reshape(11, -1)
+    means = {name: ROBUST_MEANS[name](blocks, rank=0, n_contaminated=3) for name in ("meamed", "monna")}
+    np.testing.assert_allclose(means["meamed"].common.ravel(), byzfl.Meamed(f=3)(flat), atol=1e-12)
+    for k in range(11):
+        np.testing.assert_allclose(means["monna"].estimates[k].ravel(), byzfl.MoNNA(f=3, idx=k)(flat), atol=1e-12)
+    clipped = clipped_mean(blocks, np.zeros((3, 4)), 2.0, 4)
+    np.testing.assert_allclose(clipped.ravel(), byzfl.CenteredClipping(L=4, tau=2.0)(flat), atol=1e-12)
