@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clair_stats import Ball, Exact, Noisy, combine, decompose, decompose_modules, detect, refine, verify_solution
-from clair_stats.baselines import BASELINES, STATISTICAL_RIVALS
+from clair_stats.baselines import BASELINES, OWN_RULES, ROBUST_MEANS, STATISTICAL_RIVALS
 from clair_stats.theory.certificate import instance_certificate
 from tests.fuzz.oracle import SEEDS, draws, not_finite, refusals, told
 
@@ -173,13 +173,17 @@ def test_programs_over_modules(seed, count):
     assert refused or (np.isfinite(solution.objective) and np.isfinite(solution.block_norms).all())
 
 
+OWN = {f"{name}, own rule": method for name, method in OWN_RULES.items()}
+COMPARED = BASELINES | STATISTICAL_RIVALS | ROBUST_MEANS | OWN
+
+
 @settings(max_examples=draws(150))
-@given(seed=SEEDS, name=st.sampled_from([*BASELINES, *STATISTICAL_RIVALS]))
+@given(seed=SEEDS, name=st.sampled_from([*COMPARED]))
 @example(seed=758, name="armul_low_rank")  # no distance, and a radius that is not zero
 @example(seed=128, name="outlier_pursuit")  # columns of nothing beside one of 1e8
 def test_methods_for_comparison(seed, name):
     rng, blocks, _ = entered(seed)
-    method = (BASELINES | STATISTICAL_RIVALS)[name]
+    method = COMPARED[name]
     rank, bad = int(rng.integers(0, blocks.shape[1] + 2)), int(rng.integers(0, len(blocks) + 1))
     with refusals() as refused:
         fit = method(blocks, rank=rank, n_contaminated=bad)

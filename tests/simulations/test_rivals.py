@@ -15,6 +15,7 @@ from simulations.methods.rival_detectors import (
     _measured,
     _shapley,
 )
+from simulations.methods.robust_means import MEANS, MeanOfMembers, OracleMean, RobustMean
 from simulations.methods.statistical_rivals import StatisticalRival
 from simulations.regimes.adapter import AdapterRegime
 from simulations.streams import Streams
@@ -119,6 +120,17 @@ def test_statistics_are_told_all_or_nothing(instance):
         StatisticalRival("mean")
 
 
+def test_errors_of_means_are_those_from_the_benign_targets(instance):
+    benign = instance.collaborative_set
+    expected = instance.estimates.dense()[benign].mean(axis=0) - instance.targets[benign].mean(axis=0)
+    assert found(OracleMean(), instance)["centre_mse"] == pytest.approx(np.mean(expected**2))
+    assert found(MeanOfMembers(), instance) == found(OracleMean(), instance)  # whom it finds here
+    for method in MEANS:
+        assert found(RobustMean(method), instance)["centre_mse"] > 0.0
+    with pytest.raises(ValueError, match="unknown"):
+        RobustMean("mode")
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -126,6 +138,7 @@ def test_statistics_are_told_all_or_nothing(instance):
         "rivals_rounds",
         "rivals_training",
         "rivals_minibatches",
+        "rivals_means",
         "rivals_points",
         "rivals_copying",
         "rivals_sequences",
@@ -141,6 +154,7 @@ def test_studies_cross_every_regime_with_methods_that_accept_it(name):
         "rivals_rounds": 1,
         "rivals_training": 1,
         "rivals_minibatches": 1,
+        "rivals_means": 3,
         "rivals_points": 2,
         "rivals_copying": 5,
         "rivals_sequences": 2,
