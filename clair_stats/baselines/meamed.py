@@ -1,6 +1,6 @@
 """Mean around the median: of every entry the K − f values nearest to its median (Xie, Koyejo and Gupta, 2018).
 
-Generalized Byzantine-tolerant SGD, arXiv 1802.10116.
+arXiv 1802.10116.
 """
 
 from __future__ import annotations
