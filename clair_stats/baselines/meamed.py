@@ -1,7 +1,4 @@
-"""Mean around the median: of every entry the K − f values nearest to its median (Xie, Koyejo and Gupta, 2018).
-
-arXiv 1802.10116.
-"""
+"""Mean around the median: of every entry the K − f values nearest to it (Xie, Koyejo and Gupta, arXiv 1802.10116)."""
 
 from __future__ import annotations
 
