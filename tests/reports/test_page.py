@@ -15,7 +15,7 @@ from reports.numbers import is_number, with_limits
 from reports.reading import read_inputs
 from reports.tables import Column, Group, Table, to_html, to_latex
 from reports.webtext import markdown_to_html, web
-from tests.reports.test_build import results  # noqa: F401 - the fixture of a small results folder
+from tests.reports.test_build import built_once, results  # noqa: F401 - fixtures of a small results folder
 from theory_checks.judge.verdict import Verdict
 from theory_checks.registry import all_claims
 from theory_checks.rules.evidence import Evidence
@@ -43,9 +43,8 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def page(results, tmp_path):  # noqa: F811
-    build(read_inputs(results), tmp_path / "out", pdf=False)
-    return (tmp_path / "out" / "index.html").read_text()
+def page(built_once):  # noqa: F811
+    return (built_once / "index.html").read_text()
 
 
 def test_page_is_well_formed_and_its_anchors_lead_somewhere(page):
@@ -93,14 +92,12 @@ def test_page_shows_formulas_and_no_latex(page):
     assert not re.search(r"\\[a-zA-Z]+|\$", body)
 
 
-def test_every_figure_and_table_of_the_document_has_a_caption(results, tmp_path):  # noqa: F811
-    output = tmp_path / "out"
-    build(read_inputs(results), output, pdf=False)
-    text = (output / "report.tex").read_text()
+def test_every_figure_and_table_of_the_document_has_a_caption(built_once):  # noqa: F811
+    text = (built_once / "report.tex").read_text()
     assert text.count(r"\includegraphics") == text.count(r"\captionof{figure}") > 0
     # A figure of the page's height would push its caption off the page.
     assert text.count(r"height=0.8\textheight,keepaspectratio]") == text.count(r"\includegraphics")
-    for path in (output / "tables").glob("*.tex"):
+    for path in (built_once / "tables").glob("*.tex"):
         assert re.search(r"\\caption\{.*n(?:~=~|:)", path.read_text()), path.name
     assert text.index(r"\section*{Result}") < text.index(r"\tableofcontents")
 
