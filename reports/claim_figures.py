@@ -11,6 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from reports.figures import COLOURS, Picture, new_figure
 from reports.inputs import ClaimInput
+from reports.words import measure_words, worded
 from theory_checks.rules.rule import Curve
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def claim_picture(item: ClaimInput) -> Picture | None:
     axis.set_xscale("log")
     axis.set_xticks(points, [f"{point:g}" for point in points])
     axis.set_xticks([], minor=True)
-    axis.set_xlabel(curve.abscissa.removeprefix("regime.").replace("_", " "))
-    axis.set_ylabel(curve.value.replace("_", " "))
+    axis.set_xlabel(worded(curve.abscissa.removeprefix("regime.")))
+    axis.set_ylabel(measure_words(curve.value))
     axis.legend(fontsize=7, frameon=False)
     per_point = good.groupby(curve.abscissa).size()
     size = f"{per_point.min()} to {per_point.max()}" if per_point.min() < per_point.max() else f"{per_point.min()}"

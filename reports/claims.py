@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from reports.inputs import ClaimInput
-from reports.labels import spelt
 from reports.numbers import number, p_value, with_limits
 from reports.tables import Column, Group, Table
 from theory_checks.judge.verdict import FAMILY_LEVEL, Verdict
@@ -73,7 +72,7 @@ def claim_table(item: ClaimInput) -> Table:
     if item.sabotage:
         rows.append((f"sabotage: {item.sabotage.sabotage}", *_statistic(item.sabotage), _rejected(item.sabotage)))
     counts = item.verdict.evidence
-    notes = [spelt(counts.detail)] if counts.detail else []
+    notes = [counts.detail] if counts.detail else []
     if item.verdict.claimed or item.verdict.accepted:
         notes.append(f"Claimed: {item.verdict.claimed}. Supported when: {item.verdict.accepted}.")
     return Table(

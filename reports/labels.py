@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,19 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.words import count_of, worded
 from simulations.design import Study, factor_columns, factors
 from simulations.methods.robust_aggregators import RobustBaseline
 
-__all__ = ["by_setting", "labels", "method_names", "rows_by_setting", "settings", "spelt"]
+__all__ = ["by_setting", "labels", "method_names", "rows_by_setting", "settings"]
 
 Row = Mapping[Any, Any]
-# Two letters at either side: a subscript such as d_k stays.
-_JOINED = re.compile(r"(?<=[a-z]{2})_(?=[a-z]{2})")
-
-
-def spelt(text: str) -> str:
-    """Names of metrics in words: "false_alarm" is "false alarm"."""
-    return _JOINED.sub(" ", text)
 
 
 def _missing(value: object) -> bool:
@@ -34,15 +27,20 @@ def _absent(value: object) -> bool:
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+    return f"{value:g}" if isinstance(value, float) else worded(value) if isinstance(value, str) else str(value)
+
+
+def _named(field: str, value: object) -> str:
+    """A field with its value."""
+    return count_of(field, value) or f"{worded(field)} {_plain(value)}"
 
 
 def _part(field: str, value: object) -> str:
     """One field in words: the name alone when it is switched on, the value alone when it is a word."""
-    words = field.split(".", 1)[1].replace("_", " ")
+    name = field.split(".", 1)[1]
     if value is True:
-        return words
-    return _plain(value) if isinstance(value, str) else f"{words} {_plain(value)}"
+        return worded(name)
+    return _plain(value) if isinstance(value, str) else _named(name, value)
 
 
 def labels(rows: Iterable[Row], prefix: str) -> list[str]:
@@ -92,7 +90,7 @@ def settings(rows: Iterable[Row], prefix: str = "regime") -> list[str]:
         parts = [str(row[prefix])] if several else []
         for field, count in counts.items():
             if _told(count, row[field]):
-                parts.append(f"{field.split('.', 1)[1].replace('_', ' ')} {_plain(row[field])}")
+                parts.append(_named(field.split(".", 1)[1], row[field]))
         found.append(", ".join(parts) or "the one setting of the study")
     return found
 

@@ -59,7 +59,7 @@ def escaped(text: str, *, in_math: bool) -> str:
     return "".join(pieces)
 
 
-_DOT = re.compile(r"(?<=\w)\.(?=[A-Za-z])")
+_BREAK = re.compile(r"((?<=\w)\.|\\_)(?=[A-Za-z])")
 
 # A letter and its number stay on one line.
 _EQUATION = re.compile(r"\b([A-Za-z]) = (?=\d)")
@@ -85,8 +85,8 @@ def _formulas(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A name in code, whose line may end after each dot of a path."""
-    return "\\texttt{" + _DOT.sub(r".\\allowbreak{}", escaped(text, in_math=False)) + "}"
+    """A name in code, whose line may end after each dot of a path and each underscore."""
+    return "\\texttt{" + _BREAK.sub(r"\1\\allowbreak{}", escaped(text, in_math=False)) + "}"
 
 
 def _plain(text: str) -> str:

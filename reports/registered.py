@@ -18,7 +18,7 @@ def registered_table(entries: Sequence[Entry]) -> Table | None:
         for entry in tries_of(name, entries):
             level = "before the registry" if entry.kind == "earlier" else number(entry.level)
             came = outcome_of(entry, entries) or "no outcome yet"
-            rows.append((name, str(entry.attempt), entry.time[:10], level, came))
+            rows.append((f"`{name}`", str(entry.attempt), entry.time[:10], level, came))
     if not rows:
         return None
     return Table(

@@ -24,6 +24,7 @@ from reports.renderers.regimes import regime_table
 from reports.renderers.rendered import Rendered
 from reports.tables import Table, to_html, to_latex
 from reports.webtext import markdown_to_html
+from reports.words import spelt
 from simulations.ademp import ademp_page
 from simulations.presentation import Breakdown, Copying, Criteria, Page, Plain
 
@@ -125,7 +126,7 @@ class Writer:
             html=(to_html(table),),
             figures=figures,
             source=item,
-            design=markdown_to_html(ademp_page(study).split("\n", 1)[1], top=2),
+            design=markdown_to_html(spelt(ademp_page(study).split("\n", 1)[1]), top=2),
         )
 
     def regime(self, item: RegimeInput) -> Section:
@@ -156,8 +157,8 @@ class Writer:
             source=item,
             losses=(Finding(item.study.title, " ".join(rendered.losses), name),) if rendered.losses else (),
             gains=rendered.gains,
-            body=markdown_to_latex(text, top=1),
-            design=markdown_to_html(whole, top=2),
+            body=markdown_to_latex(spelt(text), top=1),
+            design=markdown_to_html(spelt(whole), top=2),
         )
 
     def maps(self, paths: Sequence[Path]) -> tuple[Shown, ...]:

@@ -11,10 +11,10 @@ from typing import get_args
 
 import jinja2
 
-from reports.labels import spelt
 from reports.latex import latex
 from reports.numbers import UNDEFINED, is_number, table_format
 from reports.webtext import web
+from reports.words import spelt
 from theory_checks.judge.verdict import Status
 
 __all__ = ["Column", "Group", "Table", "environment", "plain_table", "to_html", "to_latex", "to_markdown"]
@@ -95,13 +95,13 @@ def _web_cell(text: str) -> str:
     """A cell of the page: a dash where there is nothing, and minus signs in place of hyphens in numbers."""
     if text == UNDEFINED:
         return "–"
-    return web(text).replace("-", "−") if is_number(text) else web(text)
+    return web(text).replace("-", "−") if is_number(text) else web(spelt(text))
 
 
 def _latex_cell(text: str, column: Column) -> str:
     if column.is_number:
-        return text if is_number(text) else f"{{{latex(text)}}}"
-    return latex(text)
+        return text if is_number(text) else f"{{{latex(spelt(text))}}}"
+    return latex(spelt(text))
 
 
 def _stacked(heading: str) -> str:
@@ -133,13 +133,14 @@ def to_latex(table: Table) -> str:
     for i, group in enumerate(table.groups):
         if group.heading:
             space = r"\addlinespace[2pt]" if i else ""
-            rows.append(f"{space}\\multicolumn{{{width}}}{{@{{}}l}}{{\\textit{{{latex(group.heading)}}}}} \\\\*")
+            rows.append(f"{space}\\multicolumn{{{width}}}{{@{{}}l}}{{\\textit{{{latex(spelt(group.heading))}}}}} \\\\*")
         rows += [
             " & ".join(_latex_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)) + r" \\"
             for row in group.rows
         ]
     heads = " & ".join(
-        f"{{{_stacked(column.heading)}}}" if column.is_number else latex(column.heading) for column in table.columns
+        f"{{{_stacked(spelt(column.heading))}}}" if column.is_number else latex(spelt(column.heading))
+        for column in table.columns
     )
     return (
         environment()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from reports.inputs import StudyInput
+from reports.words import measure_words
 
 __all__ = ["ERRORS", "INTERVALS", "size_of", "undefined_notes"]
 
@@ -46,6 +47,7 @@ def undefined_notes(grid: pd.DataFrame) -> tuple[str, ...]:
             for line in part.to_dict("records")
         ]
         more = f"; and in {len(cells) - _MOST_NOTED} further cells" if len(cells) > _MOST_NOTED else ""
-        words = str(measure).replace("_", " ")
-        notes.append(f"Undefined and left out of {words}: {'; '.join(cells[:_MOST_NOTED])}{more}.")
+        notes.append(
+            f"Undefined and left out of {measure_words(str(measure))}: {'; '.join(cells[:_MOST_NOTED])}{more}."
+        )
     return tuple(notes)

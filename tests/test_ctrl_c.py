@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 
 import numpy as np
-import psutil
 import pytest
 
-from tests.engine.conftest import ROOT, environment
-from tests.hardening.signals import MAIN, STARTED, start
+from tests.adapters.folders import federation
+from tests.engine.conftest import ROOT, TOY_TOML, environment
+from tests.hardening.signals import MAIN, STARTED, start, taken
 
 # A command that computes for seconds where it can, and one that ends soon: what is imported differs.
 WORDS = {
@@ -26,6 +27,16 @@ WORDS = {
 # or, when all is said and the interpreter clears up, by the signal, which the shell reports as 130 as well.
 ENDS = (0, 2, 130, -signal.SIGINT)
 HELP = dict.fromkeys(MAIN, ("--help", ""))
+# Commands with threads or workers of their own, and with an output that must be new.
+WORKERS = {
+    "clair": ("adapters", "in --output {new} --rank 4 --jobs 2"),
+    "simulations": ("run", "long.toml --store {new}"),
+}
+SWEPT = [
+    pytest.param(program, words[program], id=f"{program}-{name}")
+    for name, words in (("works", WORDS), ("help", HELP), ("workers", WORKERS))
+    for program in words
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +46,24 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def inputs(folder):
+    """The folder with what the commands with workers read."""
+    federation(folder / "in", n_clients=16, shapes={f"layers.{i}.q_proj": (192, 160) for i in range(48)})
+    (folder / "long.toml").write_text(TOY_TOML.format(replications=4_000, seconds=0.02))
+    return folder
+
+
 def interrupted(folder, program, words, after):
-    """Status and what is told, of a command that gets Ctrl-C after some processor seconds of its own.
+    """Status and what is told, of a command that gets Ctrl-C after some processor seconds of it and its workers.
 
     Seconds of the clock would hit the interpreter's own start on a machine that has other work.
     """
-    process = start(folder, program, *words)
+    command, arguments = words
+    process = start(folder, program, command, arguments.format(new=f"{uuid.uuid4()}.sqlite"))
     surely = time.monotonic() + 30.0
-    with contextlib.suppress(psutil.NoSuchProcess):
-        counted = psutil.Process(process.pid)
-        while process.poll() is None and sum(counted.cpu_times()[:2]) < after and time.monotonic() < surely:
-            time.sleep(0.005)
+    while process.poll() is None and taken(process.pid) < after and time.monotonic() < surely:
+        time.sleep(0.005)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     try:
@@ -68,11 +86,10 @@ def test_no_traceback_while_it_imports(folder, program):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [WORDS, HELP], ids=["works", "help"])
-@pytest.mark.parametrize("program", MAIN)
-def test_no_traceback_at_any_moment(folder, program, words):
+@pytest.mark.parametrize(("program", "words"), SWEPT)
+def test_no_traceback_at_any_moment(inputs, program, words):
     for after in np.linspace(STARTED, 3.0, 23):
-        check(folder, program, words[program], float(after))
+        check(inputs, program, words, float(after))
 
 
 SWALLOWED = """

@@ -14,6 +14,7 @@ from reports.numbers import with_error
 from reports.renderers.rendered import Rendered, presentation_of
 from reports.tables import Column, Group, Table
 from reports.wording import ERRORS, INTERVALS, size_of
+from reports.words import worded
 from simulations.methods.clients_and_oracles import Clair
 from simulations.presentation import Breakdown
 
@@ -30,7 +31,7 @@ def _harm(item: StudyInput) -> pd.DataFrame:
     return found.assign(
         share=found[shown.share],
         norm=found[shown.norm],
-        label=method_names(found).str.replace("_", " "),
+        label=method_names(found).map(worded),
         attacked=found["regime"] == shown.attacked,
     )
 

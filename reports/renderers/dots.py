@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from reports.figures import COLOURS, Picture, new_figure, style_of
 from reports.inputs import StudyInput
 from reports.labels import by_setting
 from reports.wording import INTERVALS, size_of
+from reports.words import measure_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +22,7 @@ __all__ = ["study_picture"]
 
 _MOST_LINES = 32  # of labels beside the axis, as many as a page holds
 _LINE = 0.16  # inches per dot where there is room
+_LONE_NUMBER = re.compile(r" (?=[\d.]+(?:,|$))")
 # Inches: what the report prints without scaling, by which letters of 7 points would get smaller.
 _WIDTH, _HIGHEST = 6.0, 7.7
 
@@ -45,7 +48,9 @@ def _draw(axis: Axes, grid: pd.DataFrame, beside: str, coloured: str) -> None:
         ends = np.abs(own[["low", "high"]].to_numpy(float).T - value)
         style = {**style_of(i), "linestyle": "none"}
         axis.errorbar(value, heights, xerr=np.nan_to_num(ends), markersize=4, label=name, **style)
-    axis.set_yticks(range(len(lines)), [textwrap.fill(name, 38) for name in lines], fontsize=7)
+    # A number stays with what it is the number of.
+    told = [textwrap.fill(_LONE_NUMBER.sub("\u00a0", name), 38) for name in lines]
+    axis.set_yticks(range(len(lines)), told, fontsize=7)
     axis.set_ylim(len(lines) - 0.5, -0.5)
     for border in np.arange(len(lines) - 1) + 0.5:
         axis.axhline(border, color="0.9", linewidth=0.6, zorder=0)
@@ -62,7 +67,7 @@ def study_picture(item: StudyInput) -> Picture | None:
     n_lines, n_colours = grid[beside].nunique(), grid[coloured].nunique()
     figure, (axis,) = new_figure(_WIDTH, min(_HIGHEST, 1.1 + max(0.26, _LINE * n_colours) * n_lines))
     _draw(axis, grid, beside, coloured)
-    words = measure.replace("_", " ")
+    words = measure_words(measure)
     axis.set_xlabel(words)
     values = grid["value"].to_numpy(float)
     positive = values[np.isfinite(values) & (values > 0)]

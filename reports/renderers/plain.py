@@ -15,6 +15,7 @@ from reports.renderers.ranks import gains, losses, rank_table, ranked_panels
 from reports.renderers.rendered import Rendered
 from reports.tables import Column, Group, Table
 from reports.wording import ERRORS, size_of, undefined_notes
+from reports.words import measure_words
 
 __all__ = ["render", "study_table"]
 
@@ -70,7 +71,7 @@ def study_table(item: StudyInput) -> Table:
 
 
 def _heading(measure: str, power: int) -> str:
-    words = measure.removeprefix("mean ").replace("_", " ")
+    words = measure_words(measure.removeprefix("mean "))
     return f"{words} / {superscript(power)}" if power else words
 
 

@@ -13,6 +13,7 @@ from reports.numbers import with_error
 from reports.paired import RankedPanel, panels_of
 from reports.tables import Column, Group, Table
 from reports.wording import size_of
+from reports.words import measure_words
 from simulations.methods.clients_and_oracles import Clair
 
 __all__ = ["gains", "losses", "rank_table", "ranked_panels"]
@@ -77,7 +78,7 @@ def rank_table(item: StudyInput, panels: dict[str, RankedPanel]) -> Table | None
         ),
         columns=(
             Column("method", is_number=False, width="0.26\\linewidth"),
-            *(Column(metric.replace("_", " "), is_number=False) for metric in panels),
+            *(Column(measure_words(metric), is_number=False) for metric in panels),
         ),
         groups=(Group("", tuple(zip(methods, *(_cells(panel) for panel in panels.values()), strict=True))),),
         provenance=item.provenance,
@@ -114,5 +115,5 @@ def _against_rivals(
             if shown.any():
                 told.append(f"{rival} in {int(shown.sum())} of {len(panel.settings)} settings")
         if told:
-            found.append(f"On {metric.replace('_', ' ')} CLAIR is {words} {', '.join(told)}.")
+            found.append(f"On {measure_words(metric)} CLAIR is {words} {', '.join(told)}.")
     return tuple(found)

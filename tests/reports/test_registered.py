@@ -18,9 +18,9 @@ def test_every_try_is_a_row_with_its_level_and_outcome(tmp_path):
     table = registered_table(entries)
     shown = [(row[0], row[1], row[3], row[4]) for row in table.groups[0].rows]
     assert shown == [
-        ("shares", "1", "before the registry", "not held: 0.6 & less"),
-        ("shares", "2", "0.0125", "not held: 0.7"),
-        ("shares", "3", "0.00625", "no outcome yet"),
+        ("`shares`", "1", "before the registry", "not held: 0.6 & less"),
+        ("`shares`", "2", "0.0125", "not held: 0.7"),
+        ("`shares`", "3", "0.00625", "no outcome yet"),
     ]
     built = build(Inputs((), (), (), entries=tuple(entries)), tmp_path / "report", pdf=False)
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ from scipy import stats
 
 from reports.renderers.copying.names import NAMES
 from reports.tables import Table, plain_table
+from reports.words import worded
 
 __all__ = ["contamination_tables", "exact_sentence", "level_sentence", "misses", "source_table"]
 
@@ -127,7 +128,7 @@ def contamination_tables(rows: pd.DataFrame) -> tuple[Table, Table]:
         accuracy = (f"{own['own_accuracy'].mean():.2f} ({own['own_accuracy'].sem():.2f})" for own in part.values())
         exact = f"{int(found['exact_set'].sum())} of {len(found)}"
         counts = ", ".join(str(count) for count in _counts(found))
-        lines.append((str(name).replace("_", " "), exact, counts, *accuracy))
+        lines.append((worded(str(name)), exact, counts, *accuracy))
         if name == "backdoor":
             success = (f"{p['backdoor_success'].mean():.2f} ({p['backdoor_success'].sem():.2f})" for p in part.values())
             attacked.append(("benign clients", *success))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from reports.words import worded
+
 __all__ = ["NAMES"]
 
+# Called the same everywhere.
+_COMMON = (
+    "factor_average",
+    "coordinate_median",
+    "trimmed_mean",
+    "geometric_median",
+    "krum",
+    "multi_krum",
+    "clair_halves",
+    "oracle_average",
+    "oracle_clair",
+)
 NAMES = {
     "base": "base model",
     "local": "local",
-    "factor_average": "average of factors",
     "average": "average of products",
-    "coordinate_median": "entrywise median",
-    "trimmed_mean": "trimmed mean",
-    "geometric_median": "geometric median",
-    "krum": "Krum",
-    "multi_krum": "multi-Krum",
     "clair": "CLAIR",
-    "clair_halves": "CLAIR, two half trainings",
-    "oracle_average": "oracle average",
-    "oracle_clair": "oracle CLAIR",
+    **{name: worded(name) for name in _COMMON},
 }

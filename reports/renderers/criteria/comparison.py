@@ -13,6 +13,7 @@ from reports.inputs import StudyInput
 from reports.labels import method_names
 from reports.numbers import with_limits
 from reports.tables import Group
+from reports.words import count_of, worded
 from simulations.methods.robust_aggregators import RobustBaseline
 
 __all__ = ["BASELINES", "Comparison"]
@@ -46,10 +47,11 @@ def _names(fields: pd.DataFrame) -> list[str]:
         counts = Counter(str(value) for value in values)
         usual = counts.most_common(1)[0][0]
         crossed = len(counts) > 1 and len(set(counts.values())) == 1
-        words = str(name).removeprefix("regime.").replace("_", " ")
+        field = str(name).removeprefix("regime.")
         for i, value in enumerate(values):
             if crossed or str(value) != usual:
-                parts[i].append(f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}")
+                shown = f"{value:g}" if isinstance(value, float) else str(value)
+                parts[i].append(count_of(field, value) or f"{worded(field)} {shown}")
     return [", ".join(part) or "as stated" for part in parts]
 
 
@@ -70,7 +72,7 @@ class Comparison:
         }
         present = set(label[found["method"] == RobustBaseline.name])
         self.baselines = [name for name in BASELINES if name in present]
-        self.kinds = [kind.replace("_", " ") for kind in self.first[KIND]]
+        self.kinds = [worded(kind) for kind in self.first[KIND]]
         self._names = _names(self.first[[name for name in fields if name not in (KIND, SCALE, COMMON)]])
         several = self.first[COMMON].nunique() > 1
         self._headings = [

@@ -9,6 +9,7 @@ from scipy import stats
 
 from reports.renderers.intervals import mean_of, paired_difference, welch_difference
 from reports.tables import Table, plain_table
+from reports.words import worded
 
 __all__ = [
     "accuracy_table",
@@ -27,8 +28,7 @@ _NAMES = {
     "local": "local",
     "average": "average",
     "clair": "CLAIR",
-    "clair_halves": "CLAIR, two half trainings",
-    "oracle_average": "oracle average",
+    **{name: worded(name) for name in ("clair_halves", "oracle_average")},
 }
 _ACCURACIES = {
     "clean": "clean",
