@@ -32,6 +32,8 @@ def _plain(value: object) -> str:
 
 def _named(field: str, value: object) -> str:
     """A field with its value."""
+    if isinstance(value, bool):
+        return f"{worded(field)}: {'yes' if value else 'no'}"
     return count_of(field, value) or f"{worded(field)} {_plain(value)}"
 
 
@@ -79,16 +81,20 @@ def _told(count: Counter[str], value: object) -> bool:
 
 
 def settings(rows: Iterable[Row], prefix: str = "regime") -> list[str]:
-    """One label per row, from its regime: its factors, and what else departs from the other regimes."""
+    """One label per row, from its regime: its factors, and what else departs from others of its kind."""
     listed = list(rows)
     fields = [key for key in (listed[0] if listed else ()) if key.startswith(f"{prefix}.")]
     regimes = list(dict.fromkeys((str(row[prefix]), *(str(row[field]) for field in fields)) for row in listed))
-    several = len({regime[0] for regime in regimes}) > 1
-    counts = {field: Counter(regime[j + 1] for regime in regimes) for j, field in enumerate(fields)}
+    # What a factor is, is a matter of one kind: its name tells it from the others already.
+    kinds = {kind: [regime for regime in regimes if regime[0] == kind] for kind in dict.fromkeys(r[0] for r in regimes)}
+    counts = {
+        kind: {field: Counter(regime[j + 1] for regime in own) for j, field in enumerate(fields)}
+        for kind, own in kinds.items()
+    }
     found = []
     for row in listed:
-        parts = [str(row[prefix])] if several else []
-        for field, count in counts.items():
+        parts = [worded(str(row[prefix]))] if len(kinds) > 1 else []
+        for field, count in counts[str(row[prefix])].items():
             if _told(count, row[field]):
                 parts.append(_named(field.split(".", 1)[1], row[field]))
         found.append(", ".join(parts) or "the one setting of the study")

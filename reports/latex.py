@@ -66,7 +66,7 @@ _EQUATION = re.compile(r"\b([A-Za-z]) = (?=\d)")
 PERCENT = re.compile(r"(?<=\d) %")
 _TRAILING = re.compile(r"(?<=[a-z]) (\d+(?:\.\d+)?)$")
 # X_k, Θ*_k, U*: one letter with a star, an index of one letter, or both.
-_SYMBOL = re.compile(r"(?<![\w\\])([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
+_SYMBOL = re.compile(r"(?<![^\Wᵀ])(?<!\\)([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
 
 
 def _formulas(text: str) -> str:
@@ -173,9 +173,9 @@ def markdown_to_latex(text: str, *, top: int = 0) -> str:
             position += 2
         elif token.type == "table_open":
             columns = _table_width(tokens, position)
-            many = columns > 6
-            width = f"{(0.9 if many else 0.94) / columns:.3f}\\linewidth"
-            size, gap = ("scriptsize", 3) if many else ("footnotesize", 2)
+            size, gap = ("tiny", 2) if columns > 12 else ("scriptsize", 3) if columns > 6 else ("footnotesize", 2)
+            # What is left of the line by the gaps between the columns.
+            width = f"\\dimexpr(\\linewidth-{2 * gap * (columns - 1)}pt)/{columns}\\relax"
             specification = f">{{\\raggedright\\arraybackslash}}p{{{width}}}" * columns
             out.append(
                 f"{{\\{size}\\setlength{{\\tabcolsep}}{{{gap}pt}}\n\\begin{{longtable*}}{{@{{}}{specification}@{{}}}}\n\\toprule"

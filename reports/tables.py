@@ -20,6 +20,7 @@ from theory_checks.judge.verdict import Status
 __all__ = ["Column", "Group", "Table", "environment", "plain_table", "to_html", "to_latex", "to_markdown"]
 
 _WIDEST_HEADING = 10
+_LONGEST_HEADING = 60  # of a group, in characters
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -126,14 +127,27 @@ def _specification(table: Table) -> str:
     return "@{}" + "".join(parts) + "@{}"
 
 
+def _wide(table: Table) -> bool:
+    """Whether the heading of some group may be longer than the table is wide."""
+    return any(len(group.heading) > _LONGEST_HEADING for group in table.groups)
+
+
+def _over(heading: str, wide: bool) -> str:
+    """A heading over a group of rows; on lines of its own, which make no column wider, where it may be long."""
+    text = f"\\textit{{{heading}}}"
+    return f"\\makebox[0pt][l]{{\\parbox[t]{{\\linewidth}}{{\\raggedright {text}}}}}" if wide else text
+
+
 def to_latex(table: Table) -> str:
     """A ``longtable`` fragment with its provenance as comments; needs booktabs, siunitx, longtable and array."""
     rows: list[str] = []
-    width = len(table.columns)
+    width, wide = len(table.columns), _wide(table)
     for i, group in enumerate(table.groups):
         if group.heading:
             space = r"\addlinespace[2pt]" if i else ""
-            rows.append(f"{space}\\multicolumn{{{width}}}{{@{{}}l}}{{\\textit{{{latex(spelt(group.heading))}}}}} \\\\*")
+            rows.append(
+                f"{space}\\multicolumn{{{width}}}{{@{{}}l}}{{{_over(latex(spelt(group.heading)), wide)}}} \\\\*"
+            )
         rows += [
             " & ".join(_latex_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)) + r" \\"
             for row in group.rows
@@ -145,7 +159,7 @@ def to_latex(table: Table) -> str:
     return (
         environment()
         .get_template("table.tex.jinja")
-        .render(table=table, specification=_specification(table), heads=heads, rows=rows, width=width)
+        .render(table=table, specification=_specification(table), heads=heads, rows=rows, width=width, wide=wide)
     )
 
 

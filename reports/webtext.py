@@ -14,7 +14,7 @@ from reports.latex import PERCENT, is_formula
 __all__ = ["markdown_to_html", "web"]
 
 # X_k, Θ*_k, U*: one letter with a star, an index of one letter or number, or both (as in reports.latex).
-_SYMBOL = re.compile(r"(?<![\w\\])([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
+_SYMBOL = re.compile(r"(?<![^\Wᵀ])(?<!\\)([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
 
 _FORMULA = re.compile(r"\$([^$]+)\$")
 # Bars of absolute values and norms as the converter writes them.

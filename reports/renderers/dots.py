@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["study_picture"]
 
 _MOST_LINES = 32  # of labels beside the axis, as many as a page holds
+_CHARACTERS = 38  # of a line of such a label
 _LINE = 0.16  # inches per dot where there is room
-_LONE_NUMBER = re.compile(r" (?=[\d.]+(?:,|$))")
 # Inches: what the report prints without scaling, by which letters of 7 points would get smaller.
 _WIDTH, _HIGHEST = 6.0, 7.7
 
@@ -39,6 +38,12 @@ def _factors(grid: pd.DataFrame) -> tuple[str, str] | None:
     return beside, coloured
 
 
+def _folded(name: str) -> str:
+    """A label in lines that end after a comma, where its parts are no longer than a line."""
+    parts = (part if len(part) >= _CHARACTERS else part.replace(" ", "\u00a0") for part in name.split(", "))
+    return textwrap.fill(", ".join(parts), _CHARACTERS)
+
+
 def _draw(axis: Axes, grid: pd.DataFrame, beside: str, coloured: str) -> None:
     lines, colours = list(dict.fromkeys(grid[beside])), list(dict.fromkeys(grid[coloured]))
     for i, name in enumerate(colours):
@@ -48,9 +53,7 @@ def _draw(axis: Axes, grid: pd.DataFrame, beside: str, coloured: str) -> None:
         ends = np.abs(own[["low", "high"]].to_numpy(float).T - value)
         style = {**style_of(i), "linestyle": "none"}
         axis.errorbar(value, heights, xerr=np.nan_to_num(ends), markersize=4, label=name, **style)
-    # A number stays with what it is the number of.
-    told = [textwrap.fill(_LONE_NUMBER.sub("\u00a0", name), 38) for name in lines]
-    axis.set_yticks(range(len(lines)), told, fontsize=7)
+    axis.set_yticks(range(len(lines)), [_folded(name) for name in lines], fontsize=7)
     axis.set_ylim(len(lines) - 0.5, -0.5)
     for border in np.arange(len(lines) - 1) + 0.5:
         axis.axhline(border, color="0.9", linewidth=0.6, zorder=0)

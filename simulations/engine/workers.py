@@ -6,11 +6,15 @@ All are ``concurrent.futures`` executors, so that the run itself (``simulations.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from simulations.engine.replicate import prepare_worker
@@ -122,12 +126,33 @@ class Inline(Executor):
         return future
 
 
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Ctrl-C waits until the end, and never reaches a process that is started meanwhile.
+
+    Until a worker has imported what makes it leave Ctrl-C to its parent (:func:`prepare_worker`), a second or so, it
+    would answer with a traceback of its own.  Processes inherit what is blocked.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    for tracker in (resource_tracker, loky_tracker):  # which let the signal through once more when they have started
+        tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def loky(n_workers: int) -> Executor:
     """Processes of this machine; a broken executor is replaced by a new one."""
-    # Reusable: several studies run one after the other pay for the start of the workers once.
-    executor: Executor = get_reusable_executor(
-        max_workers=n_workers, timeout=60, initializer=prepare_worker, initargs=(os.getpid(),), env=_ONE_THREAD
-    )
+    with _unheard():
+        # Reusable: several studies run one after the other pay for the start of the workers once.
+        executor: Executor = get_reusable_executor(
+            max_workers=n_workers, timeout=60, initializer=prepare_worker, initargs=(os.getpid(),), env=_ONE_THREAD
+        )
+        executor.submit(os.getpid)  # the first task starts them all
     return executor
 
 

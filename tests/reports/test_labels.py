@@ -35,6 +35,18 @@ def test_several_kinds_of_regime_are_named():
     assert settings(rows) == ["gaussian", "digits"]
 
 
+def test_a_field_is_a_factor_among_settings_of_its_kind():
+    """What all digits share is not told of them because the others are without it."""
+    rows = [{"regime": "digits", "regime.rank": rank, "regime.n": math.nan, "regime.ridge": 1.0} for rank in (0, 3)]
+    rows += [{"regime": "gaussian", "regime.rank": 2, "regime.n": n, "regime.ridge": None} for n in (5, 9)]
+    assert settings(rows) == ["digits, rank 0", "digits, rank 3", "gaussian, n 5", "gaussian, n 9"]
+
+
+def test_a_switch_is_told_in_words():
+    rows = [{"regime": "gaussian", "regime.noise_known": known} for known in (True, False)]
+    assert settings(rows) == ["noise known: yes", "noise known: no"]
+
+
 def test_a_factor_of_single_values_is_named_in_full():
     rows = [{"regime": "gaussian", "regime.n": n} for n in (5, 10, 20)]
     assert settings(rows) == ["n 5", "n 10", "n 20"]

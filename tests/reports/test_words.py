@@ -1,5 +1,6 @@
 """Names of the program do not reach a reader of the report: one label map, applied to every table and axis."""
 
+import inspect
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from matplotlib.text import Text
 import reports.sections
 from reports.document import build
 from reports.labels import labels, settings
+from reports.latex import latex
 from reports.reading import read_inputs
 from reports.tables import Column, Group, Table, to_html, to_latex
 from reports.words import WORDS, count_of, measure_words, spelt, worded
@@ -44,14 +46,16 @@ def test_a_number_stands_before_what_it_counts():
 
 
 def test_every_name_in_every_study_has_words():
-    """Of methods, regimes, their fields and their measures."""
-    found = set()
+    """Of methods, regimes, their fields and their measures; and what their classes say can be set in LaTeX."""
+    found, kinds = set(), set()
     for study in studies().values():
+        kinds |= {type(part) for cell in study.cells for part in (cell.regime, cell.method)}
         found |= {measure_words(measure.label) for measure in study.measures}
         for cell in study.cells:
             for field, value in factors(cell).items():
                 found |= {worded(field.split(".", 1)[-1]), worded(value) if isinstance(value, str) else ""}
     assert not [name for name in found if RAW.search(name)]
+    assert not [kind for kind in kinds if "[U+" in latex((inspect.getdoc(kind) or "").split("\n\n")[0])]
     assert len(set(WORDS.values())) >= len(WORDS) - 1  # local fits are called so in two studies
 
 
@@ -87,3 +91,13 @@ def test_a_raw_name_is_put_in_words_wherever_a_table_has_it():
     for text in (to_html(table), to_latex(table).replace(r"\_", "_")):
         assert not RAW.search(text)
         assert text.count("own loss") == 3
+
+
+def test_a_long_heading_is_folded_and_makes_no_column_wider():
+    """It ran off the page, and its width went to the last column."""
+    heading = ", ".join(f"field {i}" for i in range(12))
+    table = Table("t", "", (Column("a"),), (Group(heading, (("1",),)), Group("short", (("1",),))))
+    text = to_latex(table)
+    assert text.count(r"\makebox[0pt][l]{\parbox[t]{\linewidth}") == 2
+    assert r"\setlength{\LTleft}{0pt}" in text
+    assert "parbox" not in to_latex(Table("t", "", (Column("a"),), (Group("short", (("1",),)),)))
