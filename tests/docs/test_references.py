@@ -1,4 +1,4 @@
-"""What the pages name exists: commands with their options, studies, claims, files, tests and names of the code."""
+"""What the pages name exists: commands with their options, studies, claims, files, links, tests, names of the code."""
 
 import re
 from functools import cache
@@ -105,6 +105,13 @@ def wrong_name(piece):
     return ""
 
 
+def lost_links(page, text):
+    """Relative links of a page that lead to no file or folder; templates lie elsewhere than what is made of them."""
+    here = (ROOT / page).parent if not page.startswith("reports/templates/") else ROOT / "docs" / "gallery"
+    found = re.findall(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)", re.sub(r"```.*?```|`[^`\n]*`", " ", text, flags=re.S))
+    return [link for link in found if not (here / link).exists()]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_of_a_page_exist(name):
     found = commands((ROOT / name).read_text(encoding="utf-8"))
@@ -115,6 +122,16 @@ def test_commands_of_a_page_exist(name):
 def test_names_of_a_page_exist(name):
     found = inline((ROOT / name).read_text(encoding="utf-8"))
     assert sorted({wrong_name(piece) for piece in found} - {""}) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_of_a_page_lead_somewhere(name):
+    assert lost_links(name, (ROOT / name).read_text(encoding="utf-8")) == []
+
+
+def test_a_link_that_leads_nowhere_is_seen():
+    text = "[a](notation.md) [b](gone.md#x) [c](https://arxiv.org) [d](#here)"
+    assert lost_links("docs/theory.md", text) == ["gone.md"]
 
 
 @pytest.mark.parametrize(
