@@ -16,6 +16,7 @@ __all__ = ["markdown_to_html", "web"]
 # X_k, Θ*_k, U*: one letter with a star, an index of one letter or number, or both (as in reports.latex).
 _SYMBOL = re.compile(r"(?<![^\Wᵀ])(?<!\\)([A-Za-zΑ-Ωα-ω][\u0302\u0303\u0304]?)(\*?)(?:_([A-Za-z0-9]))?(?![\w*_])")
 
+_STOP = re.compile(r"(<math(?:(?!<math).)*?</math>[.,;:)]+)", re.DOTALL)
 _FORMULA = re.compile(r"\$([^$]+)\$")
 # Bars of absolute values and norms as the converter writes them.
 _BARS = re.compile(r"<mo[^>]*>(&#x0007C;|&#x02016;)</mo>")
@@ -57,7 +58,9 @@ def web(text: str) -> str:
     parts = text.split("$")
     if len(parts) % 2 == 0 or not all(map(is_formula, parts[1::2])):
         return _plain(text)
-    return "".join(_formula(part) if i % 2 else _plain(part) for i, part in enumerate(parts))
+    shown = "".join(_formula(part) if i % 2 else _plain(part) for i, part in enumerate(parts))
+    # A formula is not broken, so that a stop after it stood alone on the next line of a narrow screen.
+    return _STOP.sub(r'<span class="together">\1</span>', shown)
 
 
 def markdown_to_html(text: str, *, top: int = 0) -> str:

@@ -221,3 +221,11 @@ def test_page_one_says_what_holds_beside_what_does_not(results, tmp_path, monkey
     assert 'href="#section-study-' in first
     source = (tmp_path / "out" / "report.tex").read_text(encoding="utf-8")
     assert source.index("ahead in 3 of 4.") < source.index("tableofcontents")
+
+
+def test_a_stop_stays_with_the_formula_before_it():
+    """A browser breaks no formula, and put the stop alone on the next line."""
+    text = web("if $a < b$, and $c$ then $d$.")
+    assert text.count('<span class="together"><math') == 2
+    assert text.endswith("</math>.</span>")
+    assert "</math>,</span> and <math" in text
