@@ -382,7 +382,7 @@ def _read_and_checked(
 def _checked(record: ClientEstimates, options: ModelOptions) -> ClientEstimates:
     """A record that can be fitted, in a unit in which its squares are numbers."""
     check_options(options, record)
-    return without_absurd_sizes(divided(record, unit_of(record)))
+    return divided(without_absurd_sizes(record), unit_of(record))
 
 
 def _aligned(record: ClientEstimates, names: tuple[str, ...], module: str, first: str) -> ClientEstimates:

@@ -93,7 +93,10 @@ def verify_solution(
     free = decomposition.common_component
     dual_mean = _mean_share(point.dual, dual_size) if free else 0.0
     low_rank_mean = _mean_share(point.low_rank, size) if free else _ratio(float(np.linalg.norm(point.common)), size)
-    recorded = decomposition.objective / point.value_scale, decomposition.duality_gap / point.value_scale
+    recorded = (
+        _in_unit(decomposition.objective, primal, point.value_scale),
+        _in_unit(decomposition.duality_gap, gap, point.value_scale),
+    )
     problems = [
         f"{what} {error:.1e}"
         for what, error in (
@@ -121,6 +124,13 @@ def verify_solution(
         valid=not problems,
         message=f"relative duality gap {relative:.1e}; " + ("; ".join(problems) if problems else "everything agrees"),
     )
+
+
+def _in_unit(recorded: float, computed: float, scale: float) -> float:
+    """A recorded value over the scale; where that, a square, left the range of numbers, so has the value."""
+    if 0.0 < scale < np.inf:
+        return recorded / scale
+    return computed if recorded == scale or computed == 0.0 else np.inf
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,9 @@ __all__ = [
 
 
 ROUNDING = 1e-12  # of the largest eigenvalue of a scatter: coefficients below are rounding
+# Leverage of a client outside a set from which its energy off B_k is computed and not a difference: that of a benign
+# client is about r/n.
+_FAR = 1e3
 _SPECTRA_KEPT = 4  # sets; a p × p and a p × q array each
 
 
@@ -255,7 +258,7 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
         hat = hat_blocks(panel, fit, inside)
         statistics, columns, leverage = panel.covariances.standardised(between, precision, hat, fit.members)
         return Residuals(raw, statistics, (p - rank) * columns, np.where(fit.members, leverage, 0.0))
-    raw, energies, leverages = _energies(panel, fit)
+    raw, energies, leverages, elsewhere = _energies(panel, fit)
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
@@ -268,8 +271,12 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     remaining = own[:, None] - np.where(members[:, None], leverages, -leverages)
     full = members[:, None] & (remaining < own[:, None] * (1.0 - FULL_LEVERAGE))
     safe = np.where(full, 1.0, remaining)
-    correction = np.where(full, 0.0, np.where(members[:, None], energies, -energies) / safe)
-    standardised = (raw + correction.sum(axis=1)) / np.maximum(own, 1e-12)
+    correction = np.where(full, 0.0, energies / safe).sum(axis=1)
+    # Outside the set, ‖R_kb‖²/‖b‖² own/(own + ‖b‖²) by direction b, where raw − Σ energies/remaining would cancel: a
+    # client of 1e155 beside ones of 1 was benign with p = 1.
+    along = np.where(leverages > 0.0, energies / np.where(leverages > 0.0, leverages, 1.0), 0.0)
+    apart = elsewhere + (along * (own[:, None] / safe)).sum(axis=1)
+    standardised = np.where(members, raw + correction, apart) / np.maximum(own, 1e-12)
     return Residuals(
         raw,
         np.maximum(standardised, 0.0),
@@ -278,8 +285,11 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
     )
 
 
-def _energies(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """‖R_k‖_F² (K,), ‖R_kB_k‖² along the eigenvectors of B_kᵀB_k (K, r'), and its eigenvalues (K, r')."""
+def _energies(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """‖R_k‖_F² (K,), ‖R_kB_k‖² along the eigenvectors of B_kᵀB_k (K, r'), its eigenvalues (K, r'), ‖R_k‖² off B_k (K,).
+
+    The last is for clients outside the set.
+    """
     one = len(panel.parts) == 1
     centred = centred_blocks(panel, fit) if one else None  # in parts they are formed twice, and never all at once
     inside = fit.basis.T @ centred if centred is not None else inside_subspace(panel, fit)
@@ -287,6 +297,9 @@ def _energies(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, Flo
     rows = _leverage_rows(inside, fit.members) if leveraged else inside[:, :0]
     leverages, axes = symmetric_eigen(rows @ rows.transpose(0, 2, 1))
     raw, energies = np.empty(len(inside)), np.empty(leverages.shape)
+    used = leverages > ROUNDING * leverages.max(axis=1, initial=0.0, keepdims=True)
+    far = ~fit.members & (leverages.max(axis=1, initial=0.0) > _FAR)
+    off = {}
     for part in panel.parts:
         own = centred if centred is not None else centred_blocks(panel, fit, part)
         residual = own - fit.basis @ inside[part]
@@ -294,7 +307,16 @@ def _energies(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, Flo
         if leveraged:
             cross = residual @ rows[part].transpose(0, 2, 1) @ axes[part]  # R_k B_k in the eigenbasis
             energies[part] = np.einsum("kij,kij->kj", cross, cross)
-    return raw, energies, leverages
+            for number in np.flatnonzero(far[part]):
+                k = part.start + number
+                columns = (rows[k].T @ axes[k])[:, used[k]] / np.sqrt(leverages[k, used[k]])
+                off[k] = float(np.sum((residual[number] - residual[number] @ columns @ columns.T) ** 2))
+    energies = np.where(used, energies, 0.0)
+    along = np.divide(energies, leverages, out=np.zeros_like(energies), where=used)
+    elsewhere = np.maximum(raw - along.sum(axis=1), 0.0)
+    for k, energy in off.items():  # far outside, the difference is rounding
+        elsewhere[k] = energy
+    return raw, energies, leverages, elsewhere
 
 
 def _leverage_rows(inside: FloatArray, members: BoolArray) -> FloatArray:

@@ -19,7 +19,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
 
-from simulations.engine.workers import Backend, BackendError, LostWorker
+from simulations.engine.workers import Backend, BackendError, LostWorker, unheard
 
 __all__ = ["dask_setup", "open_dask"]
 
@@ -96,7 +96,8 @@ def open_dask(n_jobs: int, scheduler: str | None) -> Iterator[Backend]:
         address: Any = scheduler
         if scheduler is None:
             stack.enter_context(dask.config.set(_LOCAL_SETTINGS))
-            with _left_at_once():
+            # Its threads, and the workers that they start, are born with Ctrl-C blocked.
+            with unheard(), _left_at_once():
                 cluster = LocalCluster(  # type: ignore[no-untyped-call]
                     n_workers=n_jobs,
                     threads_per_worker=1,

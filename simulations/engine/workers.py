@@ -19,7 +19,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from simulations.engine.replicate import prepare_worker
 
-__all__ = ["Backend", "BackendError", "Inline", "LostWorker", "loky", "stop_loky"]
+__all__ = ["Backend", "BackendError", "Inline", "LostWorker", "loky", "stop_loky", "unheard"]
 
 _UNLOADABLE = (
     "the workers cannot load a regime or method ({}); define it in a module that can be imported from the repository "
@@ -127,7 +127,7 @@ class Inline(Executor):
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
+def unheard() -> Iterator[None]:
     """Ctrl-C waits until the end, and never reaches a process that is started meanwhile.
 
     Until a worker has imported what makes it leave Ctrl-C to its parent (:func:`prepare_worker`), a second or so, it
@@ -147,7 +147,7 @@ def _unheard() -> Iterator[None]:
 
 def loky(n_workers: int) -> Executor:
     """Processes of this machine; a broken executor is replaced by a new one."""
-    with _unheard():
+    with unheard():
         # Reusable: several studies run one after the other pay for the start of the workers once.
         executor: Executor = get_reusable_executor(
             max_workers=n_workers, timeout=60, initializer=prepare_worker, initargs=(os.getpid(),), env=_ONE_THREAD

@@ -7,7 +7,7 @@ from multiprocessing import resource_tracker
 
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
-from simulations.engine.workers import _unheard
+from simulations.engine.workers import unheard
 
 TELL = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
 
@@ -18,7 +18,7 @@ def started():
 
 def test_a_process_that_starts_meanwhile_does_not_hear_the_signal():
     """The trackers of shared resources let the signal through when they start: they are started before."""
-    with _unheard():
+    with unheard():
         for tracker in (resource_tracker, loky_tracker):
             tracker.ensure_running()
         assert started() == "True"
@@ -29,7 +29,7 @@ def test_a_signal_meanwhile_is_not_lost():
     heard = []
     before = signal.signal(signal.SIGINT, lambda *_: heard.append(True))
     try:
-        with _unheard():
+        with unheard():
             signal.raise_signal(signal.SIGINT)
             assert not heard
         assert heard

@@ -74,6 +74,8 @@ def fitted(blocks, options, **given):
 @settings(max_examples=draws(120))
 @given(blocks=stacks(), options=OPTIONS, scale=st.sampled_from([None, 1e-9, 0.1, 10.0]))
 @example(blocks=np.array([1.25730221e127, -1.32104863e-313, 6.40422650e65])[:, None, None], options={}, scale=None)
+@example(blocks=np.array([1.18305219e-301, 0.0, 0.0])[:, None, None], options={"level": 1e-290}, scale=None)
+@example(blocks=np.array([1e-300, 0.0, 0.0])[:, None, None], options={}, scale=1e-9)
 def test_a_fit_is_refused_or_finite(blocks, options, scale):
     given = {} if scale is None else {"noise_scales": np.full(len(blocks), scale)}
     with refusals() as refused:

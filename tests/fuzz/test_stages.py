@@ -181,6 +181,8 @@ COMPARED = BASELINES | STATISTICAL_RIVALS | ROBUST_MEANS | OWN
 @given(seed=SEEDS, name=st.sampled_from([*COMPARED]))
 @example(seed=758, name="armul_low_rank")  # no distance, and a radius that is not zero
 @example(seed=128, name="outlier_pursuit")  # columns of nothing beside one of 1e8
+@example(seed=29_597, name="outlier_pursuit")  # the same, and not solved within the limit: a warning tells what to do
+@pytest.mark.filterwarnings("ignore:outlier pursuit is solved:RuntimeWarning")
 def test_methods_for_comparison(seed, name):
     rng, blocks, _ = entered(seed)
     method = COMPARED[name]

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from clair_stats import CLAIR, ClientEstimates, decompose, verify_solution
+from clair_stats import CLAIR, ClientEstimates, NoMajorityWarning, decompose, verify_solution
+from clair_stats.detection.panel import panel_of
+from clair_stats.detection.shared_fit import fit_shared, standardised_residuals
+from clair_stats.linalg import project_off
 
 RNG = np.random.default_rng(0)
 BASIS = np.linalg.qr(RNG.normal(size=(10, 2)))[0]
@@ -133,3 +136,26 @@ def test_one_huge_client_of_several_modules_is_flagged(size):
         model = CLAIR().fit(modules)
         np.testing.assert_array_equal(np.flatnonzero(model.flagged_), [3])
         assert np.isfinite(model.refined_["b"]).all()
+
+
+def test_a_module_of_one_large_and_small_clients_has_a_unit():
+    blocks = np.array([3.9e179, -5.1e-134, 2.5e-133])[:, None, None]
+    with pytest.warns(NoMajorityWarning, match="too few"):
+        assert not CLAIR().fit({"m": blocks}).majority_
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e6, 1e9])
+def test_the_statistic_of_a_client_outside_does_not_cancel(size):
+    rng = np.random.default_rng(20_261_990)
+    blocks = np.linalg.qr(rng.standard_normal((5, 2)))[0] @ rng.standard_normal((7, 2, 3))
+    blocks += 0.1 * rng.standard_normal(blocks.shape)
+    # A rank-one block: all of its residual lies along the one direction in which its leverage is large.
+    blocks[0] = size * np.outer(rng.standard_normal(5), [1.0, 0.0, 0.0])
+    panel = panel_of(ClientEstimates(values=blocks, noise_scales=np.full(7, 0.1)), blocks, common_component=False)
+    fit = fit_shared(panel, np.arange(7) > 0, 2)
+    found = standardised_residuals(panel, fit).standardised[0]
+    rows, residual = fit.basis.T @ panel.blocks, project_off(fit.basis, panel.blocks[0])
+    scatter = np.einsum("kij,klj->il", rows[1:], rows[1:])
+    # R (I + BBᵀ)⁻¹ Rᵀ with B = A₀ᵀ S^{-1/2} of rank one: along its direction alone.
+    leverage = rows[0, :, 0] @ np.linalg.solve(scatter, rows[0, :, 0])
+    assert found == pytest.approx(np.sum(residual**2) / (1.0 + leverage), rel=1e-6)
