@@ -55,7 +55,8 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
     rank : int, optional
         r; chosen from the data when None (the smallest at which a majority of clients agrees up to noise).
     block_penalty : float, optional
-        λ of ``decomposition_``; default rule 1.8 √(r/K) inside the window (theory.md section 2).
+        λ of ``decomposition_``; default 1.8 √(r̃/K), r̃ a guess of the rank, cut to the inside of the
+        window of theory.md section 2; the factor is a convention.
     noise_penalty : float, optional
         τ of ``decomposition_`` as program (N); 0 asks for program (E).  Default: the larger of the two dual norms that
         noise reaches, σ max(√p + √(qK), √(pq)/λ).  Without either penalty the program is the one that proposed the set.

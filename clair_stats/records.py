@@ -214,7 +214,7 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """Refined estimates: averaged off the subspace (Theorem 5), or drawn to the others (derivations/shrinkage.md).
+    """Refined estimates: averaged off the subspace (Theorem 5), or drawn to the others (docs/derivations/shrinkage.md).
 
     Examples
     --------

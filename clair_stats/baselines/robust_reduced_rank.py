@@ -2,7 +2,7 @@
 
 min ½‖X − M − L − C‖_F² with rank(L) ≤ r and at most f clients with C_k ≠ 0: rank-r fit and removal of the f clients
 with the largest residual, by turns.  It is thresholding for outliers in PCA (Cherapanamjeri, Jain and Netrapalli,
-COLT 2017) with whole clients in the place of columns.  With the group lasso in the place of the count the criterion
+COLT 2017) with whole clients in place of columns.  With the group lasso in place of the count the criterion
 is that of the low-rank variant of ARMUL (:mod:`clair_stats.baselines.armul`).  Told r and f; the paper's own rule for
 them is in :mod:`clair_stats.baselines.robust_reduced_rank_pic`.
 """

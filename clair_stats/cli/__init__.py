@@ -1,4 +1,4 @@
-"""The command line: ``clair inspect | refine | certify``."""
+"""The command line: ``clair inspect | refine | certify | adapters``."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def adapters_command(
 
 @contextmanager
 def _workers(scheduler: str | None) -> Iterator[None]:
-    """The workers of a dask scheduler in the place of this process's threads, where one is given."""
+    """The workers of a dask scheduler in place of this process's threads, where one is given."""
     if scheduler is None:
         yield
         return

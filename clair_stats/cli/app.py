@@ -1,4 +1,4 @@
-"""Commands ``inspect``, ``refine`` and ``certify``.
+"""Commands ``inspect``, ``refine``, ``certify`` and ``adapters``.
 
 Exit status: 0 done, nobody flagged (``certify``: certified) · 2 bad input or usage · 3 somebody flagged (``certify``:
 not certified) · 4 no collaborative majority, so no answer is given.

@@ -128,7 +128,7 @@ def compress_dense(tall: FloatArray, *, common_component: bool) -> Compression:
     Returns
     -------
     Compression
-        With the identity in the place of frames that would not pay off.
+        With the identity in place of frames that would not pay off.
     """
     n_clients, q, p = tall.shape
     right: FloatArray | None = None

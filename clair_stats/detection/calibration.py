@@ -51,7 +51,7 @@ class Calibrated:
     noise: float  # φ, known or estimated, never below the rounding floor
 
     def tightened(self, p_values: FloatArray, excess: FloatArray) -> Calibrated:
-        """With the second look: smaller p-values, lower thresholds for clients that only it flags.
+        """With the test along shared directions: smaller p-values, lower thresholds for clients that only it flags.
 
         Parameters
         ----------

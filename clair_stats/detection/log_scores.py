@@ -120,14 +120,14 @@ def prediction_p_values(scores: FloatArray, members: BoolArray) -> FloatArray:
 
 
 def combined(first: FloatArray | float, second: FloatArray | float) -> FloatArray:
-    """One p-value from two looks: the first at a fifth of the level, or both.
+    """One p-value from both scores: the first at a fifth of the level, or both.
 
     Parameters
     ----------
     first : float or ndarray, shape (K,)
-        P-values of the first look.
+        P-values of what the subspace leaves over.
     second : float or ndarray, shape (K,)
-        P-values of the second look.
+        P-values of the share that it leaves over.
 
     Returns
     -------

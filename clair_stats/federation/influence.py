@@ -67,7 +67,7 @@ def influence_of(n_examples: Sequence[float], sizes: FloatArray, *, cap: float) 
 
 
 def with_influence(report: AdapterReport, names: Sequence[str], found: Influence) -> AdapterReport:
-    """The report with the influence of every member; who was bounded is "capped" in the place of "benign".
+    """The report with the influence of every member; who was bounded is "capped" in place of "benign".
 
     Parameters
     ----------

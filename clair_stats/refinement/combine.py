@@ -1,4 +1,4 @@
-"""Let flagged clients inform the rest where that cannot hurt: a James–Stein combination (derivations/refinement.md).
+"""Let flagged clients inform the rest where that cannot hurt: a James–Stein weight (docs/derivations/refinement.md).
 
 A client can be contaminated in two directions out of forty and tell the truth in the others.  Refinement (Theorem 5)
 ignores it altogether.  Here the mean of the flagged clients enters the common component with the weight that Stein's

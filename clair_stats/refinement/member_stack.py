@@ -117,7 +117,7 @@ class MemberStack:
 
     @property
     def about_the_mean(self) -> MemberStack:
-        """The same with the deviations in the place of the factors: where these nearly cancel, their digits do too."""
+        """The same with the deviations in place of the factors: where these nearly cancel, their digits do too."""
         whole = np.eye(self.mean.shape[1])
         lefts = tuple(self.deviation(k) for k in range(len(self)))
         return MemberStack(lefts, (whole,) * len(self), np.zeros_like(self.mean), self.frames)

@@ -34,7 +34,7 @@ def refine(
     method: Literal["average", "shrinkage"] = "average",
     noise_scales: ArrayLike | None = None,
 ) -> Refinement:
-    """Refined estimates of the collaborative set; contaminated clients keep X_k (theory.md section 5).
+    """Refined estimates of the collaborative set; clients outside it keep X_k (theory.md section 5).
 
     Parameters
     ----------

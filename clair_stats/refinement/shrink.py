@@ -31,7 +31,7 @@ MOST_DIRECTIONS = 64
 _NARROWEST_BAND = 4
 # Numbers (1 GiB) up to which every member's frame is kept for the second pass; beyond, it is computed again.
 _MOST_KEPT = 1 << 27
-# Divisor in the place of 0, where errors are.
+# Divisor in place of 0, where errors are.
 _TINY = float(np.finfo(float).tiny)
 # Relative risks closer than this are equal but for rounding (all directions apart, or none); the smaller rank stands.
 _TIE = 1e-9
@@ -120,7 +120,7 @@ def shrink(
     basis : array, shape (p, r), optional
         Known subspace, orthonormal.
     targets : array, shape (K, p, q), optional
-        What each member is drawn towards in the place of the others' mean; must not depend on its own estimate.
+        What each member is drawn towards in place of the others' mean; must not depend on its own estimate.
 
     Returns
     -------

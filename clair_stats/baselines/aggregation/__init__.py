@@ -2,7 +2,7 @@
 
 Every one is called ``method(pairs, weights=None)`` with the clients' factors (B_k, A_k), and returns an
 :class:`~clair_stats.baselines.aggregation.aggregated.Aggregated`.  RoLoRA also needs to know which factor was trained.
-None of them tells good clients from bad ones.
+None of them tells contaminated clients from benign ones.
 """
 
 from collections.abc import Mapping

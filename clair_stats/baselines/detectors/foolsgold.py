@@ -1,6 +1,6 @@
 """FoolsGold (Fung, Yoon and Beschastnikh, RAID 2020): clients that resemble each other too much are sybils.
 
-Assumes that contaminated clients pursue one goal and look alike, and that honest clients do not.  Told nothing; the
+Assumes that contaminated clients pursue one goal and look alike, and that benign clients do not.  Told nothing; the
 paper adds up updates over rounds, which is the one update here.
 """
 
