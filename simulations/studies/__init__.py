@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from simulations.confirmation import tries
@@ -25,8 +27,22 @@ def _modules() -> Iterator[str]:
             yield module.name
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the end: a compiled module that it meets while it is imported may abort the process."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _load(module_name: str) -> Study | None:
-    module = importlib.import_module(f"{__name__}.{module_name}")
+    with _uninterrupted():
+        module = importlib.import_module(f"{__name__}.{module_name}")
     made = getattr(module, "STUDY", None)
     if made is None and callable(getattr(module, "study", None)):
         made = module.study()

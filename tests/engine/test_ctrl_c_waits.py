@@ -1,0 +1,58 @@
+"""Ctrl-C waits while workers start, which never hear it, and while a study is imported."""
+
+import importlib
+import signal
+import subprocess
+import sys
+from multiprocessing import resource_tracker
+
+import pytest
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
+
+from simulations import studies
+from simulations.engine.workers import unheard
+
+TELL = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+
+
+def started():
+    return subprocess.run([sys.executable, "-S", "-c", TELL], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_process_that_starts_meanwhile_does_not_hear_the_signal():
+    """The trackers of shared resources let the signal through when they start: they are started before."""
+    with unheard():
+        for tracker in (resource_tracker, loky_tracker):
+            tracker.ensure_running()
+        assert started() == "True"
+    assert started() == "False"
+
+
+@pytest.fixture
+def heard():
+    """Filled when the signal is heard."""
+    found = []
+    before = signal.signal(signal.SIGINT, lambda *_: found.append(True))
+    yield found
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_meanwhile_is_not_lost(heard):
+    with unheard():
+        signal.raise_signal(signal.SIGINT)
+        assert not heard
+    assert heard
+
+
+def test_a_study_is_imported_before_the_signal_is_heard(heard, monkeypatch):
+    """Once in about seventy moments a compiled module that met it aborted ``simulations list``."""
+    kept, meanwhile = importlib.import_module, []
+
+    def interrupted(name):
+        signal.raise_signal(signal.SIGINT)
+        meanwhile.append(bool(heard))
+        return kept(name)
+
+    monkeypatch.setattr(importlib, "import_module", interrupted)
+    assert studies._load("few_rows").name == "few_rows"
+    assert (meanwhile, bool(heard)) == ([False], True)
