@@ -77,8 +77,12 @@ def fit_shared(panel: Panel, members: BoolArray, rank: int) -> SharedFit:
     """
     common, values, vectors = _spectrum(panel, members)
     # Singular vectors of the stack, not eigenvectors of its square, when noise is near rounding: squaring would lose
-    # every direction below 1e-8 of the largest.  The Gram route is ten times faster and exact enough otherwise.
-    if rank and rank < values.size and values[rank] < 1e-12 * values[0]:
+    # every direction below 1e-8 of the largest, and the same goes for what the members are together away from the
+    # robust centre, which is subtracted from their moments.  The Gram route is ten times faster and exact enough
+    # otherwise.
+    apart = common - panel.robust_centre if panel.moments is not None and panel.common_component else np.zeros(1)
+    subtracted = float(np.sum(panel.design[members] ** 2) * np.sum(apart**2))
+    if rank < values.size and values[rank] < 1e-12 * max(float(values[0]), subtracted):
         common, tall = _stacked(panel, members)
         vectors, singular, _ = np.linalg.svd(tall, full_matrices=tall.shape[1] < values.size)
         values = np.zeros(values.size)
