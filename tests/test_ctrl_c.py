@@ -138,3 +138,19 @@ def test_what_is_imported_cannot_swallow_it(ready, status, told):
     )
     assert (done.returncode, done.stdout) == (status, told)
     assert done.stderr == ("here: interrupted; nothing was written\n" if status else "")
+
+
+@pytest.mark.parametrize(("cause", "status"), [("KeyboardInterrupt()", 130), ("ValueError()", 1)])
+def test_an_interrupt_inside_compiled_code_is_one(cause, status):
+    """`clair adapters` met it in `numpy.fromfile`: a SystemError, "returned a result with an exception set"."""
+    text = "from clair_stats.cli.interruption import without_traceback\nwith without_traceback('here'):\n"
+    text += f"    raise SystemError('returned a result with an exception set') from {cause}"
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == status
+    assert ("Traceback" in done.stderr) == (status == 1)

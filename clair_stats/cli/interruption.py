@@ -55,7 +55,10 @@ def without_traceback(command: str, told: str = "nothing was written") -> Iterat
             signal.signal(signal.SIGINT, leave)
     try:
         yield begin
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as error:
+        # Compiled code that goes on after the interrupt is told off by the interpreter, which keeps it as the cause.
+        if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
         sys.stdout.flush()
         sys.stderr.flush()
         leave()
