@@ -34,6 +34,7 @@ from clair_stats.report.reasons import explain_clients, margins
 from clair_stats.report.summary import summarise
 from clair_stats.several_modules import SeveralModules, fit_modules, holds_modules
 from clair_stats.units import (
+    LARGEST_ENTRY,
     combination_in_unit,
     consensus_in_unit,
     divided,
@@ -297,6 +298,9 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
         exact = panel.noise is None and calibrated.noise <= panel.floor
         scales = np.zeros(record.n_clients) if exact else calibrated.noise * panel.entry_scales
         self.noise_scales_ = scales * unit
+        sent = self._estimates.noise_scales
+        if sent is not None and record.noise_scales is not None:  # those that were cut in the unit of the fit
+            self.noise_scales_ = np.where(record.noise_scales >= LARGEST_ENTRY, sent, self.noise_scales_)
         self.detection_ = Detection(members, calibrated.scores, calibrated.p_values, calibrated.thresholds, self.level)
         left = None if self._frame is None else self._frame.left
         self.basis_ = fit.basis if left is None else left @ fit.basis

@@ -33,6 +33,8 @@ __all__ = [
 LARGEST_ENTRY, SMALLEST_ENTRY = 1e150, 1e-150
 # Up to 2^±60 fourth powers and sums of them stay in range: such data are left in their own unit.
 _ORDINARY_EXPONENT = 60
+# Of a block that has no number in the common unit: 2⁴⁹⁸ is just below LARGEST_ENTRY.
+_LARGEST_EXPONENT = 498
 
 
 def unit_of(record: ClientEstimates) -> float:
@@ -69,9 +71,10 @@ def divided(record: ClientEstimates, unit: float) -> ClientEstimates:
     with np.errstate(under="ignore"):
         return replace(
             record,
-            values=None if values is None else values / unit,
+            values=None if values is None else _over(values, unit),
             factors=None if factors is None else tuple(_divided_pair(*pair, unit) for pair in factors),
-            noise_scales=None if record.noise_scales is None else record.noise_scales / unit,
+            # Beyond, squares end; an estimate of usual size is all error at either scale.
+            noise_scales=None if record.noise_scales is None else np.minimum(record.noise_scales / unit, LARGEST_ENTRY),
             halves=None if record.halves is None else record.halves / unit,
             row_covariances=None if record.row_covariances is None else record.row_covariances / unit / unit,
         )
@@ -100,6 +103,18 @@ def without_absurd_sizes(record: ClientEstimates) -> ClientEstimates:
     assert record.factors is not None
     pairs = zip(record.factors, excess, strict=True)
     return replace(record, factors=tuple((np.ldexp(left, -by), right) for (left, right), by in pairs), halves=None)
+
+
+def _over(values: FloatArray, unit: float) -> FloatArray:
+    """Blocks (K, p, q) over ``unit``; those that would overflow, 1e300 times the usual size, over a power of two.
+
+    Such a client is flagged whatever it holds, and what it is handed back is its own estimate as it came.
+    """
+    with np.errstate(over="ignore"):
+        found = np.asarray(values / unit)
+    for k in np.flatnonzero(np.isinf(found).any(axis=(1, 2))):
+        found[k] = np.ldexp(values[k], _LARGEST_EXPONENT - math.frexp(float(np.abs(values[k]).max()))[1])
+    return found
 
 
 def _divided_pair(left: FloatArray, right: FloatArray, unit: float) -> tuple[FloatArray, FloatArray]:

@@ -26,8 +26,6 @@ __all__ = [
 
 # Var((X¹ + X²)/2 − Θ) = Var(X¹ − X²)/4 for two independent fits of one law.
 _HALVES = 4.0
-# Squares of larger scales are no numbers any more, in a unit in which the estimates are of ordinary size.
-_LARGEST_SCALE = 1e150
 
 
 class ErrorEnergy(Protocol):
@@ -125,7 +123,7 @@ class WhiteEnergy:
         tuple of float
             Squared scale of the estimates.
         """
-        variance, (p, q) = self._variance(client), self.shape
+        variance, (p, q) = float(self.scales[client]) ** 2, self.shape
         trace = variance * p * q
         return trace, variance if self.share is None else max(variance, self.share * trace)
 
@@ -145,12 +143,8 @@ class WhiteEnergy:
             Squared scale of the estimates.
         """
         largest = self.whole(client)[1]
-        trace = self._variance(client) * self.shape[1]
+        trace = float(self.scales[client]) ** 2 * self.shape[1]
         return np.full(frame.shape[1], trace), np.full(frame.shape[1], min(largest, trace))
-
-    def _variance(self, client: int) -> float:
-        """σ_k², of σ_k up to where squares end: beyond, an estimate of usual size is all error whatever σ_k is."""
-        return min(float(self.scales[client]), _LARGEST_SCALE) ** 2
 
     def whitening(self) -> None:
         """White as it is, or not known to be otherwise."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -160,7 +161,7 @@ def _lost(rows: pd.DataFrame) -> str:
             ["data", "training", "planted", "method"], sort=False
         )
     )
-    return f"{len(rows)} rows, {len(failed)} failed ({told})."
+    return textwrap.fill(f"{len(rows)} rows, {len(failed)} failed ({told}).", 118)
 
 
 def _picture(errors: pd.DataFrame) -> Figure:

@@ -142,6 +142,17 @@ def test_a_module_of_one_large_and_small_clients_has_a_unit():
     blocks = np.array([3.9e179, -5.1e-134, 2.5e-133])[:, None, None]
     with pytest.warns(NoMajorityWarning, match="too few"):
         assert not CLAIR().fit({"m": blocks}).majority_
+    with pytest.warns(NoMajorityWarning, match="too few"):
+        assert not CLAIR().fit({"zeros": np.zeros((3, 1, 1)), "m": blocks}).majority_
+
+
+def test_a_client_beyond_all_numbers_in_the_unit_of_the_others_is_flagged():
+    blocks = 1e-133 * BLOCKS
+    blocks[0] = 1e179 * BLOCKS[0]
+    model = CLAIR().fit(blocks)
+    assert model.flagged_.tolist() == [True] + [False] * 13
+    assert np.array_equal(model.refined_[0], blocks[0])
+    assert model.noise_scales_[1] == pytest.approx(CLAIR().fit(1e-133 * BLOCKS).noise_scales_[1], rel=0.1)
 
 
 @pytest.mark.parametrize("size", [1.0, 1e3, 1e6, 1e9])
