@@ -112,7 +112,7 @@ def ras(estimates: ClientEstimates | ArrayLike, *, rank: int, n_contaminated: in
     radius = typical_noise_norm(record, block_norms(off))
     # The proximal map of γ‖(I − P)Θ‖ leaves the part inside alone and shrinks the norm of the part outside by γ.
     norms = np.maximum(block_norms(off), np.finfo(float).tiny)
-    refined = project_on(basis, blocks) + np.maximum(1.0 - radius / norms, 0.0)[:, None, None] * off
+    refined = project_on(basis, blocks) + (1.0 - np.minimum(radius, norms) / norms)[:, None, None] * off
     centre = np.zeros(record.block_shape)
     benign = flag(record, basis, centre, n_contaminated=n_contaminated, level=level)
     return BaselineFit(refined, centre, basis, benign)

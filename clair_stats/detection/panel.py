@@ -263,7 +263,8 @@ def make_panel(
     if noise_scales is not None:
         # Errors below 2⁻¹⁰⁰ of the largest client are none beside its rounding; in units of them its squares overflow.
         least = math.ldexp(float((norms / units).max()), -_SAFE_EXPONENT)
-        scales = np.maximum(np.asarray(noise_scales, dtype=np.float64) / units.min(), least)
+        with np.errstate(over="ignore"):  # beside 1e-300 a scale of 1e12 has no number; 1e150 says as much
+            scales = np.clip(np.asarray(noise_scales, dtype=np.float64) / units.min(), least, 1e150)
         noise = 1.0
     elif sample_sizes is not None:
         inverse = 1.0 / np.sqrt(np.asarray(sample_sizes, dtype=np.float64))

@@ -81,6 +81,7 @@ def _quiet():
 @given(seed=SEEDS)
 @example(seed=33_015_817)  # a statistic of 1e-315 under a law with non-centrality
 @example(seed=10_037)  # noise of 1e-156 of the one client that is not zero
+@example(seed=659_817)  # noise of 1e12 beside estimates of 1e-300
 def test_detection_with_a_given_basis(seed):
     rng, blocks, scales = entered(seed)
     basis = basis_of(rng, blocks.shape[1])
@@ -181,6 +182,7 @@ COMPARED = BASELINES | STATISTICAL_RIVALS | ROBUST_MEANS | OWN
 @given(seed=SEEDS, name=st.sampled_from([*COMPARED]))
 @example(seed=758, name="armul_low_rank")  # no distance, and a radius that is not zero
 @example(seed=128, name="outlier_pursuit")  # columns of nothing beside one of 1e8
+@example(seed=3_673_329, name="ras")  # one client of 1e30 beside nothing
 @example(seed=29_597, name="outlier_pursuit")  # the same, and not solved within the limit: a warning tells what to do
 @pytest.mark.filterwarnings("ignore:outlier pursuit is solved:RuntimeWarning")
 def test_methods_for_comparison(seed, name):
