@@ -84,7 +84,7 @@ def verify_steps(effort: str, jobs: int, studies: Sequence[StudyTime]) -> tuple[
     """
     workers = ("--jobs", str(jobs))
     return (
-        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 2.6),
+        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 7.0),
         Step("maps of exact recovery", ("theory_checks", "maps", *workers), 0.4),
         *(
             Step(

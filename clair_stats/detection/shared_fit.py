@@ -298,7 +298,7 @@ def _energies(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, Flo
     centred = centred_blocks(panel, fit) if one else None  # in parts they are formed twice, and never all at once
     inside = fit.basis.T @ centred if centred is not None else inside_subspace(panel, fit)
     leveraged = bool(fit.members.any()) and fit.basis.shape[1] > 0
-    rows = _leverage_rows(inside, fit.members) if leveraged else inside[:, :0]
+    rows = _leverage_rows(inside, fit.members, panel.floor) if leveraged else inside[:, :0]
     leverages, axes = symmetric_eigen(rows @ rows.transpose(0, 2, 1))
     raw, energies = np.empty(len(inside)), np.empty(leverages.shape)
     used = leverages > ROUNDING * leverages.max(axis=1, initial=0.0, keepdims=True)
@@ -323,11 +323,14 @@ def _energies(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, Flo
     return raw, energies, leverages, elsewhere
 
 
-def _leverage_rows(inside: FloatArray, members: BoolArray) -> FloatArray:
-    """B_kᵀ = (ΣÃᵀÃ)^{-1/2} Ã_kᵀ of every client from the parts inside the subspace (K, r, q), shape (K, r', q)."""
+def _leverage_rows(inside: FloatArray, members: BoolArray, floor: float) -> FloatArray:
+    """B_kᵀ = (ΣÃᵀÃ)^{-1/2} Ã_kᵀ of every client from the parts inside the subspace (K, r, q), shape (K, r', q).
+
+    Directions in which the members' coefficients are rounding, ``floor``, are left out.
+    """
     own = inside[members].transpose(1, 0, 2).reshape(inside.shape[1], -1)
     values, vectors = symmetric_eigen(own @ own.T)
-    keep = values > ROUNDING * values[-1]
+    keep = values > max(ROUNDING * float(values[-1]), floor**2)
     root = vectors[:, keep] / np.sqrt(values[keep])  # (r, r')
     return np.asarray(root.T @ inside)
 
@@ -355,6 +358,6 @@ def hat_blocks(panel: Panel, fit: SharedFit, inside: FloatArray | None = None) -
     if members.any() and fit.basis.shape[1]:
         if inside is None:
             inside = fit.basis.T @ centred_blocks(panel, fit)
-        rows = _leverage_rows(inside, members)
+        rows = _leverage_rows(inside, members, panel.floor)
         hat += rows.transpose(0, 2, 1) @ rows
     return hat

@@ -44,6 +44,7 @@ def test_fits(path):
     estimates = blocks if "beside" not in case else {"a": blocks, "b": DATA[case["beside"]]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", "overflow encountered in matmul", RuntimeWarning)
         model = CLAIR(**options).fit(estimates, **given)
     assert verdict_of(model) == []
     refined = list(model.refined_.values()) if "beside" in case else [model.refined_]
