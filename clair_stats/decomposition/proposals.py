@@ -48,6 +48,7 @@ def propose(
     *,
     noise_scales: FloatArray | None = None,
     common_component: bool = True,
+    scatters: FloatArray | None = None,
 ) -> tuple[Proposal, ...]:
     """The distinct sets of both paths.
 
@@ -59,6 +60,8 @@ def propose(
         Relative σ_k; equal when not given.  A client's weight is then 1/σ_k.
     common_component : bool
         Whether M is free.
+    scatters : ndarray, shape (K, p²), optional
+        X_kX_kᵀ, for a caller that has them; the blocks are about a central one then.
 
     Returns
     -------
@@ -66,14 +69,17 @@ def propose(
         In the order of the paths, that with equal votes first.
     """
     tall = to_tall(blocks)
-    if common_component:
+    if common_component and scatters is None:
         # Any shift moves M only.  The mean of the smaller half keeps one huge client out of everybody's digits.
         smaller = np.argsort(tall_norms(tall), kind="stable")[: len(tall) // 2 + 1]
         tall -= tall[smaller].mean(axis=0)
     scales = np.ones(len(tall)) if noise_scales is None else noise_scales / noise_scales.min()
     grams = Grams(Problem(tall, np.ones(len(tall)), common_component=common_component))
-    if tall.shape[2] <= _WIDEST * tall.shape[1] and tall.size <= _LARGEST:
-        _ = grams.scatters  # formed once for the spectra of all points of both paths
+    _ = grams.gram  # formed once, as the scatters, for all points of both paths
+    if scatters is not None:
+        vars(grams)["scatters"] = scatters
+    elif tall.shape[2] <= _WIDEST * tall.shape[1] and tall.size <= _LARGEST:
+        _ = grams.scatters
     votes = [1.0 / scales]
     shared = copy_weights(grams, scales)
     if shared is not None:
@@ -106,8 +112,8 @@ def copy_weights(grams: Grams, scales: FloatArray) -> FloatArray | None:
     n_clients = len(scales)
     if not 2 < n_clients <= _MOST_COMPARED:
         return None
-    flat = grams.flat / scales[:, None]
-    gram = flat @ flat.T
+    gram = grams.flat @ grams.flat.T if grams.gram is None else grams.gram
+    gram = gram / np.outer(scales, scales)
     squared = gram.diagonal()
     distances = squared[:, None] + squared - 2.0 * gram
     pairs = distances[np.triu_indices(n_clients, 1)]

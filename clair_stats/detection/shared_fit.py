@@ -122,7 +122,7 @@ def centre_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, Fl
     -------
     tuple of ndarray, shapes (p, q) and (p, p)
     """
-    if len(panel.parts) > 1:
+    if panel.large:
         return _in_parts(panel, members)
     if panel.moments is None:
         common, tall = _stacked(panel, members)
@@ -294,26 +294,24 @@ def _energies(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, Flo
 
     The last is for clients outside the set.
     """
-    one = len(panel.parts) == 1
-    centred = centred_blocks(panel, fit) if one else None  # in parts they are formed twice, and never all at once
-    inside = fit.basis.T @ centred if centred is not None else inside_subspace(panel, fit)
+    inside = inside_subspace(panel, fit)
     leveraged = bool(fit.members.any()) and fit.basis.shape[1] > 0
     rows = _leverage_rows(inside, fit.members, panel.floor) if leveraged else inside[:, :0]
     leverages, axes = symmetric_eigen(rows @ rows.transpose(0, 2, 1))
     raw, energies = np.empty(len(inside)), np.empty(leverages.shape)
     used = leverages > ROUNDING * leverages.max(axis=1, initial=0.0, keepdims=True)
+    turned = rows.transpose(0, 2, 1) @ axes
     far = ~fit.members & (leverages.max(axis=1, initial=0.0) > _FAR)
     off = {}
     for part in panel.parts:
-        own = centred if centred is not None else centred_blocks(panel, fit, part)
-        residual = own - fit.basis @ inside[part]
+        residual = centred_blocks(panel, fit, part) - fit.basis @ inside[part]
         raw[part] = np.einsum("kij,kij->k", residual, residual)
         if leveraged:
-            cross = residual @ rows[part].transpose(0, 2, 1) @ axes[part]  # R_k B_k in the eigenbasis
+            cross = residual @ turned[part]  # R_k B_k in the eigenbasis
             energies[part] = np.einsum("kij,kij->kj", cross, cross)
             for number in np.flatnonzero(far[part]):
                 k = part.start + number
-                columns = (rows[k].T @ axes[k])[:, used[k]] / np.sqrt(leverages[k, used[k]])
+                columns = turned[k][:, used[k]] / np.sqrt(leverages[k, used[k]])
                 off[k] = float(np.sum((residual[number] - residual[number] @ columns @ columns.T) ** 2))
     energies = np.where(used, energies, 0.0)
     along = np.divide(energies, leverages, out=np.zeros_like(energies), where=used)

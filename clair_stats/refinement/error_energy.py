@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
@@ -24,6 +25,7 @@ __all__ = [
     "error_energy",
 ]
 
+Clients: TypeAlias = NDArray[np.int64]
 # Var((X¹ + X²)/2 − Θ) = Var(X¹ − X²)/4 for two independent fits of one law.
 _HALVES = 4.0
 
@@ -31,34 +33,34 @@ _HALVES = 4.0
 class ErrorEnergy(Protocol):
     """Trace and largest eigenvalue of the covariance of E_k, whole and along orthonormal directions."""
 
-    def whole(self, client: int) -> tuple[float, float]:
+    def whole(self, clients: Clients) -> tuple[FloatArray, FloatArray]:
         """Trace and largest eigenvalue of Cov(vec E_k), squared scale of the estimates.
 
         Parameters
         ----------
-        client : int
-            k, from 0.
+        clients : ndarray of int, shape (n,)
+            From 0.
 
         Returns
         -------
-        tuple of float
+        tuple of ndarray, shape (n,)
             Squared scale of the estimates.
         """
         ...
 
-    def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The same of u_iᵀE_k for every column u_i of ``frame`` (p, m): two arrays (m,).
+    def along(self, clients: Clients, frames: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The same of u_iᵀE_k for every column u_i of the client's own frame.
 
         Parameters
         ----------
-        client : int
-            k, from 0.
-        frame : ndarray, shape (p, m)
+        clients : ndarray of int, shape (n,)
+            From 0.
+        frames : ndarray, shape (n, p, m)
             Orthonormal columns.
 
         Returns
         -------
-        tuple of ndarray, shape (m,)
+        tuple of ndarray, shape (n, m)
             Squared scale of the estimates.
         """
         ...
@@ -110,41 +112,42 @@ class WhiteEnergy:
     share: float | None = None
     size_only: bool = False
 
-    def whole(self, client: int) -> tuple[float, float]:
+    def whole(self, clients: Clients) -> tuple[FloatArray, FloatArray]:
         """σ²pq and σ², or the given share of the trace.
 
         Parameters
         ----------
-        client : int
-            k, from 0.
+        clients : ndarray of int, shape (n,)
+            From 0.
 
         Returns
         -------
-        tuple of float
+        tuple of ndarray, shape (n,)
             Squared scale of the estimates.
         """
-        variance, (p, q) = float(self.scales[client]) ** 2, self.shape
-        trace = variance * p * q
-        return trace, variance if self.share is None else max(variance, self.share * trace)
+        variances, (p, q) = self.scales[clients] ** 2, self.shape
+        traces = variances * p * q
+        return traces, variances if self.share is None else np.maximum(variances, self.share * traces)
 
-    def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along(self, clients: Clients, frames: FloatArray) -> tuple[FloatArray, FloatArray]:
         """σ²q and σ² in every direction.
 
         Parameters
         ----------
-        client : int
-            k, from 0.
-        frame : ndarray, shape (p, m)
+        clients : ndarray of int, shape (n,)
+            From 0.
+        frames : ndarray, shape (n, p, m)
             Orthonormal columns.
 
         Returns
         -------
-        tuple of ndarray, shape (m,)
+        tuple of ndarray, shape (n, m)
             Squared scale of the estimates.
         """
-        largest = self.whole(client)[1]
-        trace = float(self.scales[client]) ** 2 * self.shape[1]
-        return np.full(frame.shape[1], trace), np.full(frame.shape[1], min(largest, trace))
+        traces = self.scales[clients] ** 2 * self.shape[1]
+        largest = np.minimum(self.whole(clients)[1], traces)
+        traces, largest = (np.repeat(each[:, None], frames.shape[2], axis=1) for each in (traces, largest))
+        return traces, largest
 
     def whitening(self) -> None:
         """White as it is, or not known to be otherwise."""
@@ -183,41 +186,42 @@ class KroneckerEnergy:
     rows: FloatArray  # (K, p, p), G_k
     columns: FloatArray  # (K, q, q), Σ_k
 
-    def whole(self, client: int) -> tuple[float, float]:
+    def whole(self, clients: Clients) -> tuple[FloatArray, FloatArray]:
         """tr G tr Σ and λ_max(G) λ_max(Σ).
 
         Parameters
         ----------
-        client : int
-            k, from 0.
+        clients : ndarray of int, shape (n,)
+            From 0.
 
         Returns
         -------
-        tuple of float
+        tuple of ndarray, shape (n,)
             Squared scale of the estimates.
         """
-        rows, columns = self.rows[client], self.columns[client]
-        largest = float(np.linalg.eigvalsh(rows)[-1] * np.linalg.eigvalsh(columns)[-1])
-        return float(np.trace(rows) * np.trace(columns)), largest
+        rows, columns = self.rows[clients], self.columns[clients]
+        largest = np.linalg.eigvalsh(rows)[:, -1] * np.linalg.eigvalsh(columns)[:, -1]
+        return np.trace(rows, axis1=1, axis2=2) * np.trace(columns, axis1=1, axis2=2), largest
 
-    def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along(self, clients: Clients, frames: FloatArray) -> tuple[FloatArray, FloatArray]:
         """uᵀGu times trace and largest eigenvalue of Σ.
 
         Parameters
         ----------
-        client : int
-            k, from 0.
-        frame : ndarray, shape (p, m)
+        clients : ndarray of int, shape (n,)
+            From 0.
+        frames : ndarray, shape (n, p, m)
             Orthonormal columns.
 
         Returns
         -------
-        tuple of ndarray, shape (m,)
+        tuple of ndarray, shape (n, m)
             Squared scale of the estimates.
         """
-        columns = self.columns[client]
-        within = np.einsum("pi,pr,ri->i", frame, self.rows[client], frame, optimize=True)
-        return within * np.trace(columns), within * np.linalg.eigvalsh(columns)[-1]
+        columns = self.columns[clients]
+        within = np.einsum("kpi,kpi->ki", frames, self.rows[clients] @ frames)
+        traces = within * np.trace(columns, axis1=1, axis2=2)[:, None]
+        return traces, within * np.linalg.eigvalsh(columns)[:, -1:]
 
     def whitening(self) -> tuple[FloatArray, FloatArray]:
         """Of the mean covariances, each client with the same weight.
@@ -271,39 +275,40 @@ class HalvesEnergy:
         """λ_max over the trace, pooled over clients."""
         return pooled_share(self.differences)
 
-    def whole(self, client: int) -> tuple[float, float]:
+    def whole(self, clients: Clients) -> tuple[FloatArray, FloatArray]:
         """‖X¹ − X²‖²/4 and its pooled share.
 
         Parameters
         ----------
-        client : int
-            k, from 0.
+        clients : ndarray of int, shape (n,)
+            From 0.
 
         Returns
         -------
-        tuple of float
+        tuple of ndarray, shape (n,)
             Squared scale of the estimates.
         """
-        trace = float(np.sum(self.differences[client] ** 2)) / _HALVES
-        return trace, trace * self.share
+        traces = np.sum(self.differences[clients] ** 2, axis=(1, 2)) / _HALVES
+        return traces, traces * self.share
 
-    def along(self, client: int, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along(self, clients: Clients, frames: FloatArray) -> tuple[FloatArray, FloatArray]:
         """‖uᵀ(X¹ − X²)‖²/4; within a direction the largest share of a column covariance.
 
         Parameters
         ----------
-        client : int
-            k, from 0.
-        frame : ndarray, shape (p, m)
+        clients : ndarray of int, shape (n,)
+            From 0.
+        frames : ndarray, shape (n, p, m)
             Orthonormal columns.
 
         Returns
         -------
-        tuple of ndarray, shape (m,)
+        tuple of ndarray, shape (n, m)
             Squared scale of the estimates.
         """
-        trace = np.sum((frame.T @ self.differences[client]) ** 2, axis=1) / _HALVES
-        return trace, np.minimum(trace, self.whole(client)[1])
+        along = frames.transpose(0, 2, 1) @ self.differences[clients]
+        traces = np.sum(along**2, axis=2) / _HALVES
+        return traces, np.minimum(traces, self.whole(clients)[1][:, None])
 
     def whitening(self) -> tuple[FloatArray, FloatArray] | None:
         """Of the differences' pooled covariances, drawn towards multiples of the identity.
@@ -329,7 +334,7 @@ class HalvesEnergy:
         if maps is None:
             return np.zeros((n_clients, p, p)), np.broadcast_to(np.eye(q), (n_clients, q, q))
         white = self.turned(*maps)
-        variances = np.array([white.whole(k)[0] for k in range(n_clients)]) / (p * q)
+        variances = white.whole(np.arange(n_clients))[0] / (p * q)
         left, right = (np.linalg.inv(side) for side in maps)
         columns = np.broadcast_to(right @ right, (n_clients, q, q))
         return variances[:, None, None] * (left @ left), columns

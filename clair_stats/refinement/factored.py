@@ -84,10 +84,11 @@ def refine_factors(
     found = _distances(stack, rank)
     noise = _noise(found, stated, rank, floor=_ROUNDING * float(np.sqrt(usual / (stated[1] * stated[2]))))
     energy = WhiteEnergy(np.full(len(chosen), noise), stated[1:], found.largest_share)
-    trace, most_of_one = energy.along(0, found.frames[0][:, : found.energies.shape[1]])
+    everyone = np.arange(len(chosen))
+    trace, most_of_one = energy.along(everyone[:1], found.frames[0][None, :, : found.energies.shape[1]])
     errors = (np.tile(trace, (len(chosen), 1)), np.tile(most_of_one, (len(chosen), 1)))
-    whole = np.column_stack([found.squares, np.tile(energy.whole(0), (len(chosen), 1))])
-    own_risk = np.full(len(chosen), energy.whole(0)[0])
+    whole = np.column_stack([found.squares, *energy.whole(everyone)])
+    own_risk = energy.whole(everyone)[0]
     along, rest = direction_weights(found.energies, errors, whole, own_risk, apart=stated[2] >= _FEWEST_ENTRIES)
     own = None if offsets is None else [offsets[k] for k in chosen]
     estimates = _estimates(stack, found, along, rest, own)

@@ -15,6 +15,7 @@ from scipy.linalg import eigh
 
 from clair_stats.linalg import orthonormal_basis, stack, symmetric_eigen
 from clair_stats.records import BoolArray, FloatArray
+from clair_stats.refinement.leading import LARGE, Base, leading_of_update
 
 __all__ = ["SCATTER_ROUNDING", "Others", "each_without_itself", "leading_directions"]
 
@@ -27,16 +28,32 @@ _SQUARED_ROUNDING = 1e-12
 # Eigenvalues of a scatter below this share of the largest are rounding, and their eigenvectors arbitrary.
 SCATTER_ROUNDING = 1e-12
 _PART = 1 << 23  # numbers (64 MiB) of the stack that are copied at a time
+_TOGETHER = 1 << 17  # numbers (1 MiB) of the blocks, or of their scatters, that are downdated at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Others:
-    """What the members other than one client say."""
+    """What the members other than one client say, for several clients."""
 
-    client: int
-    mean: FloatArray  # (p, q), weighted
-    frame: FloatArray  # (p, m), orthonormal, the direction in which they differ most first
-    share: float  # w_k over the sum of the others' weights
+    clients: NDArray[np.int64]  # (n,)
+    mean: FloatArray  # (p, q), weighted, of all members
+    frames: FloatArray  # (n, p, m), orthonormal, the direction in which the others differ most first
+    shares: FloatArray  # (n,), w_k over the sum of the others' weights
+
+    def distances(self, blocks: FloatArray) -> FloatArray:
+        """X_k − X̄₋ₖ = (1 + w_k/(W − w_k))(X_k − X̄), shape (n, p, q).
+
+        Parameters
+        ----------
+        blocks : ndarray, shape (K, p, q)
+
+        Returns
+        -------
+        ndarray, shape (n, p, q)
+        """
+        found: FloatArray = blocks[self.clients] - self.mean
+        found *= 1.0 + self.shares[:, None, None]
+        return found
 
 
 def each_without_itself(
@@ -62,7 +79,7 @@ def each_without_itself(
     Yields
     ------
     Others
-        In the order of the members.
+        Of a few members at a time, in their order.
     """
     chosen = np.flatnonzero(members)
     total = float(weights[chosen].sum())
@@ -77,21 +94,30 @@ def each_without_itself(
         scatter += tall @ tall.T
     leading = side if basis is not None else min(count, side)
     clear = SCATTER_ROUNDING * float(np.linalg.eigvalsh(scatter)[-1]) if leading and basis is None else -np.inf
-    for k in chosen:
-        deviation = blocks[k] - mean
-        reduced = deviation if coordinates is None else coordinates.T @ deviation
-        rest = total - weights[k]
-        without = scatter - weights[k] * total / rest * (reduced @ reduced.T)
-        frame = np.zeros((side, 0))
+    base = Base.of(scatter) if side >= LARGE else None
+    width = max(_TOGETHER // max(blocks[0].size, side**2), 1)
+    for part in (chosen[first : first + width] for first in range(0, chosen.size, width)):
+        shares = weights[part] / (total - weights[part])
+        reduced = blocks[part] - mean
+        reduced = reduced if coordinates is None else coordinates.T @ reduced
+        frames = np.zeros((part.size, side, 0))
         if leading:
-            values, frame = _leading(without, leading)
-            frame = frame[:, values > clear]
-        yield Others(
-            client=int(k),
-            mean=mean - weights[k] / rest * deviation,
-            frame=np.ascontiguousarray(frame if coordinates is None else coordinates @ frame),
-            share=float(weights[k] / rest),
-        )
+            values, frames = _leading_without(scatter, base, reduced, total * shares, leading)
+            frames = frames[:, :, : int((values > clear).sum(axis=1).min())]
+        yield Others(part, mean, frames if coordinates is None else coordinates @ frames, shares)
+
+
+def _leading_without(
+    scatter: FloatArray, base: Base | None, blocks: FloatArray, factors: FloatArray, count: int
+) -> tuple[FloatArray, FloatArray]:
+    """Leading eigenvalues (n, count), descending, and vectors (n, p, count) of S − f_kD_kD_kᵀ; ``base``: a large S."""
+    if base is None:
+        return _leading(scatter - factors[:, None, None] * (blocks @ blocks.transpose(0, 2, 1)), count)
+    found = [
+        leading_of_update(base, block, block, -factor / 2.0, count)
+        for block, factor in zip(blocks, factors, strict=True)
+    ]
+    return np.array([values for _, values in found]), np.array([vectors for vectors, _ in found])
 
 
 def leading_directions(blocks: FloatArray, members: BoolArray, weights: FloatArray, count: int) -> FloatArray:
@@ -145,14 +171,17 @@ def _parts(blocks: FloatArray, chosen: NDArray[np.int64]) -> list[NDArray[np.int
     return [chosen[first : first + width] for first in range(0, len(chosen), width)]
 
 
-def _leading(scatter: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """The ``count`` largest eigenvalues, descending, and their eigenvectors (p, count)."""
-    side = scatter.shape[0]
+def _leading(scatters: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    """The ``count`` largest eigenvalues (…, count), descending, and their eigenvectors (…, p, count)."""
+    side = scatters.shape[-1]
     if count <= _FEW * side:
-        values, vectors = eigh(scatter, subset_by_index=(side - count, side - 1), check_finite=False)
+        single = scatters.reshape(-1, side, side)
+        pairs = [eigh(each, subset_by_index=(side - count, side - 1), check_finite=False) for each in single]
+        values = np.array([pair[0] for pair in pairs]).reshape(*scatters.shape[:-2], count)
+        vectors = np.array([pair[1] for pair in pairs]).reshape(*scatters.shape[:-1], count)
     else:
-        values, vectors = symmetric_eigen(scatter)
-    return values[::-1][:count], vectors[:, ::-1][:, :count]
+        values, vectors = symmetric_eigen(scatters)
+    return values[..., ::-1][..., :count], vectors[..., ::-1][..., :count]
 
 
 def _joint_space(blocks: FloatArray, chosen: NDArray[np.int64], mean: FloatArray) -> FloatArray | None:

@@ -7,7 +7,7 @@ a multiple of the identity Bock, Ann. Statist. 3(1), 1975), once off the subspac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -149,7 +149,7 @@ def _shrink_white(
 ) -> Shrunk:
     """Shrinkage in coordinates in which errors are about white."""
     n_members, (n_clients, p, q) = int(members.sum()), blocks.shape
-    own_risk = np.array([energy.whole(k)[0] for k in range(n_clients)])
+    own_risk = energy.whole(np.arange(n_clients))[0]
     if n_members < 2:
         return Shrunk(
             blocks.copy(), np.zeros((p, 0)) if basis is None else basis, np.ones(n_clients), own_risk.copy(), own_risk
@@ -157,10 +157,10 @@ def _shrink_white(
     # No more directions than the others' scatter has; beyond, eigenvectors would be arbitrary.
     count = max(min(p, (n_members - 2) * q, MOST_DIRECTIONS), 0)
     side = count if basis is None else basis.shape[1]
-    kept_all = n_members * p * (side + q) <= _MOST_KEPT
-    everyone: Iterable[Others] = _everyone(blocks, members, weights, count, basis, targets)
+    kept_all = n_members * p * side <= _MOST_KEPT
+    everyone: Iterable[Others] = each_without_itself(blocks, members, weights, count=count, basis=basis)
     everyone = list(everyone) if kept_all else everyone
-    table = _Table.of(blocks, energy, everyone)
+    table = _Table.of(blocks, energy, everyone, targets)
     rank, banded = (table.energies.shape[1], False) if basis is not None else table.best(own_risk[members])
     estimates, kept, risk = blocks.copy(), np.ones(n_clients), own_risk.copy()
     risk[members] = table.risks(rank, banded)
@@ -171,16 +171,20 @@ def _shrink_white(
     if total is not None:
         rank, edges, inside, off, rest = 0, [0, table.energies.shape[1]], inside[:, :0], total.along, total.traces
         risk[members] = total.risk
+    size = rest.sum(axis=1)
+    held = np.divide((off * rest).sum(axis=1), size, out=off[:, -1].copy(), where=size > 0)
+    kept[members] = 1.0 - held
     if not kept_all:  # only the leading directions are needed now, and cheap
-        everyone = _everyone(blocks, members, weights, edges[-1], basis, targets)
-    for place, others in enumerate(everyone):
-        k, frame = others.client, others.frame[:, : edges[-1]]
-        along = np.r_[inside[place], np.repeat(off[place, :-1], np.diff(edges))]
-        distance = blocks[k] - others.mean
-        last = off[place, -1]  # holds off all of these
-        estimates[k] -= frame @ ((along - last)[:, None] * (frame.T @ distance)) + last * distance
-        size = float(rest[place].sum())
-        kept[k] = 1.0 - (float(off[place] @ rest[place]) / size if size > 0 else float(last))
+        everyone = each_without_itself(blocks, members, weights, count=edges[-1], basis=basis)
+    along, last = np.hstack([inside, np.repeat(off[:, :-1], np.diff(edges), axis=1)]), off[:, -1:]
+    first = 0
+    for others in everyone:
+        here, frames = slice(first, first + others.clients.size), others.frames[:, :, : edges[-1]]
+        first = here.stop
+        distances = _distances(blocks, others, targets)
+        within = (along[here] - last[here])[..., None] * (frames.transpose(0, 2, 1) @ distances)
+        distances *= last[here, None]  # holds off all of these
+        estimates[others.clients] -= frames @ within + distances
     shared = leading_directions(blocks, members, weights, rank) if basis is None else basis
     return Shrunk(estimates, shared, kept, risk, own_risk)
 
@@ -231,17 +235,9 @@ def direction_weights(
     return np.hstack([inside, np.repeat(off[:, :-1], widths, axis=1)]), off[:, -1]
 
 
-def _everyone(
-    blocks: FloatArray,
-    members: BoolArray,
-    weights: FloatArray,
-    count: int,
-    basis: FloatArray | None,
-    targets: FloatArray | None,
-) -> Iterator[Others]:
-    """What the others say to every member, with its own target where there is one."""
-    for others in each_without_itself(blocks, members, weights, count=count, basis=basis):
-        yield others if targets is None else replace(others, mean=targets[others.client])
+def _distances(blocks: FloatArray, others: Others, targets: FloatArray | None) -> FloatArray:
+    """X_k less what it is drawn towards, (n, p, q), a fresh array."""
+    return others.distances(blocks) if targets is None else blocks[others.clients] - targets[others.clients]
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,18 +251,20 @@ class _Table:
     apart: bool  # whether every direction has a weight of its own
 
     @classmethod
-    def of(cls, blocks: FloatArray, energy: ErrorEnergy, everyone: Iterable[Others]) -> _Table:
-        squared, traces, largest, whole = [], [], [], []
+    def of(
+        cls, blocks: FloatArray, energy: ErrorEnergy, everyone: Iterable[Others], targets: FloatArray | None
+    ) -> _Table:
+        found = []
         for others in everyone:
-            distance = blocks[others.client] - others.mean
-            squared.append(np.sum((others.frame.T @ distance) ** 2, axis=1))
-            trace, most = energy.along(others.client, others.frame)
-            traces.append(trace)
-            largest.append(most)
-            whole.append((float(np.sum(distance**2)), *energy.whole(others.client)))
-        apart, clear = blocks.shape[2] >= _FEWEST_ENTRIES, min(map(len, squared))  # directions that all others have
-        table = [np.array([own[:clear] for own in kind]) for kind in (squared, traces, largest)]
-        return cls(table[0], table[1], table[2], np.array(whole), apart)
+            distances = _distances(blocks, others, targets)
+            squared = np.sum((others.frames.transpose(0, 2, 1) @ distances) ** 2, axis=2)
+            size = np.einsum("kij,kij->k", distances, distances)
+            whole = np.column_stack([size, *energy.whole(others.clients)])
+            found.append((squared, *energy.along(others.clients, others.frames), whole))
+        clear = min(squared.shape[1] for squared, *_ in found)  # directions that all others have
+        squared, traces, largest = (np.concatenate([each[place][:, :clear] for each in found]) for place in range(3))
+        whole = np.concatenate([each[3] for each in found])
+        return cls(squared, traces, largest, whole, blocks.shape[2] >= _FEWEST_ENTRIES)
 
     @cached_property
     def sums(self) -> tuple[FloatArray, FloatArray]:

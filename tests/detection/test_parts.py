@@ -29,6 +29,7 @@ def _stack(seed, **shape):
 
 def _in_parts(monkeypatch, blocks, clients=4):
     monkeypatch.setattr("clair_stats.detection.panel._PART", clients * blocks[0].size)
+    monkeypatch.setattr("clair_stats.detection.panel._KEPT", clients * blocks[0].size)
     monkeypatch.setattr("clair_stats.refinement.others._PART", clients * blocks[0].size)
     monkeypatch.setattr("clair_stats.refinement.shrink._MOST_KEPT", 0)
 

@@ -162,19 +162,47 @@ def test_nobody_moves_further_than_the_norm_of_the_error(drawn, size):
 
 
 @pytest.mark.parametrize("p", [5, 40])
-def test_the_others_are_those_of_a_fresh_fit(p):
+@pytest.mark.parametrize("together", [1, 1 << 17])
+def test_the_others_are_those_of_a_fresh_fit(monkeypatch, p, together):
     """Downdated mean and scatter, also in the joint space of fewer columns than rows, against a fit without k."""
+    monkeypatch.setattr("clair_stats.refinement.others._TOGETHER", together)
     rng = np.random.default_rng(4)
     blocks, members, weights = rng.standard_normal((6, p, 3)), np.arange(6) != 2, rng.uniform(0.5, 2, 6)
-    for others in each_without_itself(blocks, members, weights, count=4):
+    seen = []
+    for k, distance, frame, share in _one_by_one(blocks, members, weights, 4):
+        seen.append(k)
         rest = members.copy()
-        rest[others.client] = False
+        rest[k] = False
         mean = np.average(blocks[rest], axis=0, weights=weights[rest])
-        np.testing.assert_allclose(others.mean, mean, atol=1e-12)
+        np.testing.assert_allclose(blocks[k] - distance, mean, atol=1e-12)
         tall = np.concatenate([np.sqrt(weights[j]) * (blocks[j] - mean) for j in np.flatnonzero(rest)], axis=1)
         left = np.linalg.svd(tall)[0][:, :4]
-        np.testing.assert_allclose(np.abs(np.sum(left * others.frame, axis=0)), 1.0, atol=1e-9)
-        assert others.share == pytest.approx(weights[others.client] / weights[rest].sum())
+        np.testing.assert_allclose(np.abs(np.sum(left * frame, axis=0)), 1.0, atol=1e-9)
+        assert share == pytest.approx(weights[k] / weights[rest].sum())
+    assert seen == np.flatnonzero(members).tolist()
+
+
+def _one_by_one(blocks, members, weights, count):
+    """Client, distance from the others' mean, frame and share, member by member."""
+    for others in each_without_itself(blocks, members, weights, count=count):
+        yield from zip(others.clients, others.distances(blocks), others.frames, others.shares, strict=True)
+
+
+def test_directions_of_many_rows_begin_in_single_precision(monkeypatch):
+    """Orthonormal to rounding, the same span of what stands out, estimates to 1e-7 over the gaps of the bulk."""
+    rng = np.random.default_rng(15)
+    basis = np.linalg.qr(rng.standard_normal((260, 3)))[0]
+    blocks = 2 * basis @ rng.standard_normal((9, 3, 40)) + rng.standard_normal((9, 260, 40))
+    everybody, law = np.ones(9, dtype=bool), WhiteEnergy(np.ones(9), (260, 40))
+    found = shrink(blocks, everybody, np.ones(9), law).estimates
+    single = list(_one_by_one(blocks, everybody, np.ones(9), 3))
+    monkeypatch.setattr("clair_stats.refinement.others.LARGE", 10_000)
+    plain = shrink(blocks, everybody, np.ones(9), law).estimates
+    for (_, _, frame, _), (_, _, exact, _) in zip(single, _one_by_one(blocks, everybody, np.ones(9), 3), strict=True):
+        np.testing.assert_allclose(frame.T @ frame, np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(frame @ frame.T, exact @ exact.T, atol=1e-6)
+        assert np.abs(frame @ frame.T - exact @ exact.T).max() > 0.0
+    np.testing.assert_allclose(found, plain, atol=5e-6 * np.abs(plain).max())
 
 
 @pytest.mark.parametrize(("count", "noise"), [(2, 0.1), (20, 0.1), (2, 0.0), (0, 0.1)])
@@ -196,9 +224,9 @@ def test_what_a_client_is_drawn_towards_does_not_know_the_client():
     blocks, everybody = rng.standard_normal((6, 5, 3)), np.ones(6, dtype=bool)
     other = blocks.copy()
     other[2] = 100 * rng.standard_normal((5, 3))
-    before, after = (list(each_without_itself(x, everybody, np.ones(6), count=3))[2] for x in (blocks, other))
-    np.testing.assert_allclose(before.mean, after.mean, atol=1e-12)
-    np.testing.assert_allclose(before.frame @ before.frame.T, after.frame @ after.frame.T, atol=1e-10)
+    before, after = (list(_one_by_one(x, everybody, np.ones(6), 3))[2] for x in (blocks, other))
+    np.testing.assert_allclose(blocks[2] - before[1], other[2] - after[1], atol=1e-12)
+    np.testing.assert_allclose(before[2] @ before[2].T, after[2] @ after[2].T, atol=1e-10)
 
 
 def test_the_exact_risk_at_a_given_distance():
@@ -256,10 +284,10 @@ def test_halves_give_trace_and_share_of_the_error():
     row, column = np.diag([4.0, 1.0, 1.0, 1.0, 1.0]), np.diag([2.0, 1.0, 1.0])
     halves = np.sqrt(2) * np.sqrt(row) @ rng.standard_normal((2, 4000, 5, 3)) @ np.sqrt(column)
     energy = HalvesEnergy(halves[0] - halves[1])
-    traces = np.array([energy.whole(k)[0] for k in range(400)])
+    traces = energy.whole(np.arange(400))[0]
     assert traces.mean() == pytest.approx(32.0, abs=4 * traces.std(ddof=1) / np.sqrt(400))
     assert energy.share == pytest.approx(8 / 32, rel=0.05)
-    along = np.array([energy.along(k, np.eye(5)[:, :2])[0] for k in range(400)])
+    along = energy.along(np.arange(400), np.broadcast_to(np.eye(5)[:, :2], (400, 5, 2)))[0]
     np.testing.assert_allclose(along.mean(axis=0), [16.0, 4.0], rtol=0.15)
 
 

@@ -90,7 +90,7 @@ def _stratum(instance: Instance) -> float:
     scales = instance.estimates.noise_scales
     if scales is None:
         energy = error_energy(instance.estimates)
-        noise = np.sum([energy.whole(k)[0] for k in range(instance.estimates.n_clients)])
+        noise = energy.whole(np.arange(instance.estimates.n_clients))[0].sum()
         off = float(np.sqrt(np.sum(instance.heterogeneity**2) / noise))
     else:
         off = float(np.sqrt(np.mean(instance.heterogeneity**2)) / scales[0])

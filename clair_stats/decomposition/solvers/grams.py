@@ -92,8 +92,8 @@ class Grams:
         if not self.problem.common_component:
             return scatter
         centre = self.centre(weights)
-        cross = (squares @ self.flat).reshape(q, p).T @ centre
-        return np.asarray(scatter - cross - cross.T + float(squares.sum()) * (centre.T @ centre))
+        cross = ((squares @ self.flat).reshape(q, p) - 0.5 * float(squares.sum()) * centre).T @ centre
+        return np.asarray(scatter - cross - cross.T)
 
     def digits_lost(self, norms: FloatArray) -> bool:
         """Whether a distance on which a weight depends is too small against the norm of its block.

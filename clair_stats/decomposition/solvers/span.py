@@ -263,7 +263,8 @@ def _tilt(grams: Grams, fit: Fit) -> FloatArray:
     if grams.problem.common_component:
         weighted = weighted - _centres(fit)[:, None, :]
     weighted = weighted * fit.weights[:, None]
-    tilt: FloatArray = grams.rows.T @ weighted.reshape(fit.rank, len(grams.rows)).T
+    # In this order: the other takes half as long again for a few long rows.
+    tilt: FloatArray = (weighted.reshape(fit.rank, len(grams.rows)) @ grams.rows).T
     tilt -= fit.basis @ (fit.basis.T @ tilt)
     return tilt
 
