@@ -119,14 +119,15 @@ def unstack(matrix: FloatArray, n_clients: int) -> FloatArray:
     return np.ascontiguousarray(matrix.reshape(p, n_clients, width // n_clients).transpose(1, 0, 2))
 
 
-# Entries below this share of the largest one lose digits when they are squared, or vanish.
+# Entries below this lose digits when they are squared, or vanish; sums of squares of those beyond its inverse overflow.
 _SQUARED_TO_ZERO = 1e-140
 
 
 def block_norms(blocks: FloatArray) -> FloatArray:
     """Frobenius norm of every block, shape (K,).
 
-    Scaled by the largest entry first, so that norms near 1e-160 or 1e160 neither underflow nor overflow when squared.
+    Where sizes are not ordinary each block is scaled by its largest entry first, so that norms near 1e-160 or 1e160
+    neither underflow nor overflow when squared.
 
     Parameters
     ----------
@@ -137,16 +138,15 @@ def block_norms(blocks: FloatArray) -> FloatArray:
     ndarray, shape (K,)
         ‖X_k‖_F, scale of the blocks.
     """
-    largest = float(np.abs(blocks).max()) if blocks.size else 0.0
-    if largest == 0.0:
+    if not blocks.size:
         return np.zeros(blocks.shape[0])
-    own = np.abs(blocks).max(axis=(1, 2))
-    if (own[own > 0.0] < _SQUARED_TO_ZERO * largest).any():  # one block of absurd size: every block by its own entry
-        units = np.where(own > 0.0, own, 1.0)
-        scaled = blocks / units[:, None, None]
-        return np.asarray(units * np.sqrt(np.einsum("kij,kij->k", scaled, scaled)), dtype=np.float64)
-    scaled = blocks / largest
-    return np.asarray(largest * np.sqrt(np.einsum("kij,kij->k", scaled, scaled)), dtype=np.float64)
+    own = np.maximum(blocks.max(axis=(1, 2)), -blocks.min(axis=(1, 2)))
+    sizes = own[own > 0.0]
+    if not sizes.size or (sizes.min() > _SQUARED_TO_ZERO and sizes.max() < 1.0 / _SQUARED_TO_ZERO):  # no copy
+        return np.asarray(np.sqrt(np.einsum("kij,kij->k", blocks, blocks)), dtype=np.float64)
+    units = np.where(own > 0.0, own, 1.0)
+    scaled = blocks / units[:, None, None]
+    return np.asarray(units * np.sqrt(np.einsum("kij,kij->k", scaled, scaled)), dtype=np.float64)
 
 
 def entrywise_median(blocks: FloatArray) -> FloatArray:

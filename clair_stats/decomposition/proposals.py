@@ -19,7 +19,7 @@ from clair_stats.decomposition.program_path import PathPoint, program_path
 from clair_stats.decomposition.solvers.grams import Grams
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["Proposal", "copy_weights", "propose"]
+__all__ = ["Proposal", "copy_weights", "propose", "proposed"]
 
 # Copies differ by noise alone, other pairs by their coefficients as well.  Of the way from the smallest squared
 # distance to the median one, pairs up to the first share are copies, beyond the second they are not.
@@ -48,7 +48,6 @@ def propose(
     *,
     noise_scales: FloatArray | None = None,
     common_component: bool = True,
-    scatters: FloatArray | None = None,
 ) -> tuple[Proposal, ...]:
     """The distinct sets of both paths.
 
@@ -60,8 +59,6 @@ def propose(
         Relative σ_k; equal when not given.  A client's weight is then 1/σ_k.
     common_component : bool
         Whether M is free.
-    scatters : ndarray, shape (K, p²), optional
-        X_kX_kᵀ, for a caller that has them; the blocks are about a central one then.
 
     Returns
     -------
@@ -69,17 +66,32 @@ def propose(
         In the order of the paths, that with equal votes first.
     """
     tall = to_tall(blocks)
-    if common_component and scatters is None:
+    if common_component:
         # Any shift moves M only.  The mean of the smaller half keeps one huge client out of everybody's digits.
         smaller = np.argsort(tall_norms(tall), kind="stable")[: len(tall) // 2 + 1]
         tall -= tall[smaller].mean(axis=0)
-    scales = np.ones(len(tall)) if noise_scales is None else noise_scales / noise_scales.min()
     grams = Grams(Problem(tall, np.ones(len(tall)), common_component=common_component))
-    _ = grams.gram  # formed once, as the scatters, for all points of both paths
-    if scatters is not None:
-        vars(grams)["scatters"] = scatters
-    elif tall.shape[2] <= _WIDEST * tall.shape[1] and tall.size <= _LARGEST:
-        _ = grams.scatters
+    if tall.shape[2] <= _WIDEST * tall.shape[1] and tall.size <= _LARGEST:
+        _ = grams.scatters  # formed once for the spectra of all points of both paths
+    return proposed(grams, None if noise_scales is None else noise_scales / noise_scales.min())
+
+
+def proposed(grams: Grams, scales: FloatArray | None = None) -> tuple[Proposal, ...]:
+    """The distinct sets of both paths, from the products of a stack that is about a central block where M is free.
+
+    Parameters
+    ----------
+    grams : Grams
+    scales : ndarray, shape (K,), optional
+        Relative σ_k, the smallest 1; equal when not given.
+
+    Returns
+    -------
+    tuple of Proposal
+        In the order of the paths, that with equal votes first.
+    """
+    scales = np.ones(len(grams.problem.tall)) if scales is None else scales
+    _ = grams.gram  # formed once for all points of both paths
     votes = [1.0 / scales]
     shared = copy_weights(grams, scales)
     if shared is not None:

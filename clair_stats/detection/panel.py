@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clair_stats.decomposition.proposals import Proposal, propose
+from clair_stats.decomposition.problem import Problem, from_tall, to_tall
+from clair_stats.decomposition.proposals import Proposal, propose, proposed
 from clair_stats.decomposition.scaling import absurd_exponents, binary_scale, usual_size
+from clair_stats.decomposition.solvers.grams import Grams
 from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import noise_edge
@@ -56,6 +58,8 @@ class Panel:
     energies: FloatArray  # (K,), ‖Y_k‖_F²
     units: FloatArray  # (K,), powers of two: one for all, a larger one for clients of absurd size
     covariances: ErrorCovariances | None = None  # then Y_k = W_R X_k W_S / (units_k s_k)
+    # What ``fit_shared`` remembers of the last sets, by mask: M (p, q), eigenvalues (p,) and vectors (p, p).
+    spectra: dict[bytes, tuple[FloatArray, FloatArray, FloatArray]] = field(default_factory=dict, init=False)
 
     @cached_property
     def robust_centre(self) -> FloatArray:
@@ -83,9 +87,12 @@ class Panel:
         return np.asarray(centre.reshape(p, q))
 
     @cached_property
-    def centred(self) -> FloatArray:
-        """Y_k − c_kM about the robust centre, shape (K, p, q)."""
-        return self.blocks - self.design[:, None, None] * self.robust_centre
+    def tall(self) -> FloatArray:
+        """(Y_k − c_kM)ᵀ about the robust centre, shape (K, q, p): the layout in which the program is solved."""
+        tall = to_tall(self.blocks)
+        for part in self.parts:
+            tall[part] -= self.design[part, None, None] * self.robust_centre.T
+        return tall
 
     @property
     def large(self) -> bool:
@@ -110,7 +117,7 @@ class Panel:
             if self.large:
                 yield part, self.blocks[part] - self.design[part, None, None] * self.robust_centre
             else:
-                yield part, self.centred[part]
+                yield part, from_tall(self.tall[part])
 
     @cached_property
     def centred_energies(self) -> FloatArray:
@@ -143,12 +150,10 @@ class Panel:
         """Sets of clients that the path of program (E) proposes, with 1/s_k as the clients' weights."""
         equal = bool((self.scales == self.scales[0]).all())
         if equal and self.moments is not None:
-            return propose(self.centred, common_component=self.common_component, scatters=self.moments[1])
-        return propose(
-            self.blocks if equal else self.blocks * self.scales[:, None, None],
-            noise_scales=None if equal else self.scales,
-            common_component=self.common_component,
-        )
+            problem = Problem(self.tall, np.ones(len(self.tall)), common_component=self.common_component)
+            return proposed(Grams.with_scatters(problem, self.moments[1]))
+        blocks = self.blocks if equal else self.blocks * self.scales[:, None, None]
+        return propose(blocks, noise_scales=self.scales, common_component=self.common_component)
 
     @cached_property
     def sign_spectrum(self) -> tuple[FloatArray, FloatArray]:
@@ -172,21 +177,15 @@ class Panel:
 
     @cached_property
     def moments(self) -> tuple[FloatArray, FloatArray] | None:
-        """Blocks about the robust centre (K, pq) and their scatters (K, p²), formed once.
+        """Blocks about the robust centre, transposed (K, qp), and their scatters (K, p²), formed once.
 
-        Fits on many sets of clients are sums over these.  None for tall blocks, where K p² numbers would take more
-        than four times the memory of the estimates, and for large stacks.
+        Fits on many sets are sums over these.  None for large stacks, and where they take four times their memory.
         """
         n_clients, p, q = self.blocks.shape
         if p > 4 * q or self.large:
             return None
-        scatters = self.centred @ self.centred.transpose(0, 2, 1)
-        return self.centred.reshape(n_clients, -1), scatters.reshape(n_clients, -1)
-
-    @cached_property
-    def spectra(self) -> dict[bytes, tuple[FloatArray, FloatArray, FloatArray]]:
-        """What ``fit_shared`` remembers of the last sets, by mask: M (p, q), eigenvalues (p,) and vectors (p, p)."""
-        return {}
+        scatters = from_tall(self.tall) @ self.tall
+        return self.tall.reshape(n_clients, -1), scatters.reshape(n_clients, -1)
 
     @property
     def shape(self) -> tuple[int, int, int]:

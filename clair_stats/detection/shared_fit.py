@@ -134,7 +134,7 @@ def centre_and_scatter(panel: Panel, members: BoolArray) -> tuple[FloatArray, Fl
     if not panel.common_component:
         return panel.robust_centre, scatter
     mass = float(weights @ panel.design**2)
-    shift = ((weights * panel.design) @ shifted).reshape(p, q) / mass
+    shift = ((weights * panel.design) @ shifted).reshape(q, p).T / mass
     return panel.robust_centre + shift, scatter - mass * (shift @ shift.T)
 
 

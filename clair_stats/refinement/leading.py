@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from scipy.linalg.blas import dsymm, dsyr2k, ssyr2k
+from scipy.linalg.blas import dsymm, dsyr2k, dsyrk, ssyr2k, ssyrk
 
 from clair_stats.records import FloatArray
 
@@ -35,15 +35,20 @@ def updated(symmetric: Real, first: Real, second: Real, by: float) -> FloatArray
     symmetric : ndarray, shape (a, a)
         S.
     first, second : ndarray, shape (a, t)
+        One array for both: half the work.
     by : float
 
     Returns
     -------
     ndarray, shape (a, a)
     """
+    single, start = symmetric.dtype == np.float32, symmetric.T.copy(order="F")
+    if first is second:
+        syrk = ssyrk if single else dsyrk
+        return np.asarray(syrk(2.0 * by, np.asfortranarray(first), beta=1.0, c=start, lower=1, overwrite_c=1))
     columns = np.asfortranarray(first), np.asfortranarray(second)
-    syr2k = ssyr2k if symmetric.dtype == np.float32 else dsyr2k
-    return np.asarray(syr2k(by, *columns, beta=1.0, c=symmetric.T.copy(order="F"), lower=1, overwrite_c=1))
+    syr2k = ssyr2k if single else dsyr2k
+    return np.asarray(syr2k(by, *columns, beta=1.0, c=start, lower=1, overwrite_c=1))
 
 
 def leading(scatter: Real, count: int) -> tuple[FloatArray, FloatArray]:
@@ -115,7 +120,8 @@ def leading_of_update(
     """
     if len(base.whole) >= LARGE and count and base.largest > 0.0:
         root = base.largest**0.5
-        left, right = (first / root).astype(np.float32), (second / root).astype(np.float32)
+        left = (first / root).astype(np.float32)
+        right = left if first is second else (second / root).astype(np.float32)
         vectors, values = leading(updated(base.single, left, right, by), count)
         # Where the update takes nearly all of S away, single precision holds the difference's rounding.
         if values[0] > _TAKEN and well_resolved(values):

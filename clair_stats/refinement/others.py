@@ -27,8 +27,7 @@ _FEW = 0.1
 _SQUARED_ROUNDING = 1e-12
 # Eigenvalues of a scatter below this share of the largest are rounding, and their eigenvectors arbitrary.
 SCATTER_ROUNDING = 1e-12
-_PART = 1 << 23  # numbers (64 MiB) of the stack that are copied at a time
-_TOGETHER = 1 << 17  # numbers (1 MiB) of the blocks, or of their scatters, that are downdated at a time
+_TOGETHER = 1 << 17  # numbers (1 MiB) of the blocks, or of their scatters, that are worked on at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +38,7 @@ class Others:
     mean: FloatArray  # (p, q), weighted, of all members
     frames: FloatArray  # (n, p, m), orthonormal, the direction in which the others differ most first
     shares: FloatArray  # (n,), w_k over the sum of the others' weights
+    scatter: FloatArray  # (p, p), weighted, of all members; in fewer coordinates where they have fewer columns
 
     def distances(self, blocks: FloatArray) -> FloatArray:
         """X_k − X̄₋ₖ = (1 + w_k/(W − w_k))(X_k − X̄), shape (n, p, q).
@@ -85,13 +85,8 @@ def each_without_itself(
     total = float(weights[chosen].sum())
     mean = _weighted_mean(blocks, members, weights)
     coordinates = basis if basis is not None else _joint_space(blocks, chosen, mean)
-    side = blocks.shape[1] if coordinates is None else coordinates.shape[1]
-    scatter = np.zeros((side, side))
-    for part in _parts(blocks, chosen):
-        reduced = blocks[part] - mean
-        reduced = reduced if coordinates is None else coordinates.T @ reduced
-        tall = stack(np.sqrt(weights[part])[:, None, None] * reduced)
-        scatter += tall @ tall.T
+    scatter = _scatter(blocks, chosen, weights, mean, coordinates)
+    side = len(scatter)
     leading = side if basis is not None else min(count, side)
     clear = SCATTER_ROUNDING * float(np.linalg.eigvalsh(scatter)[-1]) if leading and basis is None else -np.inf
     base = Base.of(scatter) if side >= LARGE else None
@@ -104,7 +99,7 @@ def each_without_itself(
         if leading:
             values, frames = _leading_without(scatter, base, reduced, total * shares, leading)
             frames = frames[:, :, : int((values > clear).sum(axis=1).min())]
-        yield Others(part, mean, frames if coordinates is None else coordinates @ frames, shares)
+        yield Others(part, mean, frames if coordinates is None else coordinates @ frames, shares, scatter)
 
 
 def _leading_without(
@@ -120,7 +115,9 @@ def _leading_without(
     return np.array([values for _, values in found]), np.array([vectors for vectors, _ in found])
 
 
-def leading_directions(blocks: FloatArray, members: BoolArray, weights: FloatArray, count: int) -> FloatArray:
+def leading_directions(
+    blocks: FloatArray, members: BoolArray, weights: FloatArray, count: int, *, scatter: FloatArray | None = None
+) -> FloatArray:
     """The leading eigenvectors of the scatter of all members about their weighted mean, (p, count).
 
     Parameters
@@ -131,6 +128,8 @@ def leading_directions(blocks: FloatArray, members: BoolArray, weights: FloatArr
     weights : ndarray, shape (K,)
         Positive on the members.
     count : int
+    scatter : ndarray, shape (p, p), optional
+        That of :func:`each_without_itself`, for a caller that has it.
 
     Returns
     -------
@@ -142,20 +141,31 @@ def leading_directions(blocks: FloatArray, members: BoolArray, weights: FloatArr
     chosen = np.flatnonzero(members)
     own = weights / weights[chosen].sum()
     mean = _weighted_mean(blocks, members, weights)
-
-    def tall(part: NDArray[np.int64]) -> FloatArray:
-        return stack(np.sqrt(own[part])[:, None, None] * (blocks[part] - mean))
-
     _, p, q = blocks.shape
     if p <= q * chosen.size:
-        scatter = np.zeros((p, p))
-        for part in _parts(blocks, chosen):
-            beside = tall(part)
-            scatter += beside @ beside.T
-        values, vectors = _leading(scatter, count)
+        values, vectors = _leading(_scatter(blocks, chosen, own, mean) if scatter is None else scatter, count)
         if values[-1] > _SQUARED_ROUNDING * values[0]:
             return np.ascontiguousarray(vectors)
-    return orthonormal_basis(tall(chosen), count)
+    return orthonormal_basis(stack(np.sqrt(own[chosen])[:, None, None] * (blocks[chosen] - mean)), count)
+
+
+def _scatter(
+    blocks: FloatArray,
+    chosen: NDArray[np.int64],
+    weights: FloatArray,
+    mean: FloatArray,
+    coordinates: FloatArray | None = None,
+) -> FloatArray:
+    """Of some clients about a centre, in coordinates where they are given; in parts that stay in the cache."""
+    side = blocks.shape[1] if coordinates is None else coordinates.shape[1]
+    scatter = np.zeros((side, side))
+    width = max(_TOGETHER // blocks[0].size, 1)
+    for part in (chosen[first : first + width] for first in range(0, chosen.size, width)):
+        reduced = blocks[part] - mean
+        reduced = reduced if coordinates is None else coordinates.T @ reduced
+        tall = stack(np.sqrt(weights[part])[:, None, None] * reduced)
+        scatter += tall @ tall.T
+    return scatter
 
 
 def _weighted_mean(blocks: FloatArray, members: BoolArray, weights: FloatArray) -> FloatArray:
@@ -163,12 +173,6 @@ def _weighted_mean(blocks: FloatArray, members: BoolArray, weights: FloatArray) 
     shares = np.where(members, weights, 0.0)
     n_clients, p, q = blocks.shape
     return np.asarray((shares / shares.sum()) @ blocks.reshape(n_clients, -1)).reshape(p, q)
-
-
-def _parts(blocks: FloatArray, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The chosen clients, in parts whose blocks take at most 64 MiB: one part as a rule."""
-    width = max(_PART // blocks[0].size, 1)
-    return [chosen[first : first + width] for first in range(0, len(chosen), width)]
 
 
 def _leading(scatters: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:

@@ -7,7 +7,7 @@ a multiple of the identity Bock, Ann. Statist. 3(1), 1975), once off the subspac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -31,6 +31,7 @@ MOST_DIRECTIONS = 64
 _NARROWEST_BAND = 4
 # Numbers (1 GiB) up to which every member's frame is kept for the second pass; beyond, it is computed again.
 _MOST_KEPT = 1 << 27
+_TOGETHER = 1 << 18  # numbers of members times ways to divide directions that are judged at a time
 # Divisor in place of 0, where errors are.
 _TINY = float(np.finfo(float).tiny)
 # Relative risks closer than this are equal but for rounding (all directions apart, or none); the smaller rank stands.
@@ -163,7 +164,7 @@ def _shrink_white(
     table = _Table.of(blocks, energy, everyone, targets)
     rank, banded = (table.energies.shape[1], False) if basis is not None else table.best(own_risk[members])
     estimates, kept, risk = blocks.copy(), np.ones(n_clients), own_risk.copy()
-    risk[members] = table.risks(rank, banded)
+    risk[members] = table.risks([(rank, banded)])[:, 0]
     inside, off = table.weights(rank, banded)
     edges = _bands(rank, table.energies.shape[1], banded)
     rest = table.off(rank, banded)[1]
@@ -179,13 +180,14 @@ def _shrink_white(
     along, last = np.hstack([inside, np.repeat(off[:, :-1], np.diff(edges), axis=1)]), off[:, -1:]
     first = 0
     for others in everyone:
+        scatter = others.scatter
         here, frames = slice(first, first + others.clients.size), others.frames[:, :, : edges[-1]]
         first = here.stop
         distances = _distances(blocks, others, targets)
         within = (along[here] - last[here])[..., None] * (frames.transpose(0, 2, 1) @ distances)
         distances *= last[here, None]  # holds off all of these
         estimates[others.clients] -= frames @ within + distances
-    shared = leading_directions(blocks, members, weights, rank) if basis is None else basis
+    shared = leading_directions(blocks, members, weights, rank, scatter=scatter) if basis is None else basis
     return Shrunk(estimates, shared, kept, risk, own_risk)
 
 
@@ -268,54 +270,52 @@ class _Table:
 
     @cached_property
     def sums(self) -> tuple[FloatArray, FloatArray]:
-        """Energy and trace of the first 0, 1, …, m directions, two arrays (n, m + 1)."""
-        return _running_sum(self.energies), _running_sum(self.traces)
+        """Energy and trace of the first 0, 1, …, m directions and of the whole, two arrays (n, m + 2)."""
+        energies, traces = _running_sum(self.energies), _running_sum(self.traces)
+        return np.hstack([energies, self.whole[:, :1]]), np.hstack([traces, self.whole[:, 1:2]])
+
+    def between(self, starts: Sequence[int], stops: Sequence[int]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Constant, energy and trace of the directions from each start to its stop together, (n, number of starts)."""
+        energy, trace = (np.maximum(sums[:, stops] - sums[:, starts], 0.0) for sums in self.sums)
+        return trace - 2.0 * np.minimum(self.whole[:, 2:], trace), energy, trace
 
     @cached_property
     def inside_risks(self) -> FloatArray:
-        """Estimated risk along the first 0, 1, …, m directions where each has a weight of its own, (n, m + 1)."""
-        return _running_sum(stein_risk(self.traces - 2.0 * self.largest, self.energies, self.traces))
+        """Estimated risk along the first 0, 1, …, m directions, (n, m + 1)."""
+        if self.apart:
+            return _running_sum(stein_risk(self.traces - 2.0 * self.largest, self.energies, self.traces))
+        ranks = range(self.energies.shape[1] + 1)
+        return stein_risk(*self.between([0] * len(ranks), ranks))
 
     def off(self, rank: int, banded: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Constant, energy and trace of every band off the first ``rank`` directions, (n, bands); unbanded one."""
-        edges = _bands(rank, self.energies.shape[1], banded)
-        rest, left = (
-            np.maximum(np.concatenate([sums[:, edges[1:]], whole], axis=1) - sums[:, edges], 0.0)
-            for sums, whole in zip(self.sums, (self.whole[:, :1], self.whole[:, 1:2]), strict=True)
-        )
-        return left - 2.0 * np.minimum(self.whole[:, 2:], left), rest, left
+        starts = _bands(rank, self.energies.shape[1], banded)
+        return self.between(starts, [*starts[1:], self.energies.shape[1] + 1])
 
     def inside(self, rank: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The same along every one of the first ``rank`` directions, (n, rank), or of all together, (n, 1)."""
         if self.apart:
             traces = self.traces[:, :rank]
             return traces - 2.0 * self.largest[:, :rank], self.energies[:, :rank], traces
-        energy, trace = (sums[:, rank : rank + 1] for sums in self.sums)
-        return trace - 2.0 * np.minimum(self.whole[:, 2:], trace), energy, trace
+        return self.between([0], [rank])
 
-    def risks(self, rank: int, banded: bool) -> FloatArray:
-        """Estimated risk of every member, (n,)."""
-        inside = self.inside_risks[:, rank] if self.apart else stein_risk(*self.inside(rank)).sum(axis=1)
-        return np.asarray(inside + stein_risk(*self.off(rank, banded)).sum(axis=1))
-
-    def unbanded_risks(self, count: int) -> FloatArray:
-        """Estimated risk without bands at the first ``count`` ranks from 0 on, (n, count), all at once."""
-        energies, traces = (sums[:, :count] for sums in self.sums)
-        largest = self.whole[:, 2:]
-        inside = self.inside_risks[:, :count]
-        if not self.apart:
-            inside = stein_risk(traces - 2.0 * np.minimum(largest, traces), energies, traces)
-        left = np.maximum(self.whole[:, 1:2] - traces, 0.0)
-        rest = np.maximum(self.whole[:, :1] - energies, 0.0)
-        return np.asarray(inside + stein_risk(left - 2.0 * np.minimum(largest, left), rest, left))
+    def risks(self, ways: Sequence[tuple[int, bool]]) -> FloatArray:
+        """Estimated risk of every member for numbers of directions, with and without bands, (n, number of ways)."""
+        bands = [_bands(rank, self.energies.shape[1], banded) for rank, banded in ways]
+        starts = [start for band in bands for start in band]
+        stops = [stop for band in bands for stop in (*band[1:], self.energies.shape[1] + 1)]
+        first = np.cumsum([0, *map(len, bands[:-1])])
+        off = np.add.reduceat(stein_risk(*self.between(starts, stops)), first, axis=1)
+        return np.asarray(self.inside_risks[:, [rank for rank, _ in ways]] + off)
 
     def best(self, own_risk: FloatArray) -> tuple[int, bool]:
         """Number of directions, and whether to band the rest, of the smallest sum of estimated relative risks."""
         ranks = range(min(self.energies.shape[1], _LARGEST_RANK) + 1)
         ways = [(rank, banded) for banded in (False, True) for rank in ranks]
-        size = np.maximum(own_risk, _TINY)
-        together = np.sum(self.unbanded_risks(len(ranks)) / size[:, None], axis=0)
-        relative = np.concatenate([together, [float(np.sum(self.risks(rank, True) / size)) for rank in ranks]])
+        size = np.maximum(own_risk, _TINY)[:, None]
+        width = max(_TOGETHER // size.size, 1)
+        parts = (ways[first : first + width] for first in range(0, len(ways), width))
+        relative = np.concatenate([np.sum(self.risks(part) / size, axis=0) for part in parts])
         return ways[int(np.argmax(relative <= relative.min() + _TIE * own_risk.size))]
 
     def weights(self, rank: int, banded: bool) -> tuple[FloatArray, FloatArray]:

@@ -30,7 +30,7 @@ def _stack(seed, **shape):
 def _in_parts(monkeypatch, blocks, clients=4):
     monkeypatch.setattr("clair_stats.detection.panel._PART", clients * blocks[0].size)
     monkeypatch.setattr("clair_stats.detection.panel._KEPT", clients * blocks[0].size)
-    monkeypatch.setattr("clair_stats.refinement.others._PART", clients * blocks[0].size)
+    monkeypatch.setattr("clair_stats.refinement.others._TOGETHER", clients * blocks[0].size)
     monkeypatch.setattr("clair_stats.refinement.shrink._MOST_KEPT", 0)
 
 
@@ -47,7 +47,7 @@ def test_every_piece_of_a_panel_in_parts(monkeypatch, scales, common_component):
     parts = make_panel(blocks, **options)
     assert len(parts.parts) == 8
     assert parts.moments is None
-    np.testing.assert_allclose(parts.centred_energies, np.sum(whole.centred**2, axis=(1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(parts.centred_energies, np.sum(whole.tall**2, axis=(1, 2)), rtol=1e-12)
     np.testing.assert_array_equal(parts.canonical_order, whole.canonical_order)
     np.testing.assert_allclose(parts.sign_spectrum[0], whole.sign_spectrum[0], rtol=1e-9)
     ours, theirs = directions_above_noise(parts), directions_above_noise(whole)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from clair_stats.decomposition.problem import from_tall
 from clair_stats.detection.panel import make_panel
 from clair_stats.detection.shared_fit import centre_and_scatter, fit_shared
 from clair_stats.detection.step_2_candidates import random_subsets, search, starting_subsets
@@ -17,7 +18,7 @@ def test_batched_residuals_equal_one_fit_at_a_time(common_component, rank):
     scales = rng.uniform(0.1, 0.5, 14)
     blocks, *_ = benign_stack(rng, n_clients=14, p=6, q=4, rank=3, scales=scales)
     panel = make_panel(blocks, noise_scales=scales, common_component=common_component)
-    whole = Coordinates(np.eye(6), panel.centred, np.zeros(14))
+    whole = Coordinates(np.eye(6), from_tall(panel.tall), np.zeros(14))
     masks = random_subsets(14, {5: 4, 9: 4}, rng)
     residuals, left = Fits(Kernel(panel, whole), rank).residuals(masks)
     for mask, found, eigenvalue in zip(masks, residuals, left, strict=True):

@@ -28,6 +28,24 @@ class Grams:
 
     problem: Problem
 
+    @classmethod
+    def with_scatters(cls, problem: Problem, scatters: FloatArray) -> Grams:
+        """For a caller that has the scatters.
+
+        Parameters
+        ----------
+        problem : Problem
+            Of program (E) or (N).
+        scatters : ndarray, shape (K, p²)
+
+        Returns
+        -------
+        Grams
+        """
+        grams = cls(problem)
+        vars(grams)["scatters"] = scatters
+        return grams
+
     @cached_property
     def rows(self) -> FloatArray:
         """The stack as Kq × p."""
