@@ -11,7 +11,6 @@ import typer
 
 from simulations.commands.shared import StorePath, asked_study, console, store_path
 from simulations.storage.store import load_rows
-from simulations.studies.detector_ablation import GROUPS
 
 __all__ = ["ablation", "ablation_table"]
 
@@ -21,6 +20,8 @@ def ablation(
     output: Annotated[Path | None, typer.Option("--output", help="Also write the table to this .csv file.")] = None,
 ) -> None:
     """What each piece of the detector is worth: exact sets and false alarms without it, in points, paired."""
+    from simulations.studies.detector_ablation import GROUPS
+
     study = asked_study("detector_ablation")
     cells = pd.DataFrame({"cell": cell.hash, "design": cell.regime_hash} for cell in study.cells)
     sizes = [len(regimes) for regimes in GROUPS.values()]

@@ -8,13 +8,12 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
-from scipy.stats import t as student
+from scipy import special
 
 from clair_stats.laws import holm
 from simulations.commands.shared import StorePath, asked_study, console, store_path
 from simulations.design import factors
 from simulations.storage.store import load_rows
-from simulations.studies.refinement_gains import GROUPS
 
 __all__ = ["compared", "gains", "page"]
 
@@ -29,6 +28,8 @@ def gains(
     output: Annotated[Path | None, typer.Option("--output", help="Write the page to this file.")] = None,
 ) -> None:
     """Refined against own estimates in every setting: gains, losses beyond Monte Carlo error, what averaging does."""
+    from simulations.studies.refinement_gains import GROUPS
+
     study = asked_study("refinement_gains")
     groups = {regime: name for name, regimes in GROUPS.items() for regime in regimes}
     cells = pd.DataFrame(
@@ -77,8 +78,8 @@ def compared(rows: pd.DataFrame, metric: str, sign: float) -> pd.DataFrame:
     found["error"] = found["deviation"] / np.sqrt(found["n"])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(found["gain"] == 0.0, 0.0, found["gain"] / found["error"])
-    found["p_worse"] = student.cdf(ratio, found["n"] - 1)
-    found["p_better"] = student.sf(ratio, found["n"] - 1)
+    found["p_worse"] = special.stdtr(found["n"] - 1, ratio)
+    found["p_better"] = special.stdtr(found["n"] - 1, -ratio)
     return found.reset_index()
 
 

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import pandas as pd
 import typer
-from scipy.stats import t as student
+from scipy import special
 
 from simulations.commands.fragments import write_fragment
 from simulations.commands.parts import write_parts
 from simulations.commands.shared import StorePath, asked_study, console, store_path
-from simulations.methods.real_prediction import FLAG
-from simulations.regimes.real_planting import PLANTINGS
 from simulations.storage.store import load_rows
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ def errors_of(rows: pd.DataFrame) -> pd.DataFrame:
 def _interval(differences: pd.Series) -> tuple[float, float]:
     """Mean and half width of the 95 % interval by Student's t over splits."""
     known = differences.dropna()
-    half = float(student.ppf(0.5 + _LEVEL / 2.0, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
+    half = float(special.stdtrit(len(known) - 1, 0.5 + _LEVEL / 2.0) * known.std(ddof=1) / math.sqrt(len(known)))
     return float(known.mean()), half
 
 
@@ -114,6 +112,8 @@ def planted_table(rows: pd.DataFrame) -> str:
 
     Rows as the store has them, with columns data, training and planted.
     """
+    from simulations.regimes.real_planting import PLANTINGS
+
     found = rows[(rows["method"] == "CLAIR") & (rows["status"] == "ok")]
     lines = ["| data | training | none | " + " | ".join(PLANTINGS) + " |", "|---|---|" + "---|" * (1 + len(PLANTINGS))]
     for data, training in dict.fromkeys(zip(found["data"], found["training"], strict=True)):
@@ -132,6 +132,7 @@ def flag_table(rows: pd.DataFrame) -> str:
 
     Rows as the store has them, with columns data, training and planted.
     """
+    from simulations.methods.real_prediction import FLAG
     from simulations.regimes.real_sources import load_table
 
     clean = rows[(rows["method"] == "CLAIR") & (rows["planted"] == "none") & (rows["status"] == "ok")]

@@ -26,7 +26,6 @@ from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from simulations.design import Study
@@ -172,6 +171,8 @@ def repeated_critical_value(looks: tuple[int, ...], level: float = 0.95) -> floa
     one, all_looks = -ndtri((1.0 - level) / 2.0), -ndtri((1.0 - level) / (2.0 * len(looks)))
     if len(looks) == 1:
         return float(one)
+    from scipy.optimize import brentq
+
     return float(brentq(lambda c: staying(c) - level, one - 1e-9, all_looks + 1e-9, xtol=1e-10))
 
 

@@ -13,10 +13,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simulations.confirmation import tries
 from simulations.design import Study
-from simulations.studies._regime_design import RegimeDesign
+
+if TYPE_CHECKING:
+    # A command that runs one study does not wait for the regimes with a real fit, and for statsmodels behind them.
+    from simulations.studies._regime_design import RegimeDesign
 
 __all__ = ["find_study", "regime_designs", "studies"]
 
