@@ -156,7 +156,8 @@ class ClientEstimates:
         n_clients = self._count()
         names = self._checked_names(n_clients)
         object.__setattr__(self, "client_names", names)
-        names = tuple(_shown(name) for name in names)  # from here on for messages
+        if max(map(len, names)) > _LONGEST_NAME:
+            names = tuple(map(_shown, names))  # from here on for messages
         if self.values is not None:
             object.__setattr__(self, "values", self._checked_values(names))
         else:

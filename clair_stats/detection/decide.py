@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
 from typing import TypeAlias
 
 import numpy as np
@@ -26,7 +25,7 @@ from clair_stats.detection.majority_use import used_by_majority
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.scales import SCALES_DIFFER, spread_ratio
 from clair_stats.detection.shared_fit import fit_shared
-from clair_stats.detection.step_2_candidates import Candidate, Source, program, rank_limit, search
+from clair_stats.detection.step_2_candidates import Candidates, Source, program, rank_limit, search
 from clair_stats.detection.step_3_law import noise_in_excess, white_about, white_off_common_directions
 from clair_stats.detection.step_4_test import SHARES, Outcome, SetTest, spike_ratio
 from clair_stats.detection.step_5_verdict import Consensus, RankEvidence, accept, evidence_of, undecidable
@@ -66,8 +65,8 @@ def decide(
     heterogeneity : float
         Tolerated ‖H_k‖_F of a benign client; where it is given white errors with that tolerance decide.
     propose : callable, optional
-        Function of the panel that yields candidates by increasing rank.  When not given the program is asked, and where
-        nothing that it proposes is accepted the search.
+        Function of the panel that yields the candidates of one rank after the other.  When not given the program is
+        asked, and where nothing that it proposes is accepted the search.
     starts : callable, optional
         Function of the panel that gives the sets (N, K) from which halves are looked for where errors are not white;
         random pairs when not given.
@@ -212,7 +211,7 @@ def _generic(test: SetTest, tested: Outcome) -> bool:
 
 
 def _first_accepted(
-    test: SetTest, candidates: Iterator[Candidate], *, rank: int | None, largest: int, everyone: Outcome | None
+    test: SetTest, candidates: Iterator[Candidates], *, rank: int | None, largest: int, everyone: Outcome | None
 ) -> tuple[Consensus, tuple[Outcome | None, str]]:
     """The smallest rank with an acceptable majority, unless a larger set agrees one rank further and uses all of it.
 
@@ -221,10 +220,9 @@ def _first_accepted(
     evidence: tuple[RankEvidence, ...] = ()
     best: tuple[Outcome | None, str] = (None, "")
     accepted: tuple[Outcome, str] | None = None
-    for r, group in groupby(candidates, key=lambda c: c.rank):
-        if rank is None and r > largest:
+    for proposed in candidates:
+        if rank is None and proposed[0].rank > largest:
             break
-        proposed = tuple(group)
         if accepted is not None and not _any_grows(test, proposed, accepted[0]):
             break
         found, source, good = _best_of_rank(test, proposed, given=rank is not None)
@@ -248,13 +246,13 @@ def _first_accepted(
     return undecidable(shown, evidence, everyone=everyone, rank=rank), best
 
 
-def _any_grows(test: SetTest, group: tuple[Candidate, ...], accepted: Outcome) -> bool:
+def _any_grows(test: SetTest, group: Candidates, accepted: Outcome) -> bool:
     """Whether a candidate of the next rank grows beyond the accepted set; most do not, and need no further look."""
     count = int(accepted.passed.sum())
     return any(int(test.agreed(candidate.members, candidate.rank).passed.sum()) > count for candidate in group)
 
 
-def _best_of_rank(test: SetTest, group: tuple[Candidate, ...], *, given: bool) -> tuple[Outcome | None, str, bool]:
+def _best_of_rank(test: SetTest, group: Candidates, *, given: bool) -> tuple[Outcome | None, str, bool]:
     """The largest acceptable set that the candidates of one rank grow into; the largest set where none is."""
     best: Outcome | None = None
     source, good = "", False

@@ -84,8 +84,10 @@ def used_by_all(
     for n_draws in (_FIRST_DRAWS, max(math.ceil(min(1.0 / level, _MOST_DRAWS)) - 1 - _FIRST_DRAWS, 1)):
         for first in range(0, n_draws, batch):
             size = (min(batch, n_draws - first), n_members, larger, q)
-            drawn = precision[:, None, None] * (root * generator.standard_normal(size))
-            drawn += noise * generator.standard_normal(size)
+            drawn, errors = generator.standard_normal(size), generator.standard_normal(size)
+            drawn *= precision[:, None, None] * root
+            errors *= noise
+            drawn += errors
             shares = np.concatenate([shares, _log_shares(drawn, design, rank, counts, starts)], axis=1)
         spread = np.maximum(shares.std(axis=1, keepdims=True), np.finfo(float).tiny)
         extremes = ((shares - shares.mean(axis=1, keepdims=True)) / spread).min(axis=0)

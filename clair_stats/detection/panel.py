@@ -198,7 +198,7 @@ class Panel:
         """The smallest majority, ⌊K/2⌋ + 1."""
         return self.shape[0] // 2 + 1
 
-    @property
+    @cached_property
     def common_component(self) -> bool:
         """Whether the common component is free."""
         return bool(self.design.any())

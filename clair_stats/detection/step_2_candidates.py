@@ -1,11 +1,11 @@
 """Step 2, candidates: which sets of clients might agree, rank by rank.
 
-A candidate is a set and a rank with the name of its source; a source is any function of the panel that yields them by
-increasing rank.  Both sources search: least trimmed squares from starting sets, concentrated on halves (Rousseeuw and
-Van Driessen, Technometrics 41(3), 1999, carried from points to blocks) and grown from there under the χ² cut of the
-pooled variance.  ``search`` starts from small random subsets, ``program`` from the sets that the path of the convex
-program (E) proposes (docs/derivations/programs.md, section 9).  Either is a heuristic: that a benign half is among
-random starts has a probability, that it is reached has none.  What they propose is tested in step 4, whatever the
+A candidate is a set and a rank with the name of its source; a source is any function of the panel that yields those of
+one rank after the other.  Both sources search: least trimmed squares from starting sets, concentrated on halves
+(Rousseeuw and Van Driessen, Technometrics 41(3), 1999, carried from points to blocks) and grown from there under the χ²
+cut of the pooled variance.  ``search`` starts from small random subsets, ``program`` from the sets that the path of the
+convex program (E) proposes (docs/derivations/programs.md, section 9).  Either is a heuristic: that a benign half is
+among random starts has a probability, that it is reached has none.  What they propose is tested in step 4, whatever the
 source.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from clair_stats.records import BoolArray, FloatArray
 
 __all__ = [
     "Candidate",
+    "Candidates",
     "Source",
     "program",
     "program_starts",
@@ -62,7 +64,8 @@ class Candidate:
     source: str
 
 
-Source = Callable[[Panel], Iterator[Candidate]]
+Candidates: TypeAlias = tuple[Candidate, ...]
+Source: TypeAlias = Callable[[Panel], Iterator[Candidates]]
 
 
 def rank_limit(panel: Panel) -> int:
@@ -83,7 +86,7 @@ def rank_limit(panel: Panel) -> int:
 
 def search(
     panel: Panel, *, rank: int | None = None, starts: BoolArray | None = None, source: str = "search"
-) -> Iterator[Candidate]:
+) -> Iterator[Candidates]:
     """Up to three sets for every rank from 0 on, or for the given one, the most promising first.
 
     Parameters
@@ -98,7 +101,8 @@ def search(
 
     Yields
     ------
-    Candidate
+    tuple of Candidate
+        Those of one rank, at least one; by increasing rank.
     """
     coordinates = directions_above_noise(panel)
     kernel = Kernel(panel, coordinates)
@@ -108,8 +112,9 @@ def search(
         fewest = _fewest(panel, r)
         if starts is None and fewest not in drawn:
             drawn[fewest] = starting_subsets(panel, r)
-        for members in _groups(kernel, drawn[fewest] if starts is None else starts, r, keep_any=rank is not None):
-            yield Candidate(members, r, source)
+        found = _groups(kernel, drawn[fewest] if starts is None else starts, r, keep_any=rank is not None)
+        if len(found):
+            yield tuple(Candidate(members, r, source) for members in found)
 
 
 def program_starts(panel: Panel) -> BoolArray:
@@ -129,7 +134,7 @@ def program_starts(panel: Panel) -> BoolArray:
     return np.array(found, dtype=np.bool_).reshape(len(found), panel.shape[0])
 
 
-def program(panel: Panel, *, rank: int | None = None) -> Iterator[Candidate]:
+def program(panel: Panel, *, rank: int | None = None) -> Iterator[Candidates]:
     """Candidates by increasing rank, grown from what the program proposes.
 
     Parameters
@@ -141,8 +146,8 @@ def program(panel: Panel, *, rank: int | None = None) -> Iterator[Candidate]:
 
     Yields
     ------
-    Candidate
-        Up to three sets a rank.
+    tuple of Candidate
+        Up to three of one rank, at least one; by increasing rank.
     """
     starts = program_starts(panel)
     if len(starts):
@@ -234,7 +239,10 @@ def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> 
     masks = unique_masks(nearest(residuals, half, order), order)
     for _ in range(_HALF_STEPS - 1):
         residuals, _ = fits.residuals(masks)
-        masks = unique_masks(nearest(residuals, half, order), order)
+        following = unique_masks(nearest(residuals, half, order), order)
+        if np.array_equal(following, masks):
+            break
+        masks = following
     n_clients, p, q = panel.shape
     cut = float(special.chdtri(max((p - rank) * q, 1), per_client_level(_LEVEL, n_clients)))
     stages = [masks]
@@ -242,7 +250,10 @@ def _groups(kernel: Kernel, starts: BoolArray, rank: int, *, keep_any: bool) -> 
         residuals, _ = fits.residuals(masks)
         passed = residuals <= cut * fits.variance(masks, residuals)[:, None]
         grown = np.where((passed.sum(axis=1) >= half)[:, None], passed, nearest(residuals, half, order))
-        masks = unique_masks(grown, order)
+        following = unique_masks(grown, order)
+        if np.array_equal(following, masks):
+            break
+        masks = following
         stages.append(masks)
     # Every stage is a candidate: one contaminated client let in by noise can pull in the others at the next step.
     masks = unique_masks(np.concatenate(stages), order)

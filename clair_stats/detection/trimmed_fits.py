@@ -107,16 +107,17 @@ def _above_bulk(values: FloatArray, p: int, columns: int) -> int:
         return p
     tiny = 1e-13 * float(values[0])
     count = int(np.count_nonzero(values > tiny))
+    sizes, sums = values.tolist(), np.cumsum(values[::-1]).tolist()
     while count > 0:
         # Variance of the bulk if exactly the eigenvalues from count−1 on are noise.
-        bulk = values[count - 1 :]
-        if bulk.size == 2:
-            if _two_unlike(bulk, columns - count + 1):
+        bulk = values.size - count + 1
+        if bulk == 2:
+            if _two_unlike(values[count - 1 :], columns - count + 1):
                 break
             count -= 1
             continue
-        variance = float(bulk.mean()) / columns
-        if float(values[count - 1]) > variance * noise_edge(bulk.size, columns) and float(values[count - 1]) > tiny:
+        variance = sums[bulk - 1] / bulk / columns
+        if sizes[count - 1] > variance * noise_edge(bulk, columns) and sizes[count - 1] > tiny:
             break
         count -= 1
     return count

@@ -152,8 +152,8 @@ def test_candidates_of_another_source_decide_and_are_named():
 
     def told(panel):
         asked.append(panel)
-        yield Candidate(~benign, 1, "wrong")
-        yield Candidate(benign, 2, "oracle")
+        yield (Candidate(~benign, 1, "wrong"),)
+        yield (Candidate(benign, 2, "oracle"),)
 
     found = decide(make_panel(blocks), rank=None, level=0.05, propose=told)
     assert asked

@@ -30,10 +30,13 @@ def test_the_program_alone_finds_what_the_search_finds(kind, share):
 
 def test_candidates_come_by_rank_and_a_given_rank_is_the_only_one():
     panel = _panel(seed=2, share=0.3)
-    ranks = [candidate.rank for candidate in program(panel)]
-    assert ranks == sorted(ranks)
-    assert {candidate.rank for candidate in program(panel, rank=2)} == {2}
-    assert {candidate.source for candidate in program(panel)} == {"program"}
+    groups = list(program(panel))
+    ranks = [group[0].rank for group in groups]
+    assert ranks == sorted(set(ranks))
+    assert all(candidate.rank == group[0].rank for group in groups for candidate in group)
+    (at_two,) = program(panel, rank=2)
+    assert {candidate.rank for candidate in at_two} == {2}
+    assert {candidate.source for group in groups for candidate in group} == {"program"}
 
 
 def test_proposals_are_computed_once_and_weighted_by_noise():

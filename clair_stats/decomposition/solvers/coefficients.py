@@ -13,10 +13,12 @@ An empty span is allowed: then M is the weighted geometric median of (E), the we
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg.blas import dgemm
 from scipy.linalg.lapack import dsyevd
 
@@ -31,6 +33,7 @@ _ROUNDS = 80
 _SMALLEST_STEP = 0.1
 _REACH = 0.5  # of mixing, in log n_k and in W over its trace
 _NO_BASIS = np.zeros((0, 0))
+_sum = np.add.reduce  # without the wrapper of np.sum, in an inner loop over small arrays
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -59,7 +62,7 @@ class Fit:
     @cached_property
     def slope(self) -> FloatArray:
         """Mean shrinkage of every direction, by the energy of its coefficients; (m,)."""
-        mean = (self.shrinkage * self.energies).sum(axis=1) / np.maximum(self.energies.sum(axis=1), _TINY)
+        mean = _sum(self.shrinkage * self.energies, axis=1) / np.maximum(_sum(self.energies, axis=1), _TINY)
         found: FloatArray = np.maximum(mean, _TINY)
         return found
 
@@ -100,7 +103,7 @@ def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray,
     m = basis.shape[1]
     offered = basis.T @ grams.rows.T  # (m, Kq)
     off_span = grams.off_span(offered.reshape(m, n_clients, q))
-    upper = np.triu_indices(m)
+    upper = _upper(m)
     scale = max(float(np.trace(root)), _TINY)
     logs, smallest = np.log(norms), 0.0
     mixing = Mixing(_REACH)
@@ -112,7 +115,8 @@ def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray,
         smallest = _SMALLEST_STEP * float(sizes[0]) if m else 0.0
         turned = (rotation.T @ offered).reshape(m, n_clients, q)
         fit, step = _round(grams, turned, sizes, np.exp(logs), off_span)
-        if grams.digits_lost(fit.norms) or not (np.isfinite(fit.norms).all() and np.isfinite(step).all()):
+        # A sum is finite where its terms are, in this range: one look for all of them.
+        if grams.digits_lost(fit.norms) or not math.isfinite(_sum(fit.norms) + _sum(step, axis=None)):
             return None
         images = np.log(fit.norms)
         error = max(float(np.abs(step).max(initial=0.0)), grams.change(logs, images))
@@ -127,6 +131,12 @@ def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray,
         root = np.zeros((m, m))
         root[upper] = root.T[upper] = scale * mixed[n_clients:]
     return replace(fit, basis=basis @ rotation, error=error, n_rounds=n_rounds)
+
+
+@cache
+def _upper(m: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Asked for at every start: numpy takes as long for it as for a round."""
+    return np.triu_indices(m)
 
 
 def _eigh(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -152,12 +162,12 @@ def _round(
     shrinkage = pull / (pull + grams.problem.operator_bound)
     mean = np.zeros((m, offered.shape[2]))
     if grams.problem.common_component:
-        shares = shrinkage / shrinkage.sum(axis=1, keepdims=True)
+        shares = shrinkage / _sum(shrinkage, axis=1, keepdims=True)
         mean = (shares[:, None, :] @ offered)[:, 0]
         offered = offered - mean[:, None, :]
     energies = np.einsum("mkq,mkq->mk", offered, offered)
     distances = off_span.distances(weights)
-    squared = distances + ((1.0 - shrinkage) ** 2 * energies).sum(axis=0)
+    squared = distances + _sum((1.0 - shrinkage) ** 2 * energies, axis=0)
     coefficients = offered * shrinkage[:, :, None]
     flat = coefficients.reshape(m, offered.shape[1] * offered.shape[2])
     # Not flat @ flat.T, which becomes a symmetric update: six times slower for three long rows.

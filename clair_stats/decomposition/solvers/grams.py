@@ -176,8 +176,7 @@ class Grams:
         ndarray, shape (K,)
             a_k = τλ_k/n_k, at most 1 for (N).
         """
-        with np.errstate(over="ignore"):  # an infinite weight is refused where it is used
-            found = self.problem.block_bounds / norms
+        found = self.problem.block_bounds / norms  # an infinite one is refused where it is used
         return np.minimum(found, 1.0) if self.problem.program == "N" else found
 
     def centre(self, weights: FloatArray) -> FloatArray:
@@ -240,7 +239,7 @@ class OffSpan:
         """
         if not self.grams.problem.common_component:
             return self.squared
-        shares = weights / weights.sum()
+        shares = weights / np.add.reduce(weights)
         if self.gram is not None:
             inner = self.gram @ shares
         else:

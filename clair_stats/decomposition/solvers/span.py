@@ -227,6 +227,7 @@ def _scatter(grams: Grams, weights: FloatArray) -> FloatArray:
     return gram
 
 
+@np.errstate(over="ignore")  # of weights of blocks that are fitted to rounding
 def span_point(grams: Grams, fit: Fit) -> SolverPoint:
     """The full point and its dual candidate.
 
@@ -285,7 +286,7 @@ def _excess(grams: Grams, fit: Fit, spectrum: Spectrum, tilt: FloatArray) -> flo
     squared = grams.problem.operator_bound**2
     room = squared - np.minimum(spectrum.values, _NEAR * squared)
     seen = (spectrum.vectors.T @ tilt) / fit.sizes / np.sqrt(room)[:, None]
-    return float(np.linalg.norm(seen, 2)) ** 2
+    return float(np.linalg.eigvalsh(seen.T @ seen)[-1])
 
 
 def _widened(grams: Grams, fit: Fit, spectrum: Spectrum) -> tuple[_Start, Spectrum, int]:
