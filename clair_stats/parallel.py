@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
-__all__ = ["each"]
+__all__ = ["each", "unheard"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -54,10 +56,34 @@ def each(
         if processes:
             where = {"backend": "loky"}
         workers = Parallel(n_jobs=n_jobs, return_as="generator", **where)
-        results = workers(delayed(function)(item) for item in items)
+        with unheard() if processes else nullcontext():  # the call starts them
+            results = workers(delayed(function)(item) for item in items)
     found = []
     for result in results:
         found.append(result)
         if done is not None:
             done(len(found))
     return found
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Ctrl-C waits until the end, and never reaches a process that is started meanwhile.
+
+    A worker that imports would answer it with a traceback of its own, whatever its parent makes of it.  Processes
+    inherit what is blocked; the parent ends them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as loky_tracker
+
+    for tracker in (resource_tracker, loky_tracker):  # which let the signal through once more when they have started
+        tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

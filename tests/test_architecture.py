@@ -96,7 +96,7 @@ LAW = {
     "simulations.vision": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
     "simulations.tweets": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
     "simulations.engine": {
-        *("simulations.design", "simulations.streams"),
+        *("clair_stats.parallel", "simulations.design", "simulations.streams"),  # Ctrl-C while processes start
         *("simulations.measure", "simulations.measures", "simulations.storage"),
     },
     "simulations.registration": {"simulations.design", "simulations.streams"},

@@ -19,7 +19,8 @@ from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
 
-from simulations.engine.workers import Backend, BackendError, LostWorker, unheard
+from clair_stats.parallel import unheard
+from simulations.engine.workers import Backend, BackendError, LostWorker
 
 __all__ = ["dask_setup", "open_dask"]
 

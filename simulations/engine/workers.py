@@ -6,20 +6,17 @@ All are ``concurrent.futures`` executors, so that the run itself (``simulations.
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from joblib.externals.loky import get_reusable_executor
-from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from clair_stats.parallel import unheard
 from simulations.engine.replicate import prepare_worker
 
-__all__ = ["Backend", "BackendError", "Inline", "LostWorker", "loky", "stop_loky", "unheard"]
+__all__ = ["Backend", "BackendError", "Inline", "LostWorker", "loky", "stop_loky"]
 
 _UNLOADABLE = (
     "the workers cannot load a regime or method ({}); define it in a module that can be imported from the repository "
@@ -124,25 +121,6 @@ class Inline(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
-
-
-@contextmanager
-def unheard() -> Iterator[None]:
-    """Ctrl-C waits until the end, and never reaches a process that is started meanwhile.
-
-    Until a worker has imported what makes it leave Ctrl-C to its parent (:func:`prepare_worker`), a second or so, it
-    would answer with a traceback of its own.  Processes inherit what is blocked.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    for tracker in (resource_tracker, loky_tracker):  # which let the signal through once more when they have started
-        tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def loky(n_workers: int) -> Executor:

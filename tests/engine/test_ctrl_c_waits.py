@@ -9,8 +9,8 @@ from multiprocessing import resource_tracker
 import pytest
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
+from clair_stats.parallel import each, unheard
 from simulations import studies
-from simulations.engine.workers import unheard
 
 TELL = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
 
@@ -26,6 +26,16 @@ def test_a_process_that_starts_meanwhile_does_not_hear_the_signal():
             tracker.ensure_running()
         assert started() == "True"
     assert started() == "False"
+
+
+def blocked(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_processes_for_several_items_do_not_hear_the_signal():
+    assert not blocked(None)
+    assert each(blocked, range(2), n_jobs=2, processes=True) == [True, True]
+    assert not blocked(None)
 
 
 @pytest.fixture
