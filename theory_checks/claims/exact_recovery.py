@@ -13,7 +13,8 @@ __all__ = ["CLAIMS"]
 
 def _claim(common: bool) -> Claim:
     window = (
-        r"\frac{\sqrt{\nu^{c}}}{1-\rho} < \lambda < \frac{1}{\sqrt{|O|(1+\rho)}},\quad \rho=\frac{|O|}{|C|}"
+        r"\min\Big\{\frac{\sqrt{\nu^{c}}}{1-\rho},\ \sqrt{\nu^{c}+\frac{q\rho}{(1+\rho)|C|}}\Big\}"
+        r" < \lambda < \frac{1}{\sqrt{|O|(1+\rho)}},\quad \rho=\frac{|O|}{|C|}"
         if common
         else r"\sqrt{\nu} < \lambda < \frac{1}{\sqrt{|O|}}"
     )
