@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from clair_stats.conventions import EstimatorConventions, NotFittedError
 from clair_stats.convex_solution import SolvedOnDemand
 from clair_stats.decomposition.compression import Compression
+from clair_stats.decomposition.scaling import LARGEST_ENTRY
 from clair_stats.detection.calibration import calibrate, on_scale_of_estimates
 from clair_stats.detection.decide import decide
 from clair_stats.detection.panel import Panel, panel_of
@@ -34,7 +35,6 @@ from clair_stats.report.reasons import explain_clients, margins
 from clair_stats.report.summary import summarise
 from clair_stats.several_modules import SeveralModules, fit_modules, holds_modules
 from clair_stats.units import (
-    LARGEST_ENTRY,
     combination_in_unit,
     consensus_in_unit,
     divided,

@@ -7,10 +7,9 @@ from typing import Literal, Protocol
 import numpy as np
 
 from clair_stats.decomposition.compression import Compression, compress_factors
-from clair_stats.decomposition.scaling import sizes
+from clair_stats.decomposition.scaling import LARGEST_ENTRY, SMALLEST_ENTRY, sizes
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
-from clair_stats.units import LARGEST_ENTRY, SMALLEST_ENTRY
 
 __all__ = ["ModelOptions", "check_options", "oriented"]
 

@@ -12,14 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from clair_stats.decomposition.scaling import absurd_exponents, binary_scale, sizes, usual_size
+from clair_stats.decomposition.scaling import LARGEST_ENTRY, absurd_exponents, binary_scale, sizes, usual_size
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import Combination, Decomposition, FloatArray, Refinement
 
 __all__ = [
-    "LARGEST_ENTRY",
-    "SMALLEST_ENTRY",
     "combination_in_unit",
     "consensus_in_unit",
     "decomposition_in_unit",
@@ -29,8 +27,6 @@ __all__ = [
     "without_absurd_sizes",
 ]
 
-# Squares of sizes between these are normal numbers, with room for sums over entries.
-LARGEST_ENTRY, SMALLEST_ENTRY = 1e150, 1e-150
 # Up to 2^±60 fourth powers and sums of them stay in range: such data are left in their own unit.
 _ORDINARY_EXPONENT = 60
 # Of a block that has no number in the common unit: 2⁴⁹⁸ is just below LARGEST_ENTRY.

@@ -13,8 +13,18 @@ from numpy.typing import NDArray
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import FloatArray
 
-__all__ = ["absurd_exponents", "binary_scale", "largest_entry", "sizes", "usual_size"]
+__all__ = [
+    "LARGEST_ENTRY",
+    "SMALLEST_ENTRY",
+    "absurd_exponents",
+    "binary_scale",
+    "largest_entry",
+    "sizes",
+    "usual_size",
+]
 
+# Squares of sizes between these are normal numbers, with room for sums over entries.
+LARGEST_ENTRY, SMALLEST_ENTRY = 1e150, 1e-150
 # Up to 2^±20, a million either way, squares and sums of squares are far from overflow and underflow.
 _ORDINARY_EXPONENT = 20
 # Beyond 2²⁶ ≈ 1/√ε times the usual size, the square of a client wipes out all others in a common sum of squares.

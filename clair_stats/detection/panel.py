@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from clair_stats.decomposition.problem import Problem, from_tall, to_tall
 from clair_stats.decomposition.proposals import Proposal, propose, proposed
-from clair_stats.decomposition.scaling import absurd_exponents, binary_scale, usual_size
+from clair_stats.decomposition.scaling import LARGEST_ENTRY, absurd_exponents, binary_scale, usual_size
 from clair_stats.decomposition.solvers.grams import Grams
 from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
 from clair_stats.estimates import ClientEstimates
@@ -272,8 +272,8 @@ def make_panel(
     if noise_scales is not None:
         # Errors below 2⁻¹⁰⁰ of the largest client are none beside its rounding; in units of them its squares overflow.
         least = math.ldexp(float((norms / units).max()), -_SAFE_EXPONENT)
-        with np.errstate(over="ignore"):  # beside 1e-300 a scale of 1e12 has no number; 1e150 says as much
-            scales = np.clip(np.asarray(noise_scales, dtype=np.float64) / units.min(), least, 1e150)
+        with np.errstate(over="ignore"):  # beside 1e-300 a scale of 1e12 has no number; the largest says as much
+            scales = np.clip(np.asarray(noise_scales, dtype=np.float64) / units.min(), least, LARGEST_ENTRY)
         noise = 1.0
     elif sample_sizes is not None:
         inverse = 1.0 / np.sqrt(np.asarray(sample_sizes, dtype=np.float64))

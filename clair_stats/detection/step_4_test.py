@@ -20,6 +20,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from clair_stats.decomposition.scaling import LARGEST_ENTRY
 from clair_stats.detection.calibration import Alone, Calibrated, calibrate, calibrate_alone, residual_variance
 from clair_stats.detection.covariance import covariance_edge
 from clair_stats.detection.directions import flagged_directions, second_look
@@ -264,4 +265,6 @@ def spike_ratio(panel: Panel, fit: SharedFit, *, heterogeneity: float = 0.0, tra
             return 0.0
     variance = max(variance, panel.floor**2)
     allowance = heterogeneity * math.sqrt(float(np.sum(1.0 / panel.scales[fit.members] ** 2)))
-    return (math.sqrt(max(float(left[0]), 0.0)) / (math.sqrt(variance * edge) + allowance)) ** 2
+    # Beside clients that are nothing, as the floor is, the root has a square only up to there.
+    root = math.sqrt(max(float(left[0]), 0.0)) / (math.sqrt(variance * edge) + allowance)
+    return min(root, LARGEST_ENTRY) ** 2
