@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 from clair_stats.conventions import EstimatorConventions, NotFittedError
 from clair_stats.convex_solution import SolvedOnDemand
 from clair_stats.decomposition.compression import Compression
-from clair_stats.decomposition.scaling import LARGEST_ENTRY
 from clair_stats.detection.calibration import calibrate, on_scale_of_estimates
 from clair_stats.detection.decide import decide
 from clair_stats.detection.panel import Panel, panel_of
@@ -299,8 +298,8 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
         scales = np.zeros(record.n_clients) if exact else calibrated.noise * panel.entry_scales
         self.noise_scales_ = scales * unit
         sent = self._estimates.noise_scales
-        if sent is not None and record.noise_scales is not None:  # those that were cut in the unit of the fit
-            self.noise_scales_ = np.where(record.noise_scales >= LARGEST_ENTRY, sent, self.noise_scales_)
+        if sent is not None and calibrated.noise == panel.noise:  # some were cut for the fit
+            self.noise_scales_ = sent.copy()
         self.detection_ = Detection(members, calibrated.scores, calibrated.p_values, calibrated.thresholds, self.level)
         left = None if self._frame is None else self._frame.left
         self.basis_ = fit.basis if left is None else left @ fit.basis

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from clair_stats.decomposition.scaling import LARGEST_ENTRY, absurd_exponents, binary_scale, sizes, usual_size
+from clair_stats.decomposition.scaling import LARGEST_SCALE, absurd_exponents, binary_scale, sizes, usual_size
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import Combination, Decomposition, FloatArray, Refinement
@@ -29,7 +29,7 @@ __all__ = [
 
 # Up to 2^±60 fourth powers and sums of them stay in range: such data are left in their own unit.
 _ORDINARY_EXPONENT = 60
-# Of a block that has no number in the common unit: 2⁴⁹⁸ is just below LARGEST_ENTRY.
+# Of a block that has no number in the common unit: 2⁴⁹⁸ is just below ``LARGEST_ENTRY``.
 _LARGEST_EXPONENT = 498
 
 
@@ -59,9 +59,10 @@ def divided(record: ClientEstimates, unit: float) -> ClientEstimates:
     Returns
     -------
     ClientEstimates
-        The record itself for the unit 1.
+        The record itself for the unit 1, unless its scales are cut.
     """
-    if unit == 1.0:
+    scales = record.noise_scales
+    if unit == 1.0 and (scales is None or scales.max() <= LARGEST_SCALE):
         return record
     values, factors = record.values, record.factors
     with np.errstate(under="ignore"):
@@ -69,8 +70,7 @@ def divided(record: ClientEstimates, unit: float) -> ClientEstimates:
             record,
             values=None if values is None else _over(values, unit),
             factors=None if factors is None else tuple(_divided_pair(*pair, unit) for pair in factors),
-            # Beyond, squares end; an estimate of usual size is all error at either scale.
-            noise_scales=None if record.noise_scales is None else np.minimum(record.noise_scales / unit, LARGEST_ENTRY),
+            noise_scales=None if scales is None else np.minimum(scales / unit, LARGEST_SCALE),
             halves=None if record.halves is None else record.halves / unit,
             row_covariances=None if record.row_covariances is None else record.row_covariances / unit / unit,
         )

@@ -15,6 +15,7 @@ from clair_stats.records import FloatArray
 
 __all__ = [
     "LARGEST_ENTRY",
+    "LARGEST_SCALE",
     "SMALLEST_ENTRY",
     "absurd_exponents",
     "binary_scale",
@@ -25,6 +26,8 @@ __all__ = [
 
 # Squares of sizes between these are normal numbers, with room for sums over entries.
 LARGEST_ENTRY, SMALLEST_ENTRY = 1e150, 1e-150
+# Of noise, whose fourth power enters the risk of shrinkage: beyond, in the unit of a fit, an estimate is all error.
+LARGEST_SCALE = 1e70
 # Up to 2^±20, a million either way, squares and sums of squares are far from overflow and underflow.
 _ORDINARY_EXPONENT = 20
 # Beyond 2²⁶ ≈ 1/√ε times the usual size, the square of a client wipes out all others in a common sum of squares.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from clair_stats.decomposition.problem import Problem, from_tall, to_tall
 from clair_stats.decomposition.proposals import Proposal, propose, proposed
-from clair_stats.decomposition.scaling import LARGEST_ENTRY, absurd_exponents, binary_scale, usual_size
+from clair_stats.decomposition.scaling import LARGEST_SCALE, absurd_exponents, binary_scale, usual_size
 from clair_stats.decomposition.solvers.grams import Grams
 from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
 from clair_stats.estimates import ClientEstimates
@@ -34,6 +34,9 @@ __all__ = ["Panel", "make_panel", "panel_of"]
 _ROUNDING = 1e-11
 # Up to 2^±100 fourth powers and their sums stay in range, and blocks are left on their own scale.
 _SAFE_EXPONENT = 100
+# A client told to be 2²⁰ times as precise as the usual one is tested as if it were no more: at 2²⁴ the eigenvalues of
+# the scatter that it enters are known to the others' variance only, and the verdict was that of rounding.
+_PRECISE_EXPONENT = 20
 # Blocks are gone through in parts of this many numbers (512 KiB): what is formed of them stays in the cache, where a
 # second stack costs more for its memory than for its arithmetic (a test of 128 × 128 × 50 in half the time).
 _PART = 1 << 16
@@ -270,10 +273,12 @@ def make_panel(
     units = _powers_of_two(norms)
     noise: float | None = None
     if noise_scales is not None:
-        # Errors below 2⁻¹⁰⁰ of the largest client are none beside its rounding; in units of them its squares overflow.
-        least = math.ldexp(float((norms / units).max()), -_SAFE_EXPONENT)
         with np.errstate(over="ignore"):  # beside 1e-300 a scale of 1e12 has no number; the largest says as much
-            scales = np.clip(np.asarray(noise_scales, dtype=np.float64) / units.min(), least, LARGEST_ENTRY)
+            scales = np.minimum(np.asarray(noise_scales, dtype=np.float64) / units.min(), LARGEST_SCALE)
+        # Errors below 2⁻¹⁰⁰ of the largest client are none beside its rounding; in units of them its squares overflow.
+        # And in units of errors far below the usual ones a client is so large that the others' residuals are rounding.
+        least = math.ldexp(float((norms / units).max()), -_SAFE_EXPONENT)
+        scales = np.maximum(scales, max(least, math.ldexp(float(np.median(scales)), -_PRECISE_EXPONENT)))
         noise = 1.0
     elif sample_sizes is not None:
         inverse = 1.0 / np.sqrt(np.asarray(sample_sizes, dtype=np.float64))

@@ -27,6 +27,7 @@ _FEW = 0.1
 _SQUARED_ROUNDING = 1e-12
 # Eigenvalues of a scatter below this share of the largest are rounding, and their eigenvectors arbitrary.
 SCATTER_ROUNDING = 1e-12
+_DOMINANT = 2.0**20  # leaves ten digits of what the others say
 _TOGETHER = 1 << 17  # numbers (1 MiB) of the blocks, or of their scatters, that are worked on at a time
 
 
@@ -82,6 +83,7 @@ def each_without_itself(
         Of a few members at a time, in their order.
     """
     chosen = np.flatnonzero(members)
+    weights = _without_dominance(weights, members)
     total = float(weights[chosen].sum())
     mean = _weighted_mean(blocks, members, weights)
     coordinates = basis if basis is not None else _joint_space(blocks, chosen, mean)
@@ -100,6 +102,21 @@ def each_without_itself(
             values, frames = _leading_without(scatter, base, reduced, total * shares, leading)
             frames = frames[:, :, : int((values > clear).sum(axis=1).min())]
         yield Others(part, mean, frames if coordinates is None else coordinates @ frames, shares, scatter)
+
+
+def _without_dominance(weights: FloatArray, members: BoolArray) -> FloatArray:
+    """Weights (K,) of which none is more than ``_DOMINANT`` times that of all other members together.
+
+    What the others say is a difference to the whole, and beside such a weight all rounding; as target of the others
+    the client counts alone, with or without the cut.
+    """
+    first = int(np.argmax(np.where(members, weights, 0.0)))
+    rest = float(weights[members & (np.arange(weights.size) != first)].sum())
+    if weights[first] <= _DOMINANT * rest:
+        return weights
+    cut = weights.copy()
+    cut[first] = _DOMINANT * rest
+    return cut
 
 
 def _leading_without(

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from clair_stats import CLAIR, verify_solution
@@ -13,6 +13,8 @@ from tests.fuzz.oracle import SEEDS, draws, not_finite, refusals, told
 from tests.hardening.test_nothing_undefined_is_benign import verdict_of
 
 SPECIAL = (0.0, 1e-300, 1e-160, 1e-140, 1e-30, 1.0, 1e30, 1e78, 1e140, 1e155, 1e300, -1.0, np.nan, np.inf)
+UNEQUAL = (1.0, 1.0, 1.0, 1e-100, 1e-12, 1e-9, 1e-3, 1e3, 1e12, 1e100)  # times the scale of the last client
+SPREAD = 0.1 * np.random.default_rng(0).standard_normal((8, 7, 4))
 SHAPES = st.tuples(st.integers(1, 14), st.integers(1, 7), st.integers(1, 6))
 OPTIONS = st.fixed_dictionaries(
     {},
@@ -72,12 +74,24 @@ def fitted(blocks, options, **given):
 
 
 @settings(max_examples=draws(120))
-@given(blocks=stacks(), options=OPTIONS, scale=st.sampled_from([None, 1e-9, 0.1, 10.0]))
-@example(blocks=np.array([1.25730221e127, -1.32104863e-313, 6.40422650e65])[:, None, None], options={}, scale=None)
-@example(blocks=np.array([1.18305219e-301, 0.0, 0.0])[:, None, None], options={"level": 1e-290}, scale=None)
-@example(blocks=np.array([1e-300, 0.0, 0.0])[:, None, None], options={}, scale=1e-9)
-def test_a_fit_is_refused_or_finite(blocks, options, scale):
-    given = {} if scale is None else {"noise_scales": np.full(len(blocks), scale)}
+@given(
+    blocks=stacks(),
+    options=OPTIONS,
+    scale=st.sampled_from([None, 1e-300, 1e-9, 0.1, 10.0, 1e150]),
+    apart=st.sampled_from(UNEQUAL),
+)
+@example(
+    blocks=np.array([1.25730221e127, -1.32104863e-313, 6.40422650e65])[:, None, None], options={}, scale=None, apart=1.0
+)
+@example(blocks=np.array([1.18305219e-301, 0.0, 0.0])[:, None, None], options={"level": 1e-290}, scale=None, apart=1.0)
+@example(blocks=np.array([1e-300, 0.0, 0.0])[:, None, None], options={}, scale=1e-9, apart=1.0)
+@example(blocks=SPREAD, options={}, scale=1e150, apart=1.0)  # the risk of shrinkage had no number
+@example(blocks=SPREAD, options={}, scale=0.1, apart=1e-9)  # the others' weight beside that of one was 1 - 1
+def test_a_fit_is_refused_or_finite(blocks, options, scale, apart):
+    given = {}
+    if scale is not None:
+        given["noise_scales"] = np.full(len(blocks), scale)
+        given["noise_scales"][-1] *= apart
     with refusals() as refused:
         model = fitted(blocks, options, **given)
     told("CLAIR().fit", refused)
@@ -111,6 +125,8 @@ def test_a_fit_is_refused_or_finite(blocks, options, scale):
 def test_neither_unit_nor_rotation_changes_the_verdict(blocks, exponent):
     with np.errstate(all="ignore"):
         moved = np.ldexp(blocks, exponent)
+        # Numbers that become nothing in the other unit are other data.
+        assume(np.array_equal(np.ldexp(moved, -exponent), blocks, equal_nan=True))
     with refusals() as refused:
         plain, scaled = fitted(blocks, {}), fitted(moved, {})
     told("CLAIR().fit in two units", refused)

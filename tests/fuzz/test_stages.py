@@ -12,6 +12,7 @@ from clair_stats.baselines import BASELINES, OWN_RULES, ROBUST_MEANS, STATISTICA
 from clair_stats.theory.certificate import instance_certificate
 from tests.fuzz.oracle import SEEDS, draws, not_finite, refusals, told
 
+UNEQUAL = (1.0, 1.0, 1.0, 1e-100, 1e-12, 1e-8, 1e-3, 1e3, 1e12, 1e100)
 SIZES = (0.0, 1e-300, 1e-160, 1e-30, 1e-8, 1.0, 1e8, 1e30, 1e155, 1e300)
 
 
@@ -59,7 +60,12 @@ def members_of(rng, n_clients):
 def scales_of(rng, n_clients, size):
     if rng.random() < 0.4:
         return None
-    return np.full(n_clients, float(rng.choice([0.1, 1e-12, 1e12, 0.0, np.nan], p=[0.5, 0.2, 0.2, 0.05, 0.05])) * size)
+    scales = np.full(
+        n_clients, float(rng.choice([0.1, 1e-12, 1e12, 0.0, np.nan], p=[0.5, 0.2, 0.2, 0.05, 0.05])) * size
+    )
+    apart = rng.spawn(1)[0]  # the draws behind are those of seeds that were found before this was drawn
+    scales[apart.integers(n_clients)] *= apart.choice(UNEQUAL)
+    return scales
 
 
 def entered(seed):
