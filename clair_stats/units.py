@@ -12,7 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from clair_stats.decomposition.scaling import LARGEST_SCALE, absurd_exponents, binary_scale, sizes, usual_size
+from clair_stats.decomposition.scaling import (
+    LARGEST_SCALE,
+    SMALLEST_SCALE,
+    absurd_exponents,
+    binary_scale,
+    sizes,
+    usual_size,
+)
 from clair_stats.detection.step_5_verdict import Consensus
 from clair_stats.estimates import ClientEstimates
 from clair_stats.records import Combination, Decomposition, FloatArray, Refinement
@@ -62,7 +69,7 @@ def divided(record: ClientEstimates, unit: float) -> ClientEstimates:
         The record itself for the unit 1, unless its scales are cut.
     """
     scales = record.noise_scales
-    if unit == 1.0 and (scales is None or scales.max() <= LARGEST_SCALE):
+    if unit == 1.0 and (scales is None or (scales.max() <= LARGEST_SCALE and scales.min() >= SMALLEST_SCALE)):
         return record
     values, factors = record.values, record.factors
     with np.errstate(under="ignore"):
@@ -70,7 +77,7 @@ def divided(record: ClientEstimates, unit: float) -> ClientEstimates:
             record,
             values=None if values is None else _over(values, unit),
             factors=None if factors is None else tuple(_divided_pair(*pair, unit) for pair in factors),
-            noise_scales=None if scales is None else np.minimum(scales / unit, LARGEST_SCALE),
+            noise_scales=None if scales is None else np.clip(scales / unit, SMALLEST_SCALE, LARGEST_SCALE),
             halves=None if record.halves is None else record.halves / unit,
             row_covariances=None if record.row_covariances is None else record.row_covariances / unit / unit,
         )

@@ -17,6 +17,7 @@ __all__ = [
     "LARGEST_ENTRY",
     "LARGEST_SCALE",
     "SMALLEST_ENTRY",
+    "SMALLEST_SCALE",
     "absurd_exponents",
     "binary_scale",
     "largest_entry",
@@ -26,8 +27,9 @@ __all__ = [
 
 # Squares of sizes between these are normal numbers, with room for sums over entries.
 LARGEST_ENTRY, SMALLEST_ENTRY = 1e150, 1e-150
-# Of noise, whose fourth power enters the risk of shrinkage: beyond, in the unit of a fit, an estimate is all error.
-LARGEST_SCALE = 1e70
+# Of noise, whose fourth power enters the risk of shrinkage.  In the unit of a fit an estimate is all error above these,
+# and all signal, or nothing, below.
+LARGEST_SCALE, SMALLEST_SCALE = 1e70, 1e-70
 # Up to 2^±20, a million either way, squares and sums of squares are far from overflow and underflow.
 _ORDINARY_EXPONENT = 20
 # Beyond 2²⁶ ≈ 1/√ε times the usual size, the square of a client wipes out all others in a common sum of squares.

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from clair_stats.decomposition.problem import Problem, from_tall, to_tall
 from clair_stats.decomposition.proposals import Proposal, propose, proposed
-from clair_stats.decomposition.scaling import LARGEST_SCALE, absurd_exponents, binary_scale, usual_size
+from clair_stats.decomposition.scaling import (
+    LARGEST_SCALE,
+    SMALLEST_SCALE,
+    absurd_exponents,
+    binary_scale,
+    usual_size,
+)
 from clair_stats.decomposition.solvers.grams import Grams
 from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
 from clair_stats.estimates import ClientEstimates
@@ -274,7 +280,8 @@ def make_panel(
     noise: float | None = None
     if noise_scales is not None:
         with np.errstate(over="ignore"):  # beside 1e-300 a scale of 1e12 has no number; the largest says as much
-            scales = np.minimum(np.asarray(noise_scales, dtype=np.float64) / units.min(), LARGEST_SCALE)
+            scales = np.asarray(noise_scales, dtype=np.float64) / units.min()
+        scales = np.clip(scales, SMALLEST_SCALE, LARGEST_SCALE)
         # Errors below 2⁻¹⁰⁰ of the largest client are none beside its rounding; in units of them its squares overflow.
         # And in units of errors far below the usual ones a client is so large that the others' residuals are rounding.
         least = math.ldexp(float((norms / units).max()), -_SAFE_EXPONENT)
