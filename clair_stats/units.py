@@ -11,6 +11,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clair_stats.decomposition.scaling import (
     LARGEST_SCALE,
@@ -68,19 +69,34 @@ def divided(record: ClientEstimates, unit: float) -> ClientEstimates:
     ClientEstimates
         The record itself for the unit 1, unless its scales are cut.
     """
-    scales = record.noise_scales
-    if unit == 1.0 and (scales is None or (scales.max() <= LARGEST_SCALE and scales.min() >= SMALLEST_SCALE)):
+    scales, beyond = record.noise_scales, _beyond_scales(record, unit)
+    halves = None if record.halves is None else _cut(_over(record.halves, unit))
+    if unit == 1.0 and not beyond.any() and (halves is None or halves is record.halves):
         return record
-    values, factors = record.values, record.factors
+    values, factors, rows = record.values, record.factors, record.row_covariances
     with np.errstate(under="ignore"):
         return replace(
             record,
             values=None if values is None else _over(values, unit),
             factors=None if factors is None else tuple(_divided_pair(*pair, unit) for pair in factors),
             noise_scales=None if scales is None else np.clip(scales / unit, SMALLEST_SCALE, LARGEST_SCALE),
-            halves=None if record.halves is None else record.halves / unit,
-            row_covariances=None if record.row_covariances is None else record.row_covariances / unit / unit,
+            halves=halves,
+            row_covariances=None if rows is None else np.ldexp(rows, beyond[:, None, None]) / unit / unit,
         )
+
+
+def _beyond_scales(record: ClientEstimates, unit: float) -> NDArray[np.int64]:
+    """By how many powers of two the variance of each client (K,), over ``unit``², is cut to the range of scales."""
+    if record.row_covariances is None:
+        scales = np.ones(record.n_clients) if record.noise_scales is None else record.noise_scales
+        variances = 2 * np.frexp(scales)[1]
+    else:
+        variances = np.frexp(np.abs(record.row_covariances).max(axis=(1, 2)))[1]
+        if record.column_covariances is not None:
+            variances = variances + np.frexp(np.abs(record.column_covariances).max(axis=(1, 2)))[1]
+    variances = variances - 2 * (math.frexp(unit)[1] - 1)
+    lowest, highest = (2 * math.frexp(scale)[1] for scale in (SMALLEST_SCALE, LARGEST_SCALE))
+    return np.asarray(np.clip(variances, lowest, highest) - variances, dtype=np.int64)
 
 
 def without_absurd_sizes(record: ClientEstimates) -> ClientEstimates:
@@ -109,15 +125,26 @@ def without_absurd_sizes(record: ClientEstimates) -> ClientEstimates:
 
 
 def _over(values: FloatArray, unit: float) -> FloatArray:
-    """Blocks (K, p, q) over ``unit``; those that would overflow, 1e300 times the usual size, over a power of two.
+    """Blocks (K, …, p, q) over ``unit``; those that would overflow, 1e300 times the usual size, over a power of two.
 
     Such a client is flagged whatever it holds, and what it is handed back is its own estimate as it came.
     """
+    if unit == 1.0:
+        return values
     with np.errstate(over="ignore"):
         found = np.asarray(values / unit)
-    for k in np.flatnonzero(np.isinf(found).any(axis=(1, 2))):
+    for k in np.flatnonzero(np.isinf(found).reshape(len(found), -1).any(axis=1)):
         found[k] = np.ldexp(values[k], _LARGEST_EXPONENT - math.frexp(float(np.abs(values[k]).max()))[1])
     return found
+
+
+def _cut(halves: FloatArray) -> FloatArray:
+    """Halves (K, 2, p, q) in the unit of a fit, those brought down whose difference says that all is error."""
+    largest = np.abs(halves).max(axis=(1, 2, 3))
+    if (largest <= LARGEST_SCALE).all():
+        return halves
+    beyond = np.maximum(np.frexp(largest)[1] - math.frexp(LARGEST_SCALE)[1], 0)
+    return np.asarray(np.ldexp(halves, -beyond[:, None, None, None]))
 
 
 def _divided_pair(left: FloatArray, right: FloatArray, unit: float) -> tuple[FloatArray, FloatArray]:

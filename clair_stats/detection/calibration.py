@@ -22,6 +22,7 @@ from clair_stats.detection.shared_fit import (
     SharedFit,
     centred_blocks,
     hat_blocks,
+    mean_leverages,
     residuals_along,
     standardised_residuals,
 )
@@ -149,8 +150,10 @@ def calibrate(
         phi, left = known, panel.shape[1] - fit.basis.shape[1]
         p_values, critical = panel.covariances.test(statistics, left, degrees / max(left, 1), shift, alpha)
         # Laws differ between clients; in units of their critical values the statistics can be compared.
-        unit = np.median(critical) / critical
-        statistics, critical = statistics * unit, critical * unit
+        usual = float(np.median(critical))
+        if math.isfinite(usual):  # else whatever happens is tolerated
+            unit = np.where(np.isfinite(critical), usual / critical, 1.0)
+            statistics, critical = statistics * unit, critical * unit
     elif known is not None:
         phi = max(known, panel.floor)
         p_values, critical = chi_square(_over(statistics, phi), degrees, _over(shift, phi), alpha)
@@ -209,10 +212,10 @@ def calibrate_alone(panel: Panel, fit: SharedFit, client: int, *, level: float, 
     kept = sizes > ROUNDING * sizes[:1]
     rows = inside[0, kept] / np.sqrt(sizes[kept])[:, None]
     hat = rows.T @ rows
-    if panel.common_component:
-        hat += float(panel.design[client] ** 2 / np.sum(panel.design[fit.members] ** 2)) * np.eye(q)
+    shares = mean_leverages(panel, fit.members)[k]
+    hat += shares * np.eye(q)
     between, precision = law.off_subspace(residual, fit.basis)
-    statistics, columns, _ = law.standardised(between, precision, hat[None], np.zeros(1, dtype=np.bool_))
+    statistics, columns, _ = law.standardised(between, precision, hat[None], np.zeros(1, dtype=np.bool_), shares)
     alpha, shift = per_client_level(level, n_clients), _shift(heterogeneity, panel.scales[k])
     p_values, critical = law.test(statistics, p - rank, columns, shift, alpha)
     statistic, raw = float(statistics[0]), float(np.sum(residual**2))
@@ -260,7 +263,9 @@ def calibrate_along(
     law = panel.covariances
     assert law is not None
     between, precision = law.along(residuals_along(panel, fit, directions), directions)
-    statistics, columns, _ = law.standardised(between, precision, hat_blocks(panel, fit), fit.members)
+    statistics, columns, _ = law.standardised(
+        between, precision, hat_blocks(panel, fit), fit.members, mean_leverages(panel, fit.members)
+    )
     shift = _shift(heterogeneity, panel.scales)
     p_values, critical = law.test(statistics, directions.shape[1], columns, shift, alpha)
     return p_values, statistics / critical

@@ -121,13 +121,14 @@ class ErrorCovariances:
         return precision * (self.degrees - size - 1.0) / self.degrees
 
     def standardised(
-        self, between: FloatArray, precision: FloatArray, hat: FloatArray, members: BoolArray
+        self, between: FloatArray, precision: FloatArray, hat: FloatArray, members: BoolArray, shares: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """T_k corrected for leverage, the number of column directions that client k does not fit alone, its leverage.
 
-        ``hat`` (K, q, q) is H_kk.  A member keeps the share I − H_kk of its own error and takes over that of others
-        with covariance H_kk(I − H_kk); a client outside keeps all of its own and takes over H_kk.  Where Σ_k is
-        estimated the part of others is taken in proportion to it: its inverse then has the law that the F needs.
+        ``hat`` (K, q, q) is H_kk, ``shares`` (K,) the part of it that the common component has.  A member keeps the
+        share I − H_kk of its own error and takes over that of others with covariance H_kk(I − H_kk); a client outside
+        keeps all of its own and takes over H_kk.  Where Σ_k is estimated the part of others is taken in proportion to
+        it: its inverse then has the law that the F needs.
 
         Parameters
         ----------
@@ -136,6 +137,7 @@ class ErrorCovariances:
         hat : ndarray, shape (K, q, q)
         members : bool ndarray, shape (K,)
             True = in the set.
+        shares : ndarray, shape (K,)
 
         Returns
         -------
@@ -152,7 +154,8 @@ class ErrorCovariances:
             noise = shares[:, :, None] * columns * shares[:, None, :]
         else:
             noise = kept[:, :, None] * columns * kept[:, None, :] + (foreign * kept)[:, :, None] * identity
-        full = members[:, None] & (leverages > FULL_LEVERAGE)
+        # Of what the common component leaves: the estimate of a very precise client is nearly the common component.
+        full = members[:, None] & (kept <= (1.0 - shares[:, None]) * (1.0 - FULL_LEVERAGE))
         spent = full[:, :, None] | full[:, None, :]
         noise = np.where(spent, identity, noise)
         between = np.where(spent, 0.0, axes.transpose(0, 2, 1) @ between @ axes)

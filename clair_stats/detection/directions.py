@@ -17,7 +17,7 @@ from scipy.linalg import eigh
 
 from clair_stats.detection.calibration import calibrate_along
 from clair_stats.detection.panel import Panel
-from clair_stats.detection.shared_fit import SharedFit, residuals_along
+from clair_stats.detection.shared_fit import SharedFit, mean_leverages, residuals_along
 from clair_stats.laws import noise_edge, per_client_level
 from clair_stats.linalg import stack
 from clair_stats.records import FloatArray
@@ -95,9 +95,8 @@ def second_look(
     energy = np.einsum("kiq,kiq->k", along, along)
     # Members' residuals are short by the leverage of the mean, other clients' long by it; the part of the subspace is
     # smaller still.  An allowance keeps the first-order level.
-    if panel.common_component and fit.members.any():
-        share = panel.design**2 / float(np.sum(panel.design[fit.members] ** 2))
-        energy = energy / np.where(fit.members, 1.0 - share, 1.0 + share)
+    share = mean_leverages(panel, fit.members)
+    energy = energy / np.where(fit.members, 1.0 - share, 1.0 + share)
     degrees = directions.shape[1] * q
     scaled = np.maximum(np.sqrt(energy) - heterogeneity / panel.scales, 0.0) ** 2 / noise**2
     return np.asarray(special.chdtrc(degrees, scaled)), np.asarray(scaled / special.chdtri(degrees, alpha))

@@ -158,7 +158,8 @@ class Panel:
     def proposals(self) -> tuple[Proposal, ...]:
         """Sets of clients that the path of program (E) proposes, with 1/s_k as the clients' weights."""
         equal = bool((self.scales == self.scales[0]).all())
-        if equal and self.moments is not None:
+        # Where most clients are nothing, distances from the centre are rounding of it, whose inverse has no square.
+        if equal and self.moments is not None and np.median(self.energies) > 0.0:
             problem = Problem(self.tall, np.ones(len(self.tall)), common_component=self.common_component)
             return proposed(Grams.with_scatters(problem, self.moments[1]))
         blocks = self.blocks if equal else self.blocks * self.scales[:, None, None]

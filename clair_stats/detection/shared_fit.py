@@ -27,6 +27,7 @@ __all__ = [
     "given_fit",
     "hat_blocks",
     "inside_subspace",
+    "mean_leverages",
     "residuals_along",
     "standardised_residuals",
 ]
@@ -259,16 +260,16 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
         residual = centred - fit.basis @ inside
         raw = np.einsum("kij,kij->k", residual, residual)
         between, precision = panel.covariances.off_subspace(residual, fit.basis)
-        hat = hat_blocks(panel, fit, inside)
-        statistics, columns, leverage = panel.covariances.standardised(between, precision, hat, fit.members)
+        hat, shares = hat_blocks(panel, fit, inside), mean_leverages(panel, fit.members)
+        statistics, columns, leverage = panel.covariances.standardised(between, precision, hat, fit.members, shares)
         return Residuals(raw, statistics, (p - rank) * columns, np.where(fit.members, leverage, 0.0))
     raw, energies, leverages, elsewhere = _energies(panel, fit)
     degrees = np.full(n_clients, float((p - rank) * q))
     members = fit.members
     if not members.any():
         return Residuals(raw, raw.copy(), degrees, np.zeros(n_clients))
-    mean_leverage = panel.design**2 / float(np.sum(panel.design[members] ** 2)) if panel.common_component else 0.0
-    own = np.broadcast_to(np.where(members, 1.0 - mean_leverage, 1.0 + mean_leverage), (n_clients,))
+    shares = mean_leverages(panel, members)
+    own = np.where(members, 1.0 - shares, 1.0 + shares)
     if rank == 0:
         return Residuals(raw, raw / np.maximum(own, 1e-12), degrees, np.zeros(n_clients))
     # Woodbury on (own I ∓ B Bᵀ): only r × r systems, whatever q.
@@ -287,6 +288,24 @@ def standardised_residuals(panel: Panel, fit: SharedFit) -> Residuals:
         degrees - (p - rank) * full.sum(axis=1),
         np.where(members, leverages.max(axis=1, initial=0.0), 0.0),
     )
+
+
+def mean_leverages(panel: Panel, members: BoolArray) -> FloatArray:
+    """c_k²/Σ_C c_j², shape (K,): the share of client k in the common component of a fit on C; 0 without one.
+
+    Parameters
+    ----------
+    panel : Panel
+    members : bool ndarray, shape (K,)
+        True = in C.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+    """
+    if not (panel.common_component and members.any()):
+        return np.zeros(members.size)
+    return np.asarray(panel.design**2 / float(np.sum(panel.design[members] ** 2)))
 
 
 def _energies(panel: Panel, fit: SharedFit) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -347,12 +366,9 @@ def hat_blocks(panel: Panel, fit: SharedFit, inside: FloatArray | None = None) -
     -------
     ndarray, shape (K, q, q)
     """
-    n_clients, _, q = panel.shape
-    hat = np.zeros((n_clients, q, q))
+    q = panel.shape[2]
     members = fit.members
-    if members.any() and panel.common_component:
-        share = panel.design**2 / float(np.sum(panel.design[members] ** 2))
-        hat += share[:, None, None] * np.eye(q)
+    hat = mean_leverages(panel, members)[:, None, None] * np.eye(q)
     if members.any() and fit.basis.shape[1]:
         if inside is None:
             inside = fit.basis.T @ centred_blocks(panel, fit)

@@ -46,6 +46,8 @@ def inverse_root(covariance: FloatArray) -> FloatArray:
     ndarray, shape (m, m)
     """
     values, vectors = np.linalg.eigh(covariance)
+    if values[-1] <= 0.0:  # no error at all, in any direction
+        return np.eye(len(values))
     floored = np.maximum(values, _FLOOR * values[-1])
     return np.asarray((vectors * np.sqrt(floored[0] / floored)) @ vectors.T)
 
@@ -61,6 +63,10 @@ def pooled_share(errors: FloatArray) -> float:
     -------
     float
     """
+    largest = float(np.abs(errors).max())
+    if largest == 0.0:
+        return 0.0
+    errors = errors / largest  # whose squares are numbers
     rows = np.linalg.eigvalsh(np.einsum("kij,klj->il", errors, errors, optimize=True))
     columns = np.linalg.eigvalsh(np.einsum("kij,kil->jl", errors, errors, optimize=True))
-    return float(rows[-1] * columns[-1] / max(rows.sum() * columns.sum(), np.finfo(float).tiny))
+    return float(rows[-1] * columns[-1] / (rows.sum() * columns.sum()))

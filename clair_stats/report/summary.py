@@ -122,10 +122,10 @@ def _condition(model: FittedModel) -> str:
 def _closest(model: FittedModel) -> str:
     """The client nearest to its threshold, on either side: the first to change when the level changes."""
     p_values = model.p_values_
-    if not np.isfinite(p_values).any():
-        return "the benign clients agree exactly; no level is involved"
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.abs(np.log(model.detection_.scores / model.detection_.threshold))
+    if not np.isfinite(p_values).any() or np.isnan(ratio).all():
+        return "the benign clients agree exactly; no level is involved"
     k = int(np.nanargmin(ratio))
     side = "benign" if model.collaborative_set_[k] else "flagged"
     return (

@@ -93,7 +93,7 @@ def test_shared_rows_swap_the_two_sides(known):
     residual = panel.blocks - frame @ (frame.T @ panel.blocks)
     between, precision = law.off_subspace(residual, frame)
     nobody = np.zeros(30, dtype=bool)
-    statistics, columns, _ = law.standardised(between, precision, np.zeros((30, 9, 9)), nobody)
+    statistics, columns, _ = law.standardised(between, precision, np.zeros((30, 9, 9)), nobody, np.zeros(30))
     p_values, _ = law.test(statistics, 10, columns, np.zeros(30), 0.05)
     off = scipy.linalg.null_space(basis.T)
     for k in range(30):
