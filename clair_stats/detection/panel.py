@@ -27,6 +27,7 @@ from clair_stats.decomposition.scaling import (
     usual_size,
 )
 from clair_stats.decomposition.solvers.grams import Grams
+from clair_stats.detection.centre import CENTRE_TOLERANCE, geometric_median
 from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import noise_edge
@@ -48,11 +49,6 @@ _PRECISE_EXPONENT = 20
 _PART = 1 << 16
 # Up to this many numbers (64 MiB) the stack about the centre and its scatters are kept.
 _KEPT = 1 << 23
-_CENTRE_STEPS = 100
-# Squared distances from a point that are differences of squares, below this share of these.
-_SQUARED_ROUNDING = 1e-13
-_NEAR = 0.1  # of the median distance: nearer clients may be the centre that the steps are on the way to
-_CENTRE_TOLERANCE = 1e-6  # of the largest weight; the centre is a starting point, refitted on every set
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,24 +72,9 @@ class Panel:
 
         Rotations of rows and columns turn it along, which an entrywise median does not.
         """
-        n_clients, p, q = self.blocks.shape
         if not self.common_component:
-            return np.zeros((p, q))
-        flat, design = self.blocks.reshape(n_clients, -1), self.design
-        gram = flat @ flat.T if n_clients <= p * q else None  # steps on it cost no pass over the blocks
-        weights = 1.0 / np.maximum(np.sqrt(self.energies), self.floor)
-        shares = weights
-        for _ in range(_CENTRE_STEPS):  # Weiszfeld, Tohoku Math. J. 43, 1937
-            shares = weights * design / float(np.sum(weights * design**2))
-            inner = gram @ shares if gram is not None else flat @ (shares @ flat)
-            squares = self.energies - 2.0 * design * inner + design**2 * float(shares @ inner)
-            following = 1.0 / np.maximum(np.sqrt(np.maximum(squares, 0.0)), self.floor * np.sqrt(p * q))
-            change = float(np.abs(following / following.max() - weights / weights.max()).max())
-            weights = following
-            if change < _CENTRE_TOLERANCE:
-                break
-        centre = _nearest_client_if_median(flat, self.energies, design, shares @ flat)
-        return np.asarray(centre.reshape(p, q))
+            return np.zeros(self.shape[1:])
+        return geometric_median(self.blocks, self.energies, self.design, self.floor)
 
     @cached_property
     def tall(self) -> FloatArray:
@@ -173,7 +154,7 @@ class Panel:
         """
         _, p, q = self.blocks.shape
         norms = np.sqrt(self.centred_energies)
-        known = max(self.floor * np.sqrt(p * q), _CENTRE_TOLERANCE * float(np.median(norms)), np.finfo(float).tiny)
+        known = max(self.floor * np.sqrt(p * q), CENTRE_TOLERANCE * float(np.median(norms)), np.finfo(float).tiny)
         weights = 1.0 / np.maximum(norms, known)
         if self.moments is not None:
             scatter = (weights**2 @ self.moments[1]).reshape(p, p)
@@ -304,44 +285,6 @@ def make_panel(
     return Panel(
         whitened, design, scales, noise, max(_ROUNDING * typical, np.finfo(float).tiny ** 0.5), energies, units
     )
-
-
-def _nearest_client_if_median(
-    flat: FloatArray, energies: FloatArray, design: FloatArray, centre: FloatArray
-) -> FloatArray:
-    """The client nearest to a centre (pq,) that Weiszfeld's steps have come to, if it is the geometric median itself.
-
-    The steps never arrive there, and what is left of the way is rounding, to which copies of that client would lend
-    their weight.  It is the median if the pull of all others on it is weaker than the pull of those who are there
-    (Vardi and Zhang, PNAS 97(4), 2000).
-
-    Parameters
-    ----------
-    flat : ndarray, shape (K, pq)
-        Y_k.
-    energies, design : ndarray, shape (K,)
-        ‖Y_k‖², c_k.
-    centre : ndarray, shape (pq,)
-
-    Returns
-    -------
-    ndarray, shape (pq,)
-    """
-
-    def squares(point: FloatArray) -> FloatArray:
-        found = energies - 2.0 * design * (flat @ point) + design**2 * float(point @ point)
-        return np.where(found > _SQUARED_ROUNDING * (energies + design**2 * float(point @ point)), found, 0.0)
-
-    away = squares(centre)
-    nearest = int(np.argmin(away))
-    if away[nearest] > _NEAR**2 * float(np.median(away)) or not design[nearest]:
-        return centre
-    point = flat[nearest] / design[nearest]
-    distances = np.sqrt(squares(point))
-    there = distances == 0.0
-    pulls = np.where(there, 0.0, design / np.where(there, 1.0, distances))
-    pull = pulls @ flat - float(pulls @ design) * point
-    return point if float(np.linalg.norm(pull)) < (1.0 - _CENTRE_TOLERANCE) * float(design[there].sum()) else centre
 
 
 def _powers_of_two(norms: FloatArray) -> FloatArray:
