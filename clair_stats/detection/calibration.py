@@ -323,7 +323,6 @@ def on_scale_of_estimates(
     common = law.left_inverse @ (fit.common * panel.unit) @ law.right_inverse
     scores = block_norms(project_off(basis, blocks - common))
     moved = scores / np.where(calibrated.scores > 0.0, calibrated.scores, 1.0)
-    return (
-        replace(fit, basis=basis, common=common),
-        replace(calibrated, scores=scores, thresholds=calibrated.thresholds * moved),
-    )
+    endless = np.isinf(calibrated.thresholds)  # which no scale moves
+    thresholds = np.where(endless, np.inf, np.where(endless, 1.0, calibrated.thresholds) * moved)
+    return replace(fit, basis=basis, common=common), replace(calibrated, scores=scores, thresholds=thresholds)
