@@ -40,6 +40,9 @@ __all__ = [
     "residual_variance",
 ]
 
+# Energies below have lost digits: they are nothing beside any threshold.
+_SMALLEST_ENERGY = 1e-290
+
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
@@ -171,7 +174,8 @@ def calibrate(
     everything = fit.basis.shape[1] == panel.shape[1]
     p_values = np.where(degrees > 0, p_values, 1.0 if everything else np.nan)
     critical = np.where(degrees > 0, critical, np.inf)
-    ratio = np.where(statistics > 0, raw / np.where(statistics > 0, statistics, 1.0), 1.0)
+    told = np.minimum(statistics, raw) > _SMALLEST_ENERGY
+    ratio = np.where(told, raw / np.where(told, statistics, 1.0), 1.0)
     return Calibrated(
         scores=np.sqrt(raw) * panel.scales * panel.units,
         statistics=statistics,
@@ -322,7 +326,8 @@ def on_scale_of_estimates(
     basis = orthonormal_basis(law.left_inverse @ fit.basis, fit.basis.shape[1])
     common = law.left_inverse @ (fit.common * panel.unit) @ law.right_inverse
     scores = block_norms(project_off(basis, blocks - common))
-    moved = scores / np.where(calibrated.scores > 0.0, calibrated.scores, 1.0)
+    known = calibrated.scores > math.sqrt(_SMALLEST_ENERGY) * panel.unit
+    moved = np.where(known, scores / np.where(known, calibrated.scores, 1.0), 1.0)
     endless = np.isinf(calibrated.thresholds)  # which no scale moves
     thresholds = np.where(endless, np.inf, np.where(endless, 1.0, calibrated.thresholds) * moved)
     return replace(fit, basis=basis, common=common), replace(calibrated, scores=scores, thresholds=thresholds)
