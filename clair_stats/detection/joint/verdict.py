@@ -8,6 +8,7 @@
 4. Where every module is given dense, and its errors look white inside a client and independent between modules, the
    modules' exact p-values are added up (:mod:`~clair_stats.detection.joint.white`).
 5. Otherwise sums of log scores are the law (:mod:`~clair_stats.detection.joint.summed_law`).
+6. Members whose updates point away from the others' are named (:mod:`~clair_stats.detection.joint.alignment`).
 
 See docs/derivations/joint_verdict.md, sections 3 and 4.
 """
@@ -22,6 +23,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
+from clair_stats.detection.joint.alignment import Alignment, alignment_of
 from clair_stats.detection.joint.levelling import as_factors, levelled
 from clair_stats.detection.joint.module import DenseModule, Module, module_of
 from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_sets
@@ -67,6 +69,7 @@ class JointVerdict:
     scale: Scale  # on which clients were compared
     cut_to: tuple[int | None, ...]  # M; the rank to which higher ones were cut
     reason: str | None  # why there is no majority
+    alignment: Alignment | None = None  # which way the clients point; the set does not depend on it
 
     @property
     def majority(self) -> bool:
@@ -131,6 +134,14 @@ def joint_verdict(
     JointVerdict
     """
     read = each(partial(_read, common_component=common_component, shared=shared), records, n_jobs=n_jobs)
+    found = _verdict(read, rank, level, n_jobs, program=program)
+    aligned = alignment_of((module.products for module in read), found.collaborative_set, level)
+    return replace(found, alignment=aligned)
+
+
+def _verdict(
+    read: Sequence[_Read], rank: int | None, level: float, n_jobs: int | None, *, program: bool
+) -> JointVerdict:
     n_clients = read[0].module.shape[0]
     given = _search(read, rank, normalised=False, program=program, n_jobs=n_jobs)
     divided = _search(read, rank, normalised=True, program=program, n_jobs=n_jobs)

@@ -1,0 +1,98 @@
+"""Who is named for an update that points away from the others', beside who is flagged."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from clair_stats.clair import CLAIR, NoMajorityWarning
+from clair_stats.records import BoolArray
+from simulations.regimes.adapter_modules import ModulesInstance
+
+if TYPE_CHECKING:
+    from simulations.copying.federated import World
+    from simulations.tweets.federation import TweetsWorld
+
+__all__ = ["CopyingPointingAway", "PointingAway", "TweetsPointingAway"]
+
+
+@dataclass(frozen=True)
+class PointingAway:
+    """CLAIR on simulated modules.
+
+    Parameters
+    ----------
+    level : float
+        As in :class:`clair_stats.CLAIR`.
+    """
+
+    name: ClassVar[str] = "alignment"
+
+    level: float = 0.05
+
+    def evaluate(self, instance: ModulesInstance, generator: np.random.Generator) -> Mapping[str, float]:
+        """Shares of the others that are named and flagged, whether any honest client is, and mean alignments."""
+        return _named(instance.modules, instance.collaborative_set, self.level)
+
+
+@dataclass(frozen=True)
+class TweetsPointingAway:
+    """The same on the months' updates.
+
+    Parameters
+    ----------
+    level : float
+        As in :class:`clair_stats.CLAIR`.
+    """
+
+    name: ClassVar[str] = "alignment, tweets"
+
+    level: float = 0.02
+
+    def evaluate(self, instance: TweetsWorld, generator: np.random.Generator) -> Mapping[str, float]:
+        """As :meth:`PointingAway.evaluate`; the others are months with wrong labels."""
+        return _named(instance.updates, instance.collaborative_set, self.level)
+
+
+@dataclass(frozen=True)
+class CopyingPointingAway:
+    """The same on the clients of the copying case.
+
+    Parameters
+    ----------
+    level : float
+        As in :class:`clair_stats.CLAIR`.
+    """
+
+    name: ClassVar[str] = "alignment, copying"
+
+    level: float = 0.02
+
+    def evaluate(self, instance: World, generator: np.random.Generator) -> Mapping[str, float]:
+        """As :meth:`PointingAway.evaluate`."""
+        return _named(instance.first.dense(), instance.federation.collaborative_set, self.level)
+
+
+def _named(modules: Mapping[str, Any], honest: BoolArray, level: float) -> dict[str, float]:
+    model = CLAIR(level=level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoMajorityWarning)
+        model.fit(modules)
+    found = model.alignment_
+    assert found is not None
+    others = ~honest
+    nobody = float("nan")
+    return {
+        "named": float(found.against[others].mean()) if others.any() else nobody,
+        "accused": float(found.against[honest].any()),
+        "flagged": float(model.flagged_[others].mean()) if others.any() else nobody,
+        "wrongly_flagged": float(model.flagged_[honest].any()),
+        "honest_alignment": float(found.values[honest].mean()),
+        "honest_spread": float(found.values[honest].std(ddof=1)),
+        "other_alignment": float(found.values[others].mean()) if others.any() else nobody,
+        "majority": float(model.majority_),
+    }
