@@ -65,7 +65,15 @@ def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], clients: 
                 f"{modules[m]} ({verdict.module_scores[m, flagged].mean():.1f} standard deviations)" for m in telling
             )
         )
-    return "\n".join([*lines, *_pointing_away(verdict.alignment, clients)])
+    return "\n".join([*lines, *_copies(verdict, clients), *_pointing_away(verdict.alignment, clients)])
+
+
+def _copies(verdict: JointVerdict, clients: tuple[str, ...]) -> list[str]:
+    if verdict.voters is None:
+        return []
+    others = np.flatnonzero(verdict.voters != np.arange(verdict.voters.size))
+    told = ", ".join(f"{clients[k]} (as {clients[verdict.voters[k]]})" for k in others)
+    return [f"{others.size} clients send nearly what another one sends, and share its vote: {told}"]
 
 
 def _pointing_away(alignment: Alignment | None, clients: tuple[str, ...]) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from clair_stats.detection.joint.summed_law import accept_outward
@@ -36,6 +37,19 @@ class Alignment:
     threshold: float  # named when the value is below; never above 0, NaN with too few clients
     p_values: FloatArray  # (K,), of lying so far below the others; NaN with too few clients
     against: BoolArray  # (K,), True = named
+
+    def of_clients(self, numbers: NDArray[np.int64]) -> Alignment:
+        """The same for clients in another order, or several times.
+
+        Parameters
+        ----------
+        numbers : ndarray of int, shape (n,)
+
+        Returns
+        -------
+        Alignment
+        """
+        return Alignment(self.values[numbers], self.threshold, self.p_values[numbers], self.against[numbers])
 
 
 def cosines(products: Iterable[FloatArray]) -> FloatArray:
