@@ -94,7 +94,10 @@ LAW = {
     "simulations.copying": {"clair_stats", *_DRAWN, "simulations.measures", "simulations.methods"},
     "simulations.verse": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
     "simulations.vision": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
-    "simulations.tweets": {"clair_stats", *_DRAWN, "simulations.copying", "simulations.measures"},
+    "simulations.tweets": {
+        *("clair_stats", *_DRAWN),
+        *("simulations.copying", "simulations.measures", "simulations.methods"),
+    },
     "simulations.engine": {
         *("simulations.design", "simulations.streams"),
         *("simulations.measure", "simulations.measures", "simulations.storage"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,11 +13,7 @@ from clair_stats.clair import CLAIR, NoMajorityWarning
 from clair_stats.records import BoolArray
 from simulations.regimes.adapter_modules import ModulesInstance
 
-if TYPE_CHECKING:
-    from simulations.copying.federated import World
-    from simulations.tweets.federation import TweetsWorld
-
-__all__ = ["CopyingPointingAway", "PointingAway", "TweetsPointingAway"]
+__all__ = ["PointingAway", "named_metrics"]
 
 
 @dataclass(frozen=True)
@@ -36,48 +32,24 @@ class PointingAway:
 
     def evaluate(self, instance: ModulesInstance, generator: np.random.Generator) -> Mapping[str, float]:
         """Shares of the others that are named and flagged, whether any honest client is, and mean alignments."""
-        return _named(instance.modules, instance.collaborative_set, self.level)
+        return named_metrics(instance.modules, instance.collaborative_set, self.level)
 
 
-@dataclass(frozen=True)
-class TweetsPointingAway:
-    """The same on the months' updates.
-
-    Parameters
-    ----------
-    level : float
-        As in :class:`clair_stats.CLAIR`.
-    """
-
-    name: ClassVar[str] = "alignment, tweets"
-
-    level: float = 0.02
-
-    def evaluate(self, instance: TweetsWorld, generator: np.random.Generator) -> Mapping[str, float]:
-        """As :meth:`PointingAway.evaluate`; the others are months with wrong labels."""
-        return _named(instance.updates, instance.collaborative_set, self.level)
-
-
-@dataclass(frozen=True)
-class CopyingPointingAway:
-    """The same on the clients of the copying case.
+def named_metrics(modules: Mapping[str, Any], honest: BoolArray, level: float) -> dict[str, float]:
+    """Shares of the others that are named and flagged, 1 where any honest client is, and mean alignments.
 
     Parameters
     ----------
+    modules : mapping of str to ClientEstimates or ndarray, shape (K, p, q)
+    honest : bool ndarray, shape (K,)
+        The truth.
     level : float
-        As in :class:`clair_stats.CLAIR`.
+
+    Returns
+    -------
+    dict of str to float
+        NaN of the others where there are none.
     """
-
-    name: ClassVar[str] = "alignment, copying"
-
-    level: float = 0.02
-
-    def evaluate(self, instance: World, generator: np.random.Generator) -> Mapping[str, float]:
-        """As :meth:`PointingAway.evaluate`."""
-        return _named(instance.first.dense(), instance.federation.collaborative_set, self.level)
-
-
-def _named(modules: Mapping[str, Any], honest: BoolArray, level: float) -> dict[str, float]:
     model = CLAIR(level=level)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoMajorityWarning)

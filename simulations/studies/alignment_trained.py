@@ -11,10 +11,11 @@ an honest month is named holds .02 or lies below.  Splits share the data: interv
 
 from __future__ import annotations
 
+from simulations.copying.pointing_away import CopyingPointingAway
 from simulations.copying.regime import CopyingRegime
 from simulations.design import Cell, Study
 from simulations.measures.summaries import Mean, Proportion
-from simulations.methods.pointing_away import CopyingPointingAway, TweetsPointingAway
+from simulations.tweets.pointing_away import TweetsPointingAway
 from simulations.tweets.regime import TweetsRegime
 
 __all__ = ["STUDY"]

@@ -1,4 +1,7 @@
-"""What the joint verdict says about each client."""
+"""What the joint verdict says about each client.
+
+See docs/derivations/joint_verdict.md.
+"""
 
 from __future__ import annotations
 
