@@ -71,7 +71,7 @@ def fitted(blocks, options, **given):
     return CLAIR(**options).fit(blocks, **given)
 
 
-@settings(max_examples=draws(120))
+@settings(max_examples=draws(80))
 @given(blocks=stacks(), options=OPTIONS, scale=st.sampled_from([None, 1e-9, 0.1, 10.0]))
 @example(blocks=np.array([1.25730221e127, -1.32104863e-313, 6.40422650e65])[:, None, None], options={}, scale=None)
 @example(blocks=np.array([1.18305219e-301, 0.0, 0.0])[:, None, None], options={"level": 1e-290}, scale=None)
@@ -105,7 +105,7 @@ def test_a_fit_is_refused_or_finite(blocks, options, scale):
         np.testing.assert_array_equal(model.refined_[aside], blocks[kept][aside])
 
 
-@settings(max_examples=draws(40))
+@settings(max_examples=draws(30))
 @given(blocks=stacks(), exponent=st.integers(-200, 200), seed=st.integers(0, 1000))
 def test_neither_unit_nor_rotation_changes_the_verdict(blocks, exponent, seed):
     with np.errstate(all="ignore"):
@@ -120,7 +120,7 @@ def test_neither_unit_nor_rotation_changes_the_verdict(blocks, exponent, seed):
     np.testing.assert_allclose(plain.p_values_, scaled.p_values_, rtol=1e-6, atol=1e-9)
 
 
-@settings(max_examples=draws(25))
+@settings(max_examples=draws(15))
 @given(st.lists(stacks(), min_size=1, max_size=3), st.sampled_from(["raise", "drop"]))
 def test_several_modules_are_refused_or_judged(stack, missing):
     fewest = min(map(len, stack))
