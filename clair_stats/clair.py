@@ -17,6 +17,7 @@ from clair_stats.convex_solution import SolvedOnDemand
 from clair_stats.decomposition.compression import Compression
 from clair_stats.detection.calibration import calibrate, on_scale_of_estimates
 from clair_stats.detection.decide import decide
+from clair_stats.detection.joint.alignment import Alignment
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_2_candidates import program, program_starts
@@ -138,6 +139,10 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
     module_scores_ : dict, module name -> array (K,)
         Of several modules: standard deviations above the benign clients.  What belongs to a module (``basis_``,
         ``rank_``, ``refined_``, ``decomposition_`` …) is then a mapping by name, computed when asked for.
+    alignment_ : Alignment or None
+        Of several modules: ``values`` (K,), cosine of a client's update with the others', and ``against`` (K,) bool,
+        who is below ``threshold``.  Named, not flagged: labels may be exchanged, or the task another one
+        (docs/derivations/alignment.md).
     """
 
     def __init__(
@@ -180,6 +185,7 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
     consensus_: Consensus
     modules_: SeveralModules | None = None
     module_scores_: Mapping[str, FloatArray] | None = None
+    alignment_: Alignment | None = None
     _frame: Compression | None
 
     def fit(
@@ -217,7 +223,7 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
         """
         scales = {"noise_scales": noise_scales, "sample_sizes": sample_sizes}
         given: dict[str, Any] = {field: value for field, value in scales.items() if value is not None}
-        self.modules_ = self.module_scores_ = None
+        self.modules_ = self.module_scores_ = self.alignment_ = None
         self.quarantined_ = {}
         if self.missing == "drop":
             estimates, self.quarantined_ = usable(estimates, given)
@@ -348,7 +354,7 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
             Lines without a final line break.
         """
         if self.modules_ is not None:
-            told = summarise_modules(self.modules_.verdict, self.modules_.names, self.level)
+            told = summarise_modules(self.modules_.verdict, self.modules_.names, self.client_names_, self.level)
         else:
             told = summarise(self)
         aside = "; ".join(f"{name} {reason}" for name, reason in self.quarantined_.items())

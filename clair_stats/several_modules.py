@@ -345,6 +345,7 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
         n_jobs=model.n_jobs,
     )
     several.verdict = verdict
+    judged = (verdict.collaborative_set, verdict.scores, verdict.p_values, verdict.thresholds)
     values: dict[str, Any] = {
         "modules_": several,
         "client_names_": several.client_names,
@@ -354,11 +355,10 @@ def fit_modules(model: Model, source: Mapping[str, ClientEstimates | ArrayLike],
         "thresholds_": verdict.thresholds,
         "scores_": verdict.scores,
         "p_values_": verdict.p_values,
-        "detection_": Detection(
-            verdict.collaborative_set, verdict.scores, verdict.p_values, verdict.thresholds, model.level
-        ),
+        "detection_": Detection(*judged, model.level),
         "rank_": dict(zip(several.names, verdict.ranks, strict=True)),
         "module_scores_": dict(zip(several.names, verdict.module_scores, strict=True)),
+        "alignment_": verdict.alignment,
         **{attribute: several.of(attribute) for attribute in _ATTRIBUTES},
     }
     for attribute, value in values.items():

@@ -134,6 +134,7 @@ def test_the_toml_example_runs(tmp_path):
     assert (report.written, report.failed) == (8, 0)
 
 
+@pytest.mark.slow  # `make docs` runs them too, and fails where one raises
 @pytest.mark.parametrize("page", ["plot_5_own_regime_and_method.py", "plot_7_own_claim.py"])
 def test_pages_on_own_studies_and_claims_are_run(page):
     ran = runpy.run_path(str(ROOT / "docs" / "examples" / page), run_name="__main__")

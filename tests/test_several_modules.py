@@ -177,3 +177,28 @@ def test_given_scales_hold_for_all_modules():
     model = CLAIR().fit(named, noise_scales=np.full(14, 0.1))
     np.testing.assert_array_equal(model.collaborative_set_, benign)
     np.testing.assert_array_equal(model.noise_scales_["query"], np.full(14, 0.1))
+
+
+def pointing(flipped=3, n_clients=16):
+    """Own parts with a mean inside the shared subspace, of which some are turned round: benign by definition."""
+    generator = np.random.default_rng(71)
+    modules = {}
+    for name in MODULES:
+        basis = np.linalg.qr(generator.standard_normal((24, 2)))[0]
+        own = generator.standard_normal((2, 20)) + generator.standard_normal((n_clients, 2, 20))
+        own[:flipped] *= -1.0
+        modules[name] = basis @ own + 0.1 * generator.standard_normal((n_clients, 24, 20))
+    return modules
+
+
+def test_clients_that_point_away_are_named_and_not_flagged():
+    model = CLAIR().fit(pointing())
+    assert not model.flagged_.any()
+    assert model.collaborative_set_.all()
+    np.testing.assert_array_equal(model.alignment_.against, np.arange(16) < 3)
+    line = next(line for line in model.summary().splitlines() if "point away" in line)
+    assert all(f"{k} (" in line for k in model.client_names_[:3])
+    clean = CLAIR().fit(pointing(flipped=0))
+    assert not clean.alignment_.against.any()
+    assert "point away" not in clean.summary()
+    assert clean.fit(pointing()["query"]).alignment_ is None

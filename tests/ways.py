@@ -87,7 +87,9 @@ def ways(folder):
     measures = tuple(measure for measure in whole.measures if not isinstance(measure, PairedDifference))
     study = replace(whole, cells=(cell,), replications=3, measures=measures)
     store = folder / "linear_regression.sqlite"
+    # The way is the same for one cell and ten replications, which is soon walked with every call noted.
     (claim,) = find_claims(["refinement-identity"])
+    claim = replace(claim, cells=claim.cells[:1], replications={"quick": 10, "standard": 11, "full": 12})
 
     def report():
         run_study(study, store, backend="sequential")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from clair_stats.adapters.report import AdapterReport, AdapterRow, AdapterVerdic
 from clair_stats.adapters.traits import inner_products, traits_of
 from clair_stats.clair import CLAIR, NoMajorityWarning
 from clair_stats.estimates import ClientEstimates
+from clair_stats.report.margins import finite
 
 __all__ = ["FEWEST_CLIENTS", "fitted", "report_on"]
 
@@ -86,6 +88,9 @@ def report_on(
         told += f": {', '.join(row.name for row in judged if row.verdict == 'flagged')}" if n_flagged else ""
     if quarantined:
         told += f"; {len(quarantined)} quarantined: {', '.join(row.name for row in quarantined)}"
+    named = [row.name for row in judged if row.against]
+    told += f"; {len(named)} point away from the others: {', '.join(named)}" if named else ""
+    alignment = None if model is None else model.alignment_
     return AdapterReport(
         verdict=verdict,
         explanation=told,
@@ -94,6 +99,7 @@ def report_on(
         level=level,
         base_model=federation.clients[0].config.base_model,
         dense=tuple(federation.clients[0].dense),
+        alignment_threshold=None if alignment is None else finite(alignment.threshold),
     )
 
 
@@ -129,5 +135,21 @@ def _judged(
             standing = f"{model.scores_[k]:.2g} standard deviations above the benign adapters, most in {worst}"
             reason = "; ".join([standing, *traits])
         score, p_value = float(model.scores_[k]), float(model.p_values_[k])
-        rows.append(AdapterRow(name, verdicts[k], score, p_value, reason, worst, own))
+        rows.append(_with_alignment(AdapterRow(name, verdicts[k], score, p_value, reason, worst, own), model, k))
     return sorted(rows, key=lambda row: (row.verdict != "flagged", -row.score))
+
+
+def _with_alignment(row: AdapterRow, model: CLAIR, client: int) -> AdapterRow:
+    """Which way the client points; one that points away is named, and its verdict stays."""
+    found = model.alignment_
+    if found is None:
+        return row
+    value, against = float(found.values[client]), bool(found.against[client])
+    told = f"points away from the others (alignment {value:.2f}): exchanged labels, or another task" if against else ""
+    return replace(
+        row,
+        alignment=value,
+        alignment_p_value=finite(float(found.p_values[client])),
+        against=against,
+        reason="; ".join(filter(None, (row.reason, told))),
+    )

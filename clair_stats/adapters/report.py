@@ -33,6 +33,9 @@ class AdapterRow:
     modules: Mapping[str, float] = field(default_factory=dict)  # score by module
     energy_lost: float | None = None  # share of the refined adapter's squared norm that the cap on the rank cost
     influence: float | None = None  # how far it moves the average, in units of the median benign client
+    alignment: float | None = None  # cosine of its update with the others'
+    alignment_p_value: float | None = None  # None with too few clients
+    against: bool = False  # whether it is named for its alignment
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class AdapterReport:
     base_model: str
     dense: tuple[str, ...]  # tensors averaged whole, by a trimmed mean
     aggregate_energy_lost: float | None = None  # None where no aggregate was written
+    alignment_threshold: float | None = None  # clients below it are named; None with too few clients
 
     def as_json(self) -> str:
         """The report as JSON; numbers that are not finite are null.
@@ -65,6 +69,9 @@ class AdapterReport:
                 "worst_module": row.worst_module or None,
                 "energy_lost": row.energy_lost,
                 "influence": row.influence,
+                "alignment": row.alignment,
+                "alignment_p_value": row.alignment_p_value,
+                "against": row.against,
                 "modules": {module: finite(score) for module, score in row.modules.items()},
             }
             for row in self.rows
@@ -77,6 +84,7 @@ class AdapterReport:
             "n_modules": self.n_modules,
             "dense": list(self.dense),
             "aggregate_energy_lost": self.aggregate_energy_lost,
+            "alignment_threshold": self.alignment_threshold,
             "clients": clients,
         }
         return json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False)
@@ -105,6 +113,7 @@ def write_report(report: AdapterReport, folder: Path) -> None:
         worst=_worst_modules(report.rows),
         cut=any(row.energy_lost for row in report.rows),
         moved=any(row.influence is not None for row in report.rows),
+        aligned=any(row.alignment is not None for row in report.rows),
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
 

@@ -116,14 +116,18 @@ def _print(report: AdapterReport, output: Path) -> None:
     console.print(printable(report.explanation, longest=2000), soft_wrap=True)
     styles = {"flagged": "bold red", "quarantined": "red", "undecided": "yellow", "benign": "", "capped": "yellow"}
     cut = any(row.energy_lost for row in report.rows)  # to the rank of written adapters
+    aligned = any(row.alignment is not None for row in report.rows)
     rows = []
     for row in report.rows:
         score = "–" if row.score != row.score else f"{row.score:.3g}"
         numbers = [score, p_text(row.p_value)]
+        if aligned:
+            numbers.append("–" if row.alignment is None else f"{row.alignment:.2f}")
         if cut:
             numbers.append("–" if row.energy_lost is None else f"{100 * row.energy_lost:.2g} %")
         rows.append((row.name, numbers, Text(row.verdict, style=styles[row.verdict]), row.reason))
-    console.print(client_table(("score", "p-value", *["lost"] * cut), rows, console.width))
+    headings = ("score", "p-value", *["alignment"] * aligned, *["lost"] * cut)
+    console.print(client_table(headings, rows, console.width))
     if report.aggregate_energy_lost:
         console.print(f"the aggregate loses {100 * report.aggregate_energy_lost:.2g} % of its squared norm to the rank")
     console.print(f"written: {output}", soft_wrap=True)

@@ -112,7 +112,8 @@ def feasible_dual(problem: Problem, candidate: FloatArray, *, overwrite: bool = 
     size = max(float(dual.max()), -float(dual.min()))
     if size == 0.0:
         return dual, 0.0
-    dual *= 1.0 / size if size < 1e-100 or size > 1e100 else 1.0
+    if not 1e-100 <= size <= 1e100:
+        dual *= 1.0 / size
     bounds = problem.block_bounds
     norms = tall_norms(dual)
     with np.errstate(divide="ignore", over="ignore"):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from clair_stats.detection.joint.alignment import Alignment
 from clair_stats.detection.joint.verdict import JointVerdict
 
 __all__ = ["summarise_modules"]
 
 
-def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], level: float) -> str:
-    """Set, level, law and what was evened out before clients were compared; the modules that tell most.
+def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], clients: tuple[str, ...], level: float) -> str:
+    """Set, level, law, what was evened out before clients were compared, the modules that tell most, who points away.
 
     Parameters
     ----------
     verdict : JointVerdict
-    modules : tuple of str
+    modules, clients : tuple of str
         Their names.
     level : float
         Family-wise level.
@@ -64,4 +65,22 @@ def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], level: fl
                 f"{modules[m]} ({verdict.module_scores[m, flagged].mean():.1f} standard deviations)" for m in telling
             )
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_copies(verdict, clients), *_pointing_away(verdict.alignment, clients)])
+
+
+def _copies(verdict: JointVerdict, clients: tuple[str, ...]) -> list[str]:
+    if verdict.voters is None:
+        return []
+    others = np.flatnonzero(verdict.voters != np.arange(verdict.voters.size))
+    told = ", ".join(f"{clients[k]} (as {clients[verdict.voters[k]]})" for k in others)
+    return [f"{others.size} clients send nearly what another one sends, and share its vote: {told}"]
+
+
+def _pointing_away(alignment: Alignment | None, clients: tuple[str, ...]) -> list[str]:
+    if alignment is None or not alignment.against.any():
+        return []
+    told = ", ".join(f"{clients[k]} ({alignment.values[k]:.2f})" for k in np.flatnonzero(alignment.against))
+    return [
+        f"named and not flagged, since their updates point away from the others' (alignment below "
+        f"{alignment.threshold:.2f}; exchanged labels, or another task): {told}"
+    ]

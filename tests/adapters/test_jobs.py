@@ -53,10 +53,14 @@ def test_processes_of_this_machine_write_the_same_bytes(one_at_a_time, monkeypat
     assert [done for what, done, _ in told if what == "refining modules"] == list(range(1, 18))
 
 
-def test_workers_of_a_dask_cluster_write_the_same_bytes(one_at_a_time):
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["threads", "processes"])
+def test_workers_of_a_dask_cluster_write_the_same_bytes(one_at_a_time, processes):
+    """Over TCP with pickled tasks either way; workers of their own import everything, which takes seconds."""
     distributed = pytest.importorskip("distributed")
     root, expected, _ = one_at_a_time
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=processes, protocol="tcp", dashboard_address=":0"
+    ) as cluster:
         words = ["adapters", str(root / "in"), "--output", str(root / "dask"), "--rank", "3"]
         done = CliRunner().invoke(app, [*words, "--scheduler", cluster.scheduler_address])
         assert done.exit_code == 3, done.output

@@ -8,7 +8,7 @@ from clair_stats import CLAIR, ClientEstimates
 from clair_stats.adapters import aggregate_adapters, read_adapter
 from clair_stats.adapters import run as run_module
 from clair_stats.cli.app import app
-from tests.adapters.folders import MODULES, config, federation, tensors, write
+from tests.adapters.folders import MODULES, config, federation, tensors, truncated, write
 
 BAD = (2, 7)
 
@@ -215,3 +215,30 @@ def test_no_folder_and_no_common_model_are_refused(tmp_path):
         (folder / "adapter_config.json").write_text(json.dumps(config(base_model_name_or_path=f"model{k}")))
     with pytest.raises(ValueError, match="4 different models"):
         aggregate_adapters(folders)
+
+
+def test_a_client_that_points_away_is_named_on_table_page_and_json_and_not_flagged(tmp_path):
+    generator = np.random.default_rng(5)
+    factors = [{} for _ in range(16)]
+    for module, (p, q) in MODULES.items():
+        basis, common = np.linalg.qr(generator.normal(size=(p, 2)))[0], generator.normal(size=(2, q))
+        for k, own in enumerate(factors):
+            block = basis @ (0.6 * common + generator.normal(size=(2, q))) * (-1.0 if k == 4 else 1.0)
+            own[module] = truncated(block + 0.1 * generator.normal(size=(p, q)), 4)
+    for k, own in enumerate(factors):
+        write(tmp_path / "in" / f"client{k:02d}", tensors(own))
+    words = ["adapters", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--jobs", "1", "--no-refined"]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    row = next(client for client in report["clients"] if client["name"] == "client04")
+    assert [client["name"] for client in report["clients"] if client["against"]] == ["client04"]
+    assert (row["verdict"], report["verdict"]) == ("benign", "nobody flagged")
+    assert row["alignment"] < report["alignment_threshold"] <= 0.0
+    assert row["alignment_p_value"] < 0.01
+    assert "points away" in row["reason"]
+    line = next(line for line in done.stdout.splitlines() if "client04" in line and "away from the others:" not in line)
+    assert f"{row['alignment']:.2f}" in line
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert ">alignment</th>" in page
+    assert f"{row['alignment']:.3g}" in page

@@ -34,12 +34,13 @@ def test_folders_hold_the_products(tmp_path, small_world):
 @pytest.mark.parametrize("bad", [(1, 5, 8), ()])
 def test_the_verdict_is_the_same(tmp_path, bad):
     updates = planted(bad)
-    same, told = same_verdict(updates, tmp_path / "clients")
-    assert same, told
+    write_folders(updates, tmp_path / "clients")
     model = CLAIR().fit(updates.estimates())
     assert set(np.flatnonzero(model.flagged_)) >= set(bad)
-    report = aggregate_adapters([tmp_path / "clients"]).report
-    p_values = {row.name: row.p_value for row in report.rows}
+    rows = aggregate_adapters([tmp_path / "clients"]).report.rows
+    verdicts, p_values = ({row.name: getattr(row, name) for row in rows} for name in ("verdict", "p_value"))
+    assert "undecided" not in verdicts.values()
+    np.testing.assert_array_equal([verdicts[f"client-{k:02d}"] == "flagged" for k in range(16)], model.flagged_)
     found = [p_values[f"client-{k:02d}"] for k in range(16)]
     np.testing.assert_allclose(found, model.p_values_, rtol=1e-2, atol=1e-6)
 

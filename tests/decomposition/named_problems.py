@@ -57,10 +57,10 @@ def penalty(n_clients: int, rank: int) -> float:
 def _table() -> tuple[NamedProblem, ...]:
     lam = penalty(8, 1)
     free, fixed = {"block_penalty": lam}, {"block_penalty": lam, "common_component": False}
-    exact = instance(6, 4, 8, 1, seed=1)
-    exact0 = instance(6, 4, 8, 1, seed=2, common=False)
-    noisy = instance(6, 4, 8, 1, seed=3, noise=0.2)
-    noisy0 = instance(6, 4, 8, 1, seed=4, noise=0.2, common=False)
+    exact = instance(5, 3, 8, 1, seed=1)
+    exact0 = instance(5, 3, 8, 1, seed=2, common=False)
+    noisy = instance(5, 3, 8, 1, seed=3, noise=0.2)
+    noisy0 = instance(5, 3, 8, 1, seed=4, noise=0.2, common=False)
     radius = 0.2 * float(np.sqrt(noisy.size))
     weights = np.linspace(0.7, 1.4, 8)
     return (
@@ -69,12 +69,12 @@ def _table() -> tuple[NamedProblem, ...]:
         NamedProblem("exact, default penalty", exact, {}),
         NamedProblem("noise in (E)", noisy, free),
         NamedProblem("noise in (E), no common", noisy0, fixed),
-        NamedProblem("rank-one contamination", instance(6, 4, 8, 1, seed=5, kind="rank_one"), free),
-        NamedProblem("identical contamination", instance(6, 4, 8, 1, seed=6, kind="identical"), free),
-        NamedProblem("sign flips", instance(6, 4, 8, 1, seed=7, kind="flip"), free),
-        NamedProblem("large contamination", instance(6, 4, 8, 1, seed=8, size=30.0), free),
-        NamedProblem("small contamination", instance(6, 4, 8, 1, seed=9, size=0.1), free),
-        NamedProblem("no contamination", instance(6, 4, 8, 1, seed=10, share=0.0), free),
+        NamedProblem("rank-one contamination", instance(5, 3, 8, 1, seed=5, kind="rank_one"), free),
+        NamedProblem("identical contamination", instance(5, 3, 8, 1, seed=6, kind="identical"), free),
+        NamedProblem("sign flips", instance(5, 3, 8, 1, seed=7, kind="flip"), free),
+        NamedProblem("large contamination", instance(5, 3, 8, 1, seed=8, size=30.0), free),
+        NamedProblem("small contamination", instance(5, 3, 8, 1, seed=9, size=0.1), free),
+        NamedProblem("no contamination", instance(5, 3, 8, 1, seed=10, share=0.0), free),
         NamedProblem("shared rows", np.swapaxes(exact, 1, 2).copy(), {**free, "shared": "rows"}),
         NamedProblem("client weights", exact, {**free, "client_weights": weights}),
         NamedProblem("client weights, no common", noisy0, {**fixed, "client_weights": weights}),

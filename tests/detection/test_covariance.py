@@ -288,7 +288,7 @@ def test_clair_keeps_its_level_with_covariances():
 @pytest.mark.filterwarnings("ignore::clair_stats.clair.NoMajorityWarning")
 def test_few_noisy_clients_are_not_lost_to_a_smaller_rank():
     """Twelve clients, q = 3, n = 2.5p, r = 2: in several runs seven of them agree at rank 1."""
-    runs, told, chosen = 30, 0, 0
+    runs, told, chosen = 15, 0, 0
     for seed in range(runs):
         record, *_ = regression(np.random.default_rng(700 + seed), n_clients=12, p=10, q=3, observations=25, noise=2.0)
         told += not CLAIR(rank=2).fit(record).collaborative_set_.all()
@@ -313,7 +313,7 @@ def test_level_of_the_second_look_along_given_directions():
     assert count / runs == pytest.approx(EACH, abs=4 * np.sqrt(EACH * (1 - EACH) / (runs * 30)))
 
 
-@pytest.mark.parametrize("n_members", [30, 21, 2])
+@pytest.mark.parametrize("n_members", [21, *(pytest.param(n, marks=pytest.mark.slow) for n in (30, 2))])
 def test_edge_of_errors_with_their_own_covariance(n_members):
     """The 95 % point of the Tracy–Widom law (0.98); the edge of i.i.d. entries is exceeded more often."""
     rng = np.random.default_rng(8)

@@ -31,7 +31,9 @@ def federation(seed, *, n_clients=24, p=30, q=24, rank=2, n_bad=7, noise=0.1, ra
     return cut(blocks, ranks), bad
 
 
-@pytest.mark.parametrize("ranks", [(3,), (4,), (8,), (4, 8, 12)])
+@pytest.mark.parametrize(
+    "ranks", [(4,), (4, 8, 12), *(pytest.param(ranks, marks=pytest.mark.slow) for ranks in ((3,), (8,)))]
+)
 def test_contaminated_adapters_are_found_without_being_told_anything(ranks):
     exact = 0
     for seed in range(10):

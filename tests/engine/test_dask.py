@@ -13,11 +13,15 @@ from simulations.storage.store import load_rows
 from tests.engine.test_executor import troubled
 from tests.engine.toys import small
 
-distributed = pytest.importorskip("distributed")
+
+@pytest.fixture(autouse=True)
+def distributed():  # type: ignore[no-untyped-def]
+    """Imported by these tests alone: at the head of the file every worker's collection would wait for it."""
+    return pytest.importorskip("distributed")
 
 
 @pytest.fixture
-def scheduler():  # type: ignore[no-untyped-def]
+def scheduler(distributed):  # type: ignore[no-untyped-def]
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as cluster:

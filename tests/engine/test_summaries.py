@@ -208,9 +208,7 @@ _DRAW: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "n_studies", [1_000, pytest.param(10_000, marks=pytest.mark.slow)], ids=["1000", "10000 studies"]
-)
+@pytest.mark.parametrize("n_studies", [500, pytest.param(10_000, marks=pytest.mark.slow)], ids=["500", "10000 studies"])
 @pytest.mark.parametrize(("measure", "truth"), _TRUTH, ids=lambda value: getattr(value, "label", ""))
 def test_nominal_intervals_cover(
     measure: Measure, truth: float, n_studies: int, record_property: Callable[..., None]

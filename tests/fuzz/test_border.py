@@ -87,7 +87,7 @@ def fields_of(rng):
     return fields
 
 
-@settings(max_examples=draws(300))
+@settings(max_examples=draws(200))
 @given(seed=SEEDS)
 @example(seed=3_922_122_902)  # a covariance of 1e308, added to its transpose
 @example(seed=507_249)  # finite factors whose product overflows
@@ -112,7 +112,7 @@ def test_a_record_is_refused_or_whole(seed):
         assert scales is None or (scales > 0).all()
 
 
-@settings(max_examples=draws(60))
+@settings(max_examples=draws(40))
 @given(
     st.recursive(st.one_of(st.none(), st.floats(), st.text(max_size=3), st.binary(max_size=3)), st.lists, max_leaves=9)
 )

@@ -44,7 +44,7 @@ def files(tmp_path_factory):
     return folder
 
 
-@settings(max_examples=draws(90))
+@settings(max_examples=draws(60))
 @given(
     command=st.sampled_from(["inspect", "refine", "certify", "adapters", "other"]),
     source=st.sampled_from(["whole.npz", "missing.npz", "few.npz", "empty.npz", "text.csv", "nothing", "no such file"]),

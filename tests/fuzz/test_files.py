@@ -57,7 +57,7 @@ def estimates_or_refusal(path, kind):
         assert bool(refused) or not aside
 
 
-@settings(max_examples=draws(150))
+@settings(max_examples=draws(100))
 @given(which=st.integers(0, 1), seed=SEEDS)
 def test_archives(place, archives, which, seed):
     path = place / "damaged.npz"
@@ -81,7 +81,7 @@ def test_headers_that_promise_anything(place, shape, descr, name):
     estimates_or_refusal(path, "hostile header")
 
 
-@settings(max_examples=draws(120))
+@settings(max_examples=draws(60))
 @given(seed=SEEDS, long=st.booleans())
 def test_tables(place, seed, long):
     if long:
@@ -97,7 +97,7 @@ def test_tables(place, seed, long):
     estimates_or_refusal(path, "damaged .csv")
 
 
-@settings(max_examples=draws(120))
+@settings(max_examples=draws(90))
 @given(which=st.integers(0, 1), seed=SEEDS)
 @example(which=1, seed=2_948)  # a tensor whose name is not PEFT's
 def test_adapter_folders(place, which, seed):
@@ -132,7 +132,7 @@ FIELDS = (
 )
 
 
-@settings(max_examples=draws(150))
+@settings(max_examples=draws(100))
 @given(changes=st.dictionaries(st.sampled_from((*FIELDS, "base_model_name_or_path", "x")), JSON, max_size=3))
 @example(changes={"r": 1})
 def test_configurations(place, changes):

@@ -10,7 +10,7 @@ from clair_stats import decompose, verify_solution
 from tests.fuzz.oracle import SEEDS, draws, told
 
 
-@settings(max_examples=draws(25))
+@settings(max_examples=draws(15))
 @given(
     seed=SEEDS,
     shape=st.tuples(st.integers(3, 12), st.integers(2, 6), st.integers(2, 6)),

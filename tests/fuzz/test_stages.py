@@ -83,7 +83,7 @@ def _quiet():
         yield
 
 
-@settings(max_examples=draws(150))
+@settings(max_examples=draws(100))
 @given(seed=SEEDS)
 @example(seed=33_015_817)  # a statistic of 1e-315 under a law with non-centrality
 @example(seed=10_037)  # noise of 1e-156 of the one client that is not zero
@@ -102,7 +102,7 @@ def test_detection_with_a_given_basis(seed):
     assert (found.scores[benign] <= found.threshold[benign] * (1 + 1e-9)).all()
 
 
-@settings(max_examples=draws(150))
+@settings(max_examples=draws(100))
 @given(seed=SEEDS, method=st.sampled_from(["average", "shrinkage"]))
 def test_refinement(seed, method):
     rng, blocks, scales = entered(seed)
@@ -148,7 +148,7 @@ def test_certificates_of_instances(seed, penalty, common):
     assert refused or not np.isnan([found.eta, found.kappa]).any()
 
 
-@settings(max_examples=draws(60))
+@settings(max_examples=draws(50))
 @given(seed=SEEDS, program=st.sampled_from(["E", "B", "N"]), common=st.booleans())
 @example(seed=2_915_244, program="E", common=True)  # equal clients, unequal by rounding once compressed
 def test_programs(seed, program, common):
@@ -167,7 +167,7 @@ def test_programs(seed, program, common):
     assert not_finite(low_rank=solution.low_rank, common=solution.common, sparse=solution.block_sparse) == []
 
 
-@settings(max_examples=draws(15))
+@settings(max_examples=draws(8))
 @given(seed=SEEDS, count=st.integers(1, 3))
 def test_programs_over_modules(seed, count):
     rng = np.random.default_rng(seed)
@@ -184,7 +184,7 @@ OWN = {f"{name}, own rule": method for name, method in OWN_RULES.items()}
 COMPARED = BASELINES | STATISTICAL_RIVALS | ROBUST_MEANS | OWN
 
 
-@settings(max_examples=draws(150))
+@settings(max_examples=draws(120))
 @given(seed=SEEDS, name=st.sampled_from([*COMPARED]))
 @example(seed=758, name="armul_low_rank")  # no distance, and a radius that is not zero
 @example(seed=128, name="outlier_pursuit")  # columns of nothing beside one of 1e8

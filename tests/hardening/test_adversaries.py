@@ -30,7 +30,7 @@ def outcomes(regime, method, count):
 
 
 @pytest.mark.parametrize("plan", PLANS)
-@pytest.mark.parametrize("share", [0.2, 0.45])
+@pytest.mark.parametrize("share", [pytest.param(0.2, marks=pytest.mark.slow), 0.45])
 def test_nobody_honest_is_worse_off_than_alone(plan, share):
     """Whatever the plan, honest clients are handed something better than their own, or their own."""
     regime = AdversaryRegime(plan=plan, share=share, noise_known=plan == "tolerance", **ONE)

@@ -48,7 +48,7 @@ def _attacked(rng, variant):
 @pytest.mark.parametrize(("refinement", "known"), [("shrinkage", True), ("average", False)])
 def test_flagged_clients_that_inform_do_not_raise_the_error(variant, known, refinement):
     benign = np.arange(N_BENIGN + N_FLAGGED) < N_BENIGN
-    errors = np.zeros((4, 2))
+    errors = np.zeros((2, 2))
     for seed in range(len(errors)):
         blocks, targets, _, _ = _attacked(np.random.default_rng(seed), variant)
         told = {"noise_scales": np.full(benign.size, SIGMA)} if known else {}

@@ -93,9 +93,10 @@ def _excesses(kind, size, *, n_benign, n_flagged, d, draws, seed, centre=None):
     return found
 
 
+_QUICK = [(5, 1, 3), (5, 2, 30)]
 _KINDS = [
-    (kind, size, n_benign, n_flagged, d)
-    for n_benign, n_flagged, d in [(5, 1, 3), (5, 2, 5), (5, 2, 30), (20, 19, 10), (4, 12, 8)]
+    pytest.param(kind, size, *shape, marks=() if shape in _QUICK else pytest.mark.slow)
+    for shape in [*_QUICK, (5, 2, 5), (20, 19, 10), (4, 12, 8)]  # n_benign, n_flagged, d
     for kind, size in [("identical", 0.3), ("identical", 1.0), ("scattered", 1.0), ("one far", 1.0)]
 ]
 

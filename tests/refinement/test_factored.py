@@ -39,7 +39,7 @@ def assert_same(found, expected):
 
 CASES = {
     "rows are fewer than columns of the factors": {},
-    "both sides are larger than all factors": {"n_clients": 26, "p": 230, "q": 210},
+    "both sides are larger than all factors": {"n_clients": 14, "p": 130, "q": 120},
     "few columns": {"n_clients": 16, "p": 24, "q": 5, "own": 3},
     "one column": {"n_clients": 30, "p": 12, "q": 1, "own": 2},
     "a unit in which squares overflow": {"size": 1e120},
@@ -86,7 +86,7 @@ def test_single_precision_on_large_sides_costs_its_square(monkeypatch):
 
 
 def test_the_mean_of_the_members_comes_along():
-    factors = clients(n_clients=20, p=290, q=280, own=15)
+    factors = clients(n_clients=13, p=290, q=280, own=15)
     model, several = fitted(factors)
     expected = np.mean(
         [np.matmul(*pair) for pair, benign in zip(factors, model.collaborative_set_, strict=True) if benign], axis=0

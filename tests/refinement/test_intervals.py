@@ -152,7 +152,10 @@ def _coverage(refinement, spread, draws=20, **asked):
     return np.mean(covered), np.std(covered, ddof=1) / np.sqrt(draws)
 
 
-@pytest.mark.parametrize(("refinement", "spread"), [("average", 0.0), ("shrinkage", 0.0), ("shrinkage", 1.0)])
+@pytest.mark.parametrize(
+    ("refinement", "spread"),
+    [("average", 0.0), ("shrinkage", 1.0), pytest.param("shrinkage", 0.0, marks=pytest.mark.slow)],
+)
 def test_coverage_of_entries(refinement, spread):
     mean, error = _coverage(refinement, spread)
     assert mean > 0.95 - 3 * error - 0.005  # first order in the error of the fit

@@ -264,7 +264,9 @@ def _shrunk(blocks, reach=1.0):
     return shrink(blocks, everybody, np.ones(len(blocks)), WhiteEnergy(np.full(len(blocks), reach), blocks.shape[1:]))
 
 
-@pytest.mark.parametrize("heterogeneity", [0.0, 0.5, 1.0, 3.0, 10.0])
+@pytest.mark.parametrize(
+    "heterogeneity", [0.0, 1.0, 10.0, *(pytest.param(h, marks=pytest.mark.slow) for h in (0.5, 3.0))]
+)
 def test_shrinkage_gains_at_every_heterogeneity(heterogeneity):
     mean, error = _ratio(lambda x: _shrunk(x).estimates, seed=7, heterogeneity=heterogeneity)
     # What a known heterogeneity would allow, 1/n + (1 − 1/n) h²/(1 + h²), and two error variances a part.

@@ -37,13 +37,18 @@ def summary():
     return pd.DataFrame(lines)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def item():
     return StudyInput(STUDY, summary(), ("study adaptive_attack",), missing=2, failed=1)
 
 
-def test_every_method_share_and_norm_under_both_attacks(item):
-    assert render(item).tables == breakdown_tables(item)
+@pytest.fixture(scope="module")
+def rendered(item):
+    return render(item)
+
+
+def test_every_method_share_and_norm_under_both_attacks(item, rendered):
+    assert rendered.tables == breakdown_tables(item)
     made, plain = breakdown_tables(item)
     for table, shift in ((made, 0), (plain, 20)):
         assert [group.heading for group in table.groups] == [f"share {share:g}" for share in SHARES]
@@ -61,10 +66,10 @@ def test_every_method_share_and_norm_under_both_attacks(item):
     assert "1 failed (counted, not drawn again), 2 rows not there yet" in made.caption
 
 
-def test_harm_above_one_is_told(item):
+def test_harm_above_one_is_told(item, rendered):
     norms = ", ".join(f"share {share:g} and norm {norm:g}" for share in SHARES for norm in NORMS)
     n = len(SHARES) * len(NORMS)
-    assert render(item).losses == (f"The attack makes CLAIR worse than local fits in {n} of {n} settings: {norms}.",)
+    assert rendered.losses == (f"The attack makes CLAIR worse than local fits in {n} of {n} settings: {norms}.",)
     harmless = item.summary.assign(low=0.5)
     assert render(dataclasses.replace(item, summary=harmless)).losses == ()
 

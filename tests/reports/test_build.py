@@ -105,15 +105,6 @@ def results(tmp_path, monkeypatch):
     return small_results(tmp_path / "results", monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def built_once(tmp_path_factory):
-    """The report on such results; who changes it copies it first."""
-    folder = tmp_path_factory.mktemp("built")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        build(read_inputs(small_results(folder / "results", monkeypatch)), folder / "out", pdf=False)
-    return folder / "out"
-
-
 def digests(folder):
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -15,7 +15,7 @@ from reports.numbers import is_number, with_limits
 from reports.reading import read_inputs
 from reports.tables import Column, Group, Table, to_html, to_latex
 from reports.webtext import markdown_to_html, web
-from tests.reports.test_build import built_once, results  # noqa: F401 - fixtures of a small results folder
+from tests.reports.test_build import results  # noqa: F401 - fixture of a small results folder
 from theory_checks.judge.verdict import Verdict
 from theory_checks.registry import all_claims
 from theory_checks.rules.evidence import Evidence
@@ -43,7 +43,7 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def page(built_once):  # noqa: F811
+def page(built_once):
     return (built_once / "index.html").read_text()
 
 
@@ -92,7 +92,7 @@ def test_page_shows_formulas_and_no_latex(page):
     assert not re.search(r"\\[a-zA-Z]+|\$", body)
 
 
-def test_every_figure_and_table_of_the_document_has_a_caption(built_once):  # noqa: F811
+def test_every_figure_and_table_of_the_document_has_a_caption(built_once):
     text = (built_once / "report.tex").read_text()
     assert text.count(r"\includegraphics") == text.count(r"\captionof{figure}") > 0
     # A figure of the page's height would push its caption off the page.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -70,8 +71,14 @@ def item(error=0.001, n=200):
     return StudyInput(STUDY, pd.DataFrame(lines(error, n)), ("study",), missing=0, failed=2)
 
 
+@cache
+def rendered():
+    """Of rows as they should be; drawing takes half a second."""
+    return render(item())
+
+
 def test_criteria_count_what_they_state():
-    criteria = render(item()).tables[0]
+    criteria = rendered().tables[0]
     counts = [row[1:5] for row in criteria.groups[0].rows]
     refuted_once = (str(SETTINGS), str(SETTINGS - 1), "0", "1")
     assert counts == [*[refuted_once] * 4, (str(SETTINGS), str(SETTINGS), "0", "0")]
@@ -91,7 +98,7 @@ def test_errors_larger_than_the_margin_leave_everything_open():
 
 
 def test_losses_are_told_in_words():
-    losses = render(item()).losses
+    losses = rendered().losses
     assert len(losses) == 4
     assert losses[0].startswith(f"P(Ĉ = C) at least oracle detection's minus 0.05: refuted in 1 of {SETTINGS} settings")
 
@@ -149,7 +156,7 @@ def test_errors_are_judged_by_the_t_test_of_their_differences():
 
 
 def test_every_setting_has_its_line_with_ratios_and_errors():
-    _, oracles, errors = render(item()).tables
+    _, oracles, errors = rendered().tables
     first = oracles.groups[0].rows[0]
     assert first[1:5] == ("0.5000(10)", "1.0000(10)", "0.9000(10)", "0.2500(10)")
     assert first[5].startswith("2.000(")
@@ -163,7 +170,7 @@ def test_every_setting_has_its_line_with_ratios_and_errors():
 
 
 def test_the_figure_shows_every_setting():
-    figure = render(item()).picture.figure
+    figure = rendered().picture.figure
     shown = sum(len(line.get_xdata()) for line in figure.axes[0].lines[:-2])
     assert shown == SETTINGS
     curve = figure.axes[1].lines[0]
@@ -174,7 +181,7 @@ def test_a_study_whose_own_rows_are_not_there_yet_is_open_everywhere():
     made = item()
     early = made.summary[~made.summary["method"].isin(["CLAIR", "CLAIR, combined"])]
     early = early[~early["measure"].str.contains(" − ")]
-    rendered = render(dataclasses.replace(made, summary=early))
-    assert [row[1:5] for row in rendered.tables[0].groups[0].rows] == [("0", "0", "0", "0")] * 3
-    assert rendered.picture is None
-    assert rendered.losses == ()
+    found = render(dataclasses.replace(made, summary=early))
+    assert [row[1:5] for row in found.tables[0].groups[0].rows] == [("0", "0", "0", "0")] * 3
+    assert found.picture is None
+    assert found.losses == ()

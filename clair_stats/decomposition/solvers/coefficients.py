@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,7 @@ class Fit:
     energies: FloatArray  # (m, K), ‖z_kj‖²
     mean: FloatArray  # (m, q), ȳ = UᵀM
     off_span: FloatArray  # (K,), ‖P_⊥(X_k − M)‖_F²
+    slope: FloatArray  # (m,), mean shrinkage of every direction, by the energy of its coefficients
     error: float = np.inf  # largest relative step of w and n that was left
     n_rounds: int = 0
 
@@ -58,13 +59,6 @@ class Fit:
     def rank(self) -> int:
         """The dimension m of the span."""
         return len(self.sizes)
-
-    @cached_property
-    def slope(self) -> FloatArray:
-        """Mean shrinkage of every direction, by the energy of its coefficients; (m,)."""
-        mean = _sum(self.shrinkage * self.energies, axis=1) / np.maximum(_sum(self.energies, axis=1), _TINY)
-        found: FloatArray = np.maximum(mean, _TINY)
-        return found
 
     @property
     def leaving(self) -> BoolArray:
@@ -106,6 +100,7 @@ def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray,
     upper = _upper(m)
     scale = max(float(np.trace(root)), _TINY)
     logs, smallest = np.log(norms), 0.0
+    point = np.concatenate([logs, root[upper] / scale])
     mixing = Mixing(_REACH)
     for n_rounds in range(1, _ROUNDS + 1):
         sizes, rotation = _eigh(root)
@@ -124,12 +119,10 @@ def settle(grams: Grams, basis: FloatArray, root: FloatArray, norms: FloatArray,
             break
         widths = np.sqrt(sizes / fit.slope)
         newton = (rotation * sizes + rotation @ (step * (widths[:, None] * widths))) @ rotation.T
-        mixed = mixing.next(
-            np.concatenate([logs, root[upper] / scale]), np.concatenate([images, newton[upper] / scale])
-        )
-        logs = mixed[:n_clients]
+        point = mixing.next(point, np.concatenate([images, newton[upper] / scale]))
+        logs = point[:n_clients]
         root = np.zeros((m, m))
-        root[upper] = root.T[upper] = scale * mixed[n_clients:]
+        root[upper] = root.T[upper] = scale * point[n_clients:]
     return replace(fit, basis=basis @ rotation, error=error, n_rounds=n_rounds)
 
 
@@ -154,6 +147,7 @@ def _round(
 ) -> tuple[Fit, FloatArray]:
     """Minimiser for given W and a in the eigenbasis of W, and the step (Σz_kz_kᵀ)^{1/2} − W over (w_iw_j)^{1/2}.
 
+    ``offered`` (m, K, q) is centred in its place.
     Off the diagonal the square root is taken to first order, which moves no fixed point.
     """
     m = len(sizes)
@@ -164,7 +158,7 @@ def _round(
     if grams.problem.common_component:
         shares = shrinkage / _sum(shrinkage, axis=1, keepdims=True)
         mean = (shares[:, None, :] @ offered)[:, 0]
-        offered = offered - mean[:, None, :]
+        offered -= mean[:, None, :]
     energies = np.einsum("mkq,mkq->mk", offered, offered)
     distances = off_span.distances(weights)
     squared = distances + _sum((1.0 - shrinkage) ** 2 * energies, axis=0)
@@ -177,4 +171,6 @@ def _round(
     step.ravel()[:: m + 1] = filled - 1.0
     left_over = np.sqrt(np.maximum(squared, _TINY))
     energies *= shrinkage**2
-    return Fit(_NO_BASIS, sizes, filled, weights, left_over, shrinkage, coefficients, energies, mean, distances), step
+    slope = np.maximum(_sum(shrinkage * energies, axis=1) / np.maximum(_sum(energies, axis=1), _TINY), _TINY)
+    parts = weights, left_over, shrinkage, coefficients, energies, mean, distances, slope
+    return Fit(_NO_BASIS, sizes, filled, *parts), step

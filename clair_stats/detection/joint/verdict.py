@@ -1,5 +1,6 @@
 """One verdict about clients that send several modules, at one level.
 
+0. Clients whose updates are copies of one another share one vote (:mod:`~clair_stats.detection.joint.copies`).
 1. Every module is brought to coordinates of its joint column and row spaces; where the clients kept different ranks,
    higher ones are cut to the lower quartile.
 2. The half of the clients whose worst member fits best over all modules is found for the ranks 0, 1, …, on the scale
@@ -8,6 +9,7 @@
 4. Where every module is given dense, and its errors look white inside a client and independent between modules, the
    modules' exact p-values are added up (:mod:`~clair_stats.detection.joint.white`).
 5. Otherwise sums of log scores are the law (:mod:`~clair_stats.detection.joint.summed_law`).
+6. Members whose updates point away from the others' are named (:mod:`~clair_stats.detection.joint.alignment`).
 
 See docs/derivations/joint_verdict.md, sections 3 and 4.
 """
@@ -20,10 +22,14 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
+from clair_stats.detection.joint.alignment import alignment_of, cosines
+from clair_stats.detection.joint.copies import representatives
 from clair_stats.detection.joint.levelling import as_factors, levelled
 from clair_stats.detection.joint.module import DenseModule, Module, module_of
+from clair_stats.detection.joint.outcome import JointVerdict, Scale
 from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_sets
 from clair_stats.detection.joint.summed_law import settle, standardised
 from clair_stats.detection.joint.view import View, view_of
@@ -39,8 +45,6 @@ from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["JointVerdict", "Scale", "joint_verdict"]
 
-Scale = Literal["as given", "norms divided out", "both"]
-
 # Fewer accepted clients leave a t law with less than three degrees of freedom for a Bonferroni tail.
 _FEWEST_CLIENTS = 6
 # More directions than a shared subspace and a coordinated contamination of ordinary rank take together.
@@ -51,27 +55,6 @@ _SEARCHED = 16
 # Below this ratio of spreads dividing by norms only adds scatter, and clients are compared as given; above
 # SCALES_DIFFER with norms divided out, and in between on both scales (joint_verdict.md, section 2).
 _SCALES_EQUAL = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class JointVerdict:
-    """Who collaborates, and what it rests on."""
-
-    collaborative_set: BoolArray  # (K,); all False without a majority
-    scores: FloatArray  # (K,), the clients' sums
-    thresholds: FloatArray  # (K,), flagged when scores > thresholds
-    p_values: FloatArray  # (K,)
-    module_scores: FloatArray  # (M, K), standard deviations above the members, module by module
-    ranks: tuple[int, ...]  # M
-    law: Literal["white errors", "log scores"]
-    scale: Scale  # on which clients were compared
-    cut_to: tuple[int | None, ...]  # M; the rank to which higher ones were cut
-    reason: str | None  # why there is no majority
-
-    @property
-    def majority(self) -> bool:
-        """Whether more than half of the clients agree."""
-        return self.reason is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +113,29 @@ def joint_verdict(
     -------
     JointVerdict
     """
-    read = each(partial(_read, common_component=common_component, shared=shared), records, n_jobs=n_jobs)
+    sources = list(records)
+    read = each(partial(_read, common_component=common_component, shared=shared), sources, n_jobs=n_jobs)
+    voters = representatives(cosines(module.products for module in read))
+    distinct = np.unique(voters)
+    if distinct.size < voters.size:
+        del read
+        return joint_verdict(
+            [partial(_of_clients, source, distinct) for source in sources],
+            rank=rank,
+            level=level,
+            common_component=common_component,
+            shared=shared,
+            n_jobs=n_jobs,
+            program=program,
+        ).for_copies(voters)
+    found = _verdict(read, rank, level, n_jobs, program=program)
+    aligned = alignment_of((module.products for module in read), found.collaborative_set, level)
+    return replace(found, alignment=aligned)
+
+
+def _verdict(
+    read: Sequence[_Read], rank: int | None, level: float, n_jobs: int | None, *, program: bool
+) -> JointVerdict:
     n_clients = read[0].module.shape[0]
     given = _search(read, rank, normalised=False, program=program, n_jobs=n_jobs)
     divided = _search(read, rank, normalised=True, program=program, n_jobs=n_jobs)
@@ -147,6 +152,10 @@ def joint_verdict(
     verdicts = [_by_log_scores(read, search, level / len(searches)) for search in searches]
     decided = [verdict for verdict in verdicts if verdict.majority] or verdicts[:1]
     return decided[0] if len(decided) == 1 else _either(*decided)
+
+
+def _of_clients(source: ClientEstimates | Callable[[], ClientEstimates], numbers: NDArray[np.int64]) -> ClientEstimates:
+    return (source() if callable(source) else source).of_clients(numbers.tolist())
 
 
 def _read(

@@ -63,7 +63,9 @@ def test_benign_targets_follow_the_model_and_errors_the_stated_scale(regime):
     assert np.abs(draw(regime, 1).estimates.dense() - instance.estimates.dense()).max() > 1e-3
 
 
-@pytest.mark.parametrize("regime", REGIMES[:1] + REGIMES[3:4], ids=lambda regime: regime.name)
+@pytest.mark.parametrize(
+    "regime", [REGIMES[0], pytest.param(REGIMES[3], marks=pytest.mark.slow)], ids=lambda regime: regime.name
+)
 def test_four_times_the_data_halve_the_error(regime):
     def error(n):
         larger = dataclasses.replace(regime, sample_size=n, n_clients=24)

@@ -1,0 +1,67 @@
+"""What the joint verdict says about each client.
+
+See docs/derivations/joint_verdict.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clair_stats.detection.joint.alignment import Alignment
+from clair_stats.records import BoolArray, FloatArray
+
+__all__ = ["JointVerdict", "Scale"]
+
+Scale = Literal["as given", "norms divided out", "both"]
+
+
+@dataclass(frozen=True, eq=False)
+class JointVerdict:
+    """Who collaborates, and what it rests on."""
+
+    collaborative_set: BoolArray  # (K,); all False without a majority
+    scores: FloatArray  # (K,), the clients' sums
+    thresholds: FloatArray  # (K,), flagged when scores > thresholds
+    p_values: FloatArray  # (K,)
+    module_scores: FloatArray  # (M, K), standard deviations above the members, module by module
+    ranks: tuple[int, ...]  # M
+    law: Literal["white errors", "log scores"]
+    scale: Scale  # on which clients were compared
+    cut_to: tuple[int | None, ...]  # M; the rank to which higher ones were cut
+    reason: str | None  # why there is no majority
+    alignment: Alignment | None = None  # which way the clients point; the set does not depend on it
+    voters: NDArray[np.int64] | None = None  # (K,), who votes for each client; None where nobody sends a copy
+
+    @property
+    def majority(self) -> bool:
+        """Whether more than half of the clients agree."""
+        return self.reason is None
+
+    def for_copies(self, voters: NDArray[np.int64]) -> JointVerdict:
+        """The verdict on all clients, from that on the distinct ones, which are those that vote for themselves.
+
+        Parameters
+        ----------
+        voters : ndarray of int, shape (K,)
+            Who votes for each client.
+
+        Returns
+        -------
+        JointVerdict
+        """
+        place = np.searchsorted(np.unique(voters), voters)
+        assert self.alignment is not None
+        return replace(
+            self,
+            collaborative_set=self.collaborative_set[place],
+            scores=self.scores[place],
+            thresholds=self.thresholds[place],
+            p_values=self.p_values[place],
+            module_scores=self.module_scores[:, place],
+            alignment=self.alignment.of_clients(place),
+            voters=voters,
+        )
