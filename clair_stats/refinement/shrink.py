@@ -50,6 +50,7 @@ class Shrunk:
     # Risks are squared norms of the entries, or of the whitened entries where the errors' covariance is known.
     risk: FloatArray  # (K,), Stein's estimate of E‖Θ̃_k − Θ*_k‖² (an upper one off white errors); trace outside the set
     own_risk: FloatArray  # (K,), E‖E_k‖², the trace of the error's covariance
+    one_weight: bool = False  # whether white errors were refuted and one weight stands for many
 
 
 def stein_weight(constant: FloatArray, energy: FloatArray) -> FloatArray:
@@ -188,7 +189,7 @@ def _shrink_white(
         distances *= last[here, None]  # holds off all of these
         estimates[others.clients] -= frames @ within + distances
     shared = leading_directions(blocks, members, weights, rank, scatter=scatter) if basis is None else basis
-    return Shrunk(estimates, shared, kept, risk, own_risk)
+    return Shrunk(estimates, shared, kept, risk, own_risk, total is not None)
 
 
 def _total_only(

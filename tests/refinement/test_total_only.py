@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from clair_stats import CLAIR, refine
 from clair_stats.refinement.error_energy import WhiteEnergy
 from clair_stats.refinement.shrink import shrink
 from clair_stats.refinement.total_only import _null_sums, refutation, total_only, white_refuted
@@ -112,6 +113,22 @@ def test_nothing_changes_where_errors_are_white_or_differences_are_large():
         np.testing.assert_array_equal(found, asked)
     large, _ = _uneven(5, differences=3.0)
     np.testing.assert_array_equal(_shrunk(large, size_only=True).estimates, _shrunk(large, size_only=False).estimates)
+
+
+def test_who_gives_a_scale_for_uneven_errors_is_told_what_to_give_instead():
+    blocks, _ = _uneven(6)
+    told, white = (
+        CLAIR().fit(values, noise_scales=np.ones(12))
+        for values in (blocks, np.random.default_rng(7).normal(size=_SHAPE))
+    )
+    assert told.refinement_.one_weight
+    assert "clients refute errors of one variance" in told.summary()
+    assert "give row_covariances or halves" in told.summary()
+    assert not white.refinement_.one_weight
+    assert "refute" not in white.summary()
+    everyone = np.ones(12, dtype=bool)
+    refined = refine(blocks, basis=None, collaborative_set=everyone, method="shrinkage", noise_scales=np.ones(12))
+    assert refined.one_weight
 
 
 def test_sabotage_beyond_steins_limit_costs_more_than_the_own_error():
