@@ -55,10 +55,11 @@ def widths_table(rows: pd.DataFrame) -> str:
             shown = (f"{means[size]:.3f} ({errors[size]:.3f})".replace("0.", ".") for size in sizes)
             lines.append(f"| {shape} | {words} | {' | '.join(shown)} |")
     held = rows.groupby(["shape", "differences"])["together"].mean()
+    not_everybody = int((rows["exact_set"] < 1).sum())
     undefined = int(rows[[name for name, _ in _MEASURES]].isna().any(axis=1).sum())
     lines += [
         "",
         f"{len(rows)} rows, {undefined} undefined; all together held in {held.min():.2f} to {held.max():.2f} of the "
-        f"runs of a setting; somebody was flagged in {int((rows['exact_set'] < 1).sum())} runs.",
+        f"runs of a setting; somebody was flagged, or there was no verdict, in {not_everybody} runs.",
     ]
     return "\n".join(lines)

@@ -22,7 +22,7 @@ def test_a_line_has_the_means_and_errors_of_its_settings():
     assert f"| 12, 1 | length | {shown} |" in text
     assert "| none | 0.25 σ |" in text
     assert "40 rows, 0 undefined; all together held in 0.95 to 0.95" in text
-    assert "flagged in 1 runs" in text
+    assert "no verdict, in 1 runs" in text
 
 
 def test_the_command_knows_every_cell(monkeypatch, tmp_path):
