@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["ConfidenceIntervals", "Parameter"]
 
 Parameter: TypeAlias = Literal["refined", "own", "coefficients", "common"]
+
+# What a user has to know who asks for intervals about refined estimates and has told nothing of the errors.
+_LEARNT = (
+    "the size of the errors is learnt from the clients, so that true differences between them count as error: these "
+    "intervals hold only if clients do not differ off the subspace (with differences as large as the error a .95 "
+    "interval was seen to cover as little as .52); give noise_scales, covariances or halves, or ask for "
+    "parameter='own'"
+)
 
 
 class ConfidenceIntervals:
@@ -70,6 +79,12 @@ class ConfidenceIntervals:
             A level outside (0, 1), a functional of the wrong shape, or factors without a functional, or several
             modules.
 
+        Warns
+        -----
+        UserWarning
+            Intervals about refined estimates where nothing tells the size of the errors but the estimates themselves.
+            They then hold only if clients do not differ off the subspace.
+
         Notes
         -----
         The intervals hold where the members are benign and the errors' scales are right; the set is found on the same
@@ -88,6 +103,8 @@ class ConfidenceIntervals:
             raise ValueError(f"parameter: {parameter!r}; give 'refined', 'own', 'coefficients' or 'common'")
         if functional is None and told.frame is not None:
             raise ValueError("functional: missing; for factors give the functionals of interest, or values (K, p, q)")
+        if parameter == "refined" and not told.error_is_known and self.refinement_.members.any():
+            warnings.warn(_LEARNT, UserWarning, stacklevel=2)
         functionals = None if functional is None else self._functionals(functional, parameter)
         found = _intervals(
             told,

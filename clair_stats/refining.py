@@ -91,7 +91,8 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
     estimates = found.estimates
     if combined is not None:
         estimates[~members] = combined.estimates[~members]
-    refinement = Refinement(estimates, found.basis, centre, shares, members, found.kept, found.risk, found.own_risk)
+    told_of = (found.kept, found.risk, found.own_risk, found.one_weight)
+    refinement = Refinement(estimates, found.basis, centre, shares, members, *told_of)
     return refinement, combined
 
 

@@ -7,8 +7,8 @@ criteria at the level of the try, ``registry`` lists every try.
 ``python -m simulations ablation`` prints the table of ``docs/detector.md`` from the store of detector_ablation,
 ``python -m simulations gains`` the page ``docs/refinement_gains.md`` from that of refinement_gains,
 ``python -m simulations intervals`` the table of ``docs/derivations/intervals.md`` from that of interval_coverage,
-``real`` the tables of ``docs/gallery/real_clients.md`` from that of real_clients, ``incomplete`` that of
-``docs/gallery/incomplete.md``.
+``widths`` the one below it from that of interval_widths, ``real`` the tables of ``docs/gallery/real_clients.md`` from
+that of real_clients, ``incomplete`` that of ``docs/gallery/incomplete.md``.
 
 Exit status: 0 every row is there; 1 complete, but some replications failed (or a replay gave other numbers); 2 bad
 input or an unusable store; 3 rows are missing; 130 ended by Ctrl-C; 143 ended by SIGTERM.
@@ -31,6 +31,7 @@ from simulations.commands.registering import decide, register, registry
 from simulations.commands.repairing import repair
 from simulations.commands.running import plan, replay, run, sequential
 from simulations.commands.shared import console
+from simulations.commands.widths import widths
 from simulations.engine.workers import BackendError
 from simulations.storage.store import StoreError
 
@@ -60,6 +61,7 @@ for command in (
 app.command()(ablation)
 app.command()(gains)
 app.command()(intervals)
+app.command()(widths)
 app.command()(pooled)
 app.command()(real)
 app.command()(incomplete)

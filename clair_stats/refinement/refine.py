@@ -102,7 +102,8 @@ def refine(
         )
     energy = error_energy(_with_scales(checked, noise_scales))
     found = shrink(blocks, members, raw, energy, basis=frame)
-    return Refinement(found.estimates, found.basis, centre, shares, members, found.kept, found.risk, found.own_risk)
+    told_of = (found.kept, found.risk, found.own_risk, found.one_weight)
+    return Refinement(found.estimates, found.basis, centre, shares, members, *told_of)
 
 
 def _raw_weights(checked: ClientEstimates, weights: ArrayLike | None) -> FloatArray:

@@ -17,7 +17,7 @@ from clair_stats.linalg import orthonormal_basis
 from clair_stats.records import BoolArray, FloatArray
 from clair_stats.refinement.error_energy import ErrorEnergy, WhiteEnergy
 from clair_stats.refinement.others import Others, each_without_itself, leading_directions
-from clair_stats.refinement.total_only import TotalOnly, total_only
+from clair_stats.refinement.total_only import TotalOnly, total_only, white_refuted
 
 __all__ = ["MOST_DIRECTIONS", "Shrunk", "direction_weights", "shrink", "stein_risk", "stein_weight"]
 
@@ -50,6 +50,7 @@ class Shrunk:
     # Risks are squared norms of the entries, or of the whitened entries where the errors' covariance is known.
     risk: FloatArray  # (K,), Stein's estimate of E‖Θ̃_k − Θ*_k‖² (an upper one off white errors); trace outside the set
     own_risk: FloatArray  # (K,), E‖E_k‖², the trace of the error's covariance
+    one_weight: bool = False  # whether white errors were refuted and one weight stands for many
 
 
 def stein_weight(constant: FloatArray, energy: FloatArray) -> FloatArray:
@@ -168,7 +169,7 @@ def _shrink_white(
     inside, off = table.weights(rank, banded)
     edges = _bands(rank, table.energies.shape[1], banded)
     rest = table.off(rank, banded)[1]
-    total = _total_only(table, energy, members, weights, (p, q)) if basis is None and targets is None else None
+    total = _total_only(table, energy, blocks, members, weights) if basis is None and targets is None else None
     if total is not None:
         rank, edges, inside, off, rest = 0, [0, table.energies.shape[1]], inside[:, :0], total.along, total.traces
         risk[members] = total.risk
@@ -188,21 +189,22 @@ def _shrink_white(
         distances *= last[here, None]  # holds off all of these
         estimates[others.clients] -= frames @ within + distances
     shared = leading_directions(blocks, members, weights, rank, scatter=scatter) if basis is None else basis
-    return Shrunk(estimates, shared, kept, risk, own_risk)
+    return Shrunk(estimates, shared, kept, risk, own_risk, total is not None)
 
 
 def _total_only(
-    table: _Table, energy: ErrorEnergy, members: BoolArray, weights: FloatArray, shape: tuple[int, int]
+    table: _Table, energy: ErrorEnergy, blocks: FloatArray, members: BoolArray, weights: FloatArray
 ) -> TotalOnly | None:
     """One weight in and one off the span of the others where scales were given and errors are shown not to be white."""
     if not (isinstance(energy, WhiteEnergy) and energy.size_only):
         return None
-    p, q = shape
+    (_, p, q), scales = blocks.shape, energy.scales[members]
     count, own = table.energies.shape[1], weights[members]
     off = np.maximum(table.whole[:, 0] - table.energies.sum(axis=1), 0.0)
     entries = np.r_[np.full(count, float(q)), (p - count) * float(q)]
     held = np.concatenate([table.energies, off[:, None]], axis=1)
-    return total_only(held, energy.scales[members] ** 2, own / (own.sum() - own), entries)
+    shares = own / (own.sum() - own)
+    return total_only(held, scales**2, shares, entries, lambda: white_refuted(blocks[members], scales))
 
 
 def direction_weights(

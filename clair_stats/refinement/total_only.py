@@ -1,28 +1,38 @@
 """Shrinkage where only the size of the errors is known: scales are given, and the clients refute white errors.
 
-Along a direction in which the others scatter less than white errors of the given size would, the errors are smaller
+Along a direction in which the clients scatter less than white errors of the given size would, the errors are smaller
 than that, so that they are larger elsewhere, nobody knows where.  What is left is their sum, and it allows one weight
 (docs/derivations/shrinkage.md, "One scale for errors that are not white").
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy.special import gammainc
+from numpy.typing import NDArray
+from scipy.linalg import eigh_tridiagonal
 
 from clair_stats.records import FloatArray
 
-__all__ = ["TotalOnly", "refutation", "total_only"]
+__all__ = ["TotalOnly", "refutation", "total_only", "white_refuted"]
 
-# Level of the test of white errors, over all groups of directions.  Where differences are small, as they must be
+# Level of the test of white errors.  Where differences are small, as they must be
 # (_MOST_ENERGY), one weight costs little if errors are white after all.
 _LEVEL = 0.05
 # Energy of the members' distances over that of white errors, up to which one weight is used.  Beyond, more than half of
 # the distances is true difference and one weight saves less than half of the error: weights by direction then promise
 # far more, and stay.
 _MOST_ENERGY = 2.0
+# Scales that are stated a tenth too large do not refute white errors: those of fits are known no better, and one weight
+# in the place of many costs most where clients share strong directions.
+_SCALE_MARGIN = 1.1
+# Draws of the law of white errors by the smaller side of the matrix: among 399 the twentieth smallest is at level .05.
+# Large matrices take longer and show more, so that fewer serve.
+_DRAWS = ((128, 399), (512, 99))
+_FEWEST_DRAWS = 39
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,38 +44,78 @@ class TotalOnly:
     risk: FloatArray  # (n,), an upper estimate for every law between white and the shape of the others' scatter
 
 
-def refutation(energies: FloatArray, entries: FloatArray) -> float:
-    """P-value of "errors are white and of the given size, with true differences of any kind on top".
+def refutation(blocks: FloatArray, scales: FloatArray) -> float:
+    """P-value of "errors are white of the given size, or larger, with true differences of any kind on top".
 
-    True differences only add energy, so only directions with too little of it speak.  Groups are the last 1, 2, 4, …
-    of the others' directions and what is off them; Bonferroni over groups.  A client's energy is independent of the
-    directions, which the others set, but the energies of n clients depend on each other through them: their mean is
-    given the variance of one, the largest that it can have (Cauchy and Schwarz).
+    The members over their σ_k, less what a common mean explains, are a white matrix and the differences.  Whatever
+    these are, the roots of its scatter are stochastically smallest without them (Perlman and Olkin, Ann. Statist. 8,
+    1980), so that sums of its smallest roots have the law of white errors at worst.  The smallest standardised one of
+    the sums over 1, 2, 4, … roots is ranked among draws of that law.
 
     Parameters
     ----------
-    energies : ndarray, shape (n, m + 1)
-        ‖u_iᵀZ_k‖² over the variance of an entry of Z_k under white errors; the last off all m directions.
-    entries : ndarray, shape (m + 1,)
-        Numbers of entries.
+    blocks : ndarray, shape (n, p, q)
+        Of the members, two at least.
+    scales : ndarray, shape (n,)
+        σ_k, positive.
 
     Returns
     -------
     float
+        A multiple of one over the number of draws and one.
     """
-    m = energies.shape[1] - 1
-    mean = energies.mean(axis=0)
-    groups = [slice(m - width, m) for width in 2 ** np.arange(max(m, 1).bit_length()) if width <= m]
-    found = []
-    for group in [*groups, slice(m, m + 1)]:
-        freedom = float(entries[group].sum())
-        if freedom > 0:
-            found.append(float(gammainc(freedom / 2.0, float(mean[group].sum()) / 2.0)))
-    return min(1.0, len(found) * min(found)) if found else 1.0
+    n, p, q = blocks.shape
+    side, other = sorted((p, (n - 1) * q))
+    shares = (scales.min() / scales) ** 2
+    mean = np.tensordot(shares / shares.sum(), blocks, axes=1)
+    residuals = (blocks - mean) / scales[:, None, None]
+    tall = residuals.transpose(1, 0, 2).reshape(p, n * q)
+    scatter = tall @ tall.T if p <= n * q else tall.T @ tall
+    roots = np.maximum(np.linalg.eigvalsh(scatter)[-side:], 0.0)  # any others are those that the mean takes
+    groups, null = _null_sums(side, other)
+    seen = np.cumsum(roots)[groups - 1] * _SCALE_MARGIN**2
+    every = np.vstack([seen, null])  # what was seen among them, so that under the null hypothesis all ranks are alike
+    lowest = np.min((every - every.mean(axis=0)) / every.std(axis=0), axis=1)
+    return float(np.mean(lowest <= lowest[0]))
+
+
+def white_refuted(blocks: FloatArray, scales: FloatArray) -> bool:
+    """Whether the members refute white errors at level .05.
+
+    Parameters
+    ----------
+    blocks : ndarray, shape (n, p, q)
+    scales : ndarray, shape (n,)
+
+    Returns
+    -------
+    bool
+    """
+    return refutation(blocks, scales) <= _LEVEL
+
+
+@lru_cache(maxsize=64)
+def _null_sums(side: int, other: int) -> tuple[NDArray[np.int64], FloatArray]:
+    """1, 2, 4, … ≤ side, and draws of the sums of so many smallest roots of WWᵀ, W white of side × other."""
+    generator = np.random.default_rng((side, other))
+    groups = 2 ** np.arange(side.bit_length())
+    drawn = []
+    for _ in range(next((draws for most, draws in _DRAWS if side <= most), _FEWEST_DRAWS)):
+        # WWᵀ has the roots of a bidiagonal matrix of chi variables (Dumitriu and Edelman, J. Math. Phys. 43, 2002).
+        diagonal = generator.chisquare(other - np.arange(side))
+        below = generator.chisquare(np.arange(side - 1, 0, -1))
+        between = np.sqrt(diagonal[:-1] * below)
+        diagonal[1:] += below
+        drawn.append(np.cumsum(eigh_tridiagonal(diagonal, between, eigvals_only=True))[groups - 1])
+    return groups, np.array(drawn)
 
 
 def total_only(
-    energies: FloatArray, variances: FloatArray, shares: FloatArray, entries: FloatArray
+    energies: FloatArray,
+    variances: FloatArray,
+    shares: FloatArray,
+    entries: FloatArray,
+    refuted: Callable[[], bool],
 ) -> TotalOnly | None:
     """Weights for n members if white errors are refuted and at most half of their distances is true difference.
 
@@ -79,6 +129,8 @@ def total_only(
         Weight of the client over the sum of the others'.
     entries : ndarray, shape (m + 1,)
         Numbers of entries of the directions.
+    refuted : callable
+        Whether the members refute white errors (:func:`white_refuted`); asked for where it matters only.
 
     Returns
     -------
@@ -90,7 +142,7 @@ def total_only(
         return None
     relative = energies / (variances * (1.0 + shares))[:, None]
     size = float(entries.sum())
-    if float(relative.sum()) > _MOST_ENERGY * n * size or refutation(relative, entries) > _LEVEL:
+    if float(relative.sum()) > _MOST_ENERGY * n * size or not refuted():
         return None
     beside = relative.sum(axis=0) - relative  # n − 1 times the mean over the others
     profile = beside * (size / beside.sum(axis=1, keepdims=True))

@@ -38,6 +38,12 @@ def refinement_line(model: FittedModel) -> str:
 
 def _rests_on(model: FittedModel) -> str:
     """Where the size of the error comes from, and what follows."""
+    if model.refinement_.one_weight:
+        return (
+            "the size of the error is given, so nobody loses in squared error on average; the clients refute errors of "
+            "one variance, so that one weight stands for all directions and other measures may lose, give "
+            "row_covariances or halves"
+        )
     if model.error_is_known_:
         return "the size of the error is given, so nobody loses on average"
     return (

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from simulations.ademp import ademp_page
 from simulations.commands.fragments import latex_fragment, summary_figure, write_fragment
+from simulations.commands.pairing import print_best, print_paired
 from simulations.commands.shared import (
     AcceptMixed,
     Methods,
@@ -114,9 +115,19 @@ def summarise(
     output: Annotated[Path | None, typer.Option("--output", help="Also write all columns to this .csv file.")] = None,
     latex: Annotated[Path | None, typer.Option("--latex", help="Also write a table for a paper, a .tex file.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Also draw all values (.pdf, .png or .svg).")] = None,
+    paired: Annotated[str | None, typer.Option("--paired", help="Instead: differences to methods FIELD=VALUE.")] = None,
+    best: Annotated[str | None, typer.Option("--best", help="Instead: this method beside the best of others.")] = None,
+    among: Annotated[str, typer.Option("--among", help="Name of the others of --best.")] = "Baseline",
+    metric: Annotated[str, typer.Option("--metric", help="Of --best; less is better.")] = "refined_mse",
 ) -> None:
     """Performance measures of every cell, each with its Monte Carlo standard error."""
     study = asked_study(name, replications, method)
+    if paired is not None:
+        print_paired(study, store_path(study, store), paired)
+        return
+    if best is not None:
+        print_best(study, store_path(study, store), best, among, metric)
+        return
     for option, path, suffixes in (
         ("--output", output, (".csv",)),
         ("--latex", latex, (".tex",)),

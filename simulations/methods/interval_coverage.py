@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,8 +25,8 @@ class IntervalsAfterSelection:
     """``CLAIR().fit(X, σ_k)``, then intervals for random linear functionals off the subspace, benign clients.
 
     Metrics: ``coverage``, share of intervals at ``level`` that hold; ``together``, whether all simultaneous ones do;
-    ``length``, mean length over that of intervals about the own estimates; ``coverage_given_set`` and
-    ``together_given_set``, the same where the set is the true one, else NaN; ``exact_set``.
+    ``length`` and ``length_together``, mean length over that of intervals about the own estimates of the same kind;
+    ``coverage_given_set`` and ``together_given_set``, the same where the set is the true one, else NaN; ``exact_set``.
     """
 
     name: ClassVar[str] = "Intervals after selection"
@@ -40,19 +41,28 @@ class IntervalsAfterSelection:
         fit_quietly(model, ClientEstimates(values=given.dense(), noise_scales=given.noise_scales))
         some = project_off(instance.basis, generator.standard_normal((self.functionals, *instance.common.shape)))
         truth = np.einsum("mij,kij->km", some, instance.targets, optimize=True)
-        alone = model.conf_int(self.level, functional=some)
-        own = model.conf_int(self.level, functional=some, parameter="own")
-        # Which clients are benign is not known beforehand: together means all of them, as a user would ask.
-        jointly = model.conf_int(self.level, functional=some, simultaneous=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # scales may be withheld: what that does is measured here
+            alone = model.conf_int(self.level, functional=some)
+            # Which clients are benign is not known beforehand: together means all of them, as a user would ask.
+            jointly = model.conf_int(self.level, functional=some, simultaneous=True)
+        own, own_jointly = (
+            model.conf_int(self.level, functional=some, parameter="own", simultaneous=together)
+            for together in (False, True)
+        )
         held, all_held = ((found.lower <= truth) & (truth <= found.upper) for found in (alone, jointly))
         metrics = verdict_metrics(benign, model.flagged_, model.majority_)
         coverage, together = float(held[benign].mean()), float(all_held[benign].all())
         exact = metrics["exact_set"] == 1.0
-        shorter = (alone.upper - alone.lower)[benign] / (own.upper - own.lower)[benign]
+        shorter, shorter_jointly = (
+            float(np.mean((found.upper - found.lower)[benign] / (about.upper - about.lower)[benign]))
+            for found, about in ((alone, own), (jointly, own_jointly))
+        )
         return metrics | {
             "coverage": coverage,
             "together": together,
-            "length": float(shorter.mean()),
+            "length": shorter,
+            "length_together": shorter_jointly,
             "coverage_given_set": coverage if exact else math.nan,
             "together_given_set": together if exact else math.nan,
         }

@@ -312,3 +312,24 @@ def test_the_table_has_the_intervals_that_were_asked_for():
         np.testing.assert_array_equal((frame["[0.025"] > 0) | (frame["0.975]"] < 0), frame["P>|z|"] < 0.05)
     with pytest.raises(ValueError, match="client: 'nobody'"):
         model.summary_frame("nobody")
+
+
+@pytest.mark.parametrize("refinement", ["shrinkage", "average"])
+def test_where_nothing_tells_the_error_intervals_about_refined_estimates_say_what_they_assume(refinement):
+    rng = np.random.default_rng(14)
+    targets, _ = _truth(rng, n=15)
+    halves = targets[:, None] + 0.1 * rng.standard_normal((15, 2, 10, 3))
+    learnt = CLAIR(2, refinement=refinement).fit(halves.mean(axis=1))
+    for ask in (learnt.conf_int, learnt.summary_frame):
+        with pytest.warns(UserWarning, match=r"learnt from the clients.*give noise_scales, covariances or halves"):
+            ask()
+    told = (
+        CLAIR(2, refinement=refinement).fit(halves.mean(axis=1), noise_scales=np.full(15, 0.07)),
+        CLAIR(2, refinement=refinement).fit(ClientEstimates(halves=halves)),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learnt.conf_int(parameter="own")
+        learnt.conf_int(parameter="common")
+        for model in told:
+            model.conf_int()
