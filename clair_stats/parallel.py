@@ -72,6 +72,10 @@ def unheard() -> Iterator[None]:
 
     A worker that imports would answer it with a traceback of its own, whatever its parent makes of it.  Processes
     inherit what is blocked; the parent ends them.
+
+    Yields
+    ------
+    None
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -1,4 +1,7 @@
-"""The robust centre: the geometric median of the clients' blocks, from which everything else starts."""
+"""The robust centre: the geometric median of the clients' blocks, from which everything else starts.
+
+Steps of Weiszfeld, Tohoku Math. J. 43, 1937; docs/derivations/detection.md, section 4.
+"""
 
 from __future__ import annotations
 

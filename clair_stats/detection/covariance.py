@@ -150,8 +150,8 @@ class ErrorCovariances:
         columns = axes.transpose(0, 2, 1) @ self.columns @ axes
         identity = np.eye(columns.shape[1])
         if self.degrees is not None and self.estimated == "columns":
-            shares = np.sqrt(np.maximum(kept * (kept + foreign), 0.0))
-            noise = shares[:, :, None] * columns * shares[:, None, :]
+            roots = np.sqrt(np.maximum(kept * (kept + foreign), 0.0))
+            noise = roots[:, :, None] * columns * roots[:, None, :]
         else:
             noise = kept[:, :, None] * columns * kept[:, None, :] + (foreign * kept)[:, :, None] * identity
         # Of what the common component leaves: the estimate of a very precise client is nearly the common component.
