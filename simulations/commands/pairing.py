@@ -49,7 +49,7 @@ def print_best(study: Study, store: Path, method: str, among: str, metric: str) 
     study : Study
     store : Path
     method : str
-        Name; the first method of a regime that carries it.
+        Name, or ``field=value``; the first method of a regime that has it.
     among : str
         Name of the methods that it is compared with.
     metric : str
@@ -60,10 +60,10 @@ def print_best(study: Study, store: Path, method: str, among: str, metric: str) 
     ValueError
         Names or a metric that the study does not have.
     """
-    names = {cell.method.name for cell in study.cells}
+    names = ", ".join(sorted({cell.method.name for cell in study.cells}))
     for option, name in (("--best", method), ("--among", among)):
-        if name not in names:
-            raise ValueError(f"{option} {name}: no method of {study.name}; known: {', '.join(sorted(names))}")
+        if not any(_is(cell, name) for cell in study.cells):
+            raise ValueError(f"{option} {name}: no method of {study.name}; known: {names}, or FIELD=VALUE")
     rows = load_rows(store, study)
     if metric not in rows:
         raise ValueError(f"--metric {metric}: the store of {study.name} has no such column")
@@ -86,12 +86,18 @@ def _told(study: Study, method: str, among: str) -> list[dict[str, str]]:
     lines, seen = [], set()
     for cell in study.cells:
         own = {"cell": cell.hash, "setting": cell.regime_hash}
-        if cell.method.name == method and cell.regime_hash not in seen:
+        if _is(cell, method) and cell.regime_hash not in seen:
             seen.add(cell.regime_hash)
             lines.append(own | {"method": method})
-        elif cell.method.name == among:
+        elif _is(cell, among):
             lines.append(own | {"method": _rival(cell, varied)})
     return lines
+
+
+def _is(cell: Cell, told: str) -> bool:
+    """Whether a method has this name, or this ``field=value``."""
+    field, _, value = told.partition("=")
+    return cell.method.name == told or str(factors(cell).get(f"method.{field}")) == value != ""
 
 
 def _rival(cell: Cell, varied: list[str]) -> str:

@@ -116,7 +116,7 @@ def summarise(
     latex: Annotated[Path | None, typer.Option("--latex", help="Also write a table for a paper, a .tex file.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Also draw all values (.pdf, .png or .svg).")] = None,
     paired: Annotated[str | None, typer.Option("--paired", help="Instead: differences to methods FIELD=VALUE.")] = None,
-    best: Annotated[str | None, typer.Option("--best", help="Instead: this method beside the best of others.")] = None,
+    best: Annotated[str | None, typer.Option("--best", help="Instead: this or FIELD=VALUE beside the best.")] = None,
     among: Annotated[str, typer.Option("--among", help="Name of the others of --best.")] = "Baseline",
     metric: Annotated[str, typer.Option("--metric", help="Of --best; less is better.")] = "refined_mse",
 ) -> None:

@@ -132,8 +132,8 @@ def counts_of(found: pd.DataFrame) -> str:
     lines = [
         f"{len(found)} settings: ratio to the best {np.exp(logs.mean()):.3f} (geometric mean; standard error over "
         f"settings {100 * error:.1f} %)",
-        f"behind in {len(behind)}, in {sure} beyond Monte Carlo error (paired t tests at {_LEVEL:g}, one by one); "
-        f"by {100 * (float(found['ratio'].max()) - 1):.1f} % at most",
+        f"behind in {len(behind)}, in {sure} beyond Monte Carlo error (paired t tests at {_LEVEL:g}, one by one)"
+        + (f"; by {100 * (float(found['ratio'].max()) - 1):.1f} % at most" if len(behind) else ""),
         f"ahead in {int((found['ratio'] < 1.0).sum())}, in {ahead} beyond Monte Carlo error",
     ]
     return "\n".join([*lines, *(f"behind {name}: {n}" for name, n in behind["best"].value_counts().items())])

@@ -82,6 +82,8 @@ def test_the_command_counts_the_settings(monkeypatch, tmp_path):
     assert found.exit_code == 0, found.output
     assert "behind armul_low_rank: 24" in found.output
     assert found.output.count("of armul_low_rank, paired p = ") == 24
+    other = CliRunner().invoke(app, [*asked, "flagged=inform", "--among", "CLAIR, told"])
+    assert "24 settings: ratio to the best 1.0" in other.output
     with pytest.raises(ValueError, match="--best CLAIRE: no method of equal_knowledge"):
         CliRunner().invoke(app, [*asked, "CLAIRE"], catch_exceptions=False)
 
