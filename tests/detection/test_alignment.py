@@ -74,6 +74,13 @@ def test_the_level_itself_as_critical_value_would_name_too_many(monkeypatch):
     assert rate(draws, n_clients=8, agreement=0.0) > LEVEL + 2 * np.sqrt(LEVEL * (1 - LEVEL) / draws)
 
 
+def test_updates_in_few_directions_pass_the_level():
+    """A limit, not a promise: alignments are sums of too few terms to be normal (docs/derivations/alignment.md)."""
+    draws = 400
+    named = rate(draws, n_clients=24, size=10, agreement=0.0)
+    assert LEVEL + 2 * np.sqrt(LEVEL * (1 - LEVEL) / draws) < named < 3 * LEVEL
+
+
 def test_unequal_errors_break_the_law_and_the_sign_keeps_honest_clients_unnamed():
     """Sabotage of the assumption: alignments are not exchangeable where some clients have much larger errors."""
     draws, stand_out, named = 100, 0, 0
