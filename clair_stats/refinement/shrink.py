@@ -91,7 +91,8 @@ def stein_risk(constant: FloatArray, energy: FloatArray, trace: FloatArray) -> F
     """
     constant = np.maximum(constant, 0.0)
     whole = (constant > 0) & (energy <= constant)
-    saved = np.divide(constant**2, energy, out=np.zeros_like(energy), where=energy > constant)
+    # The quotient first: c² is no number where a client is told to be 1e100 times less precise than the others.
+    saved = constant * np.divide(constant, energy, out=np.zeros_like(energy), where=energy > constant)
     return np.asarray(np.where(whole, energy - trace, trace - saved))
 
 

@@ -104,6 +104,7 @@ def test_detection_with_a_given_basis(seed):
 
 @settings(max_examples=draws(100))
 @given(seed=SEEDS, method=st.sampled_from(["average", "shrinkage"]))
+@example(seed=90_000, method="shrinkage")  # a client 1e100 times less precise than the others
 def test_refinement(seed, method):
     rng, blocks, scales = entered(seed)
     members = members_of(rng, len(blocks))
