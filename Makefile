@@ -38,10 +38,10 @@ verify: $(STAMP) ## check every theorem, run the studies, write the report (resu
 	@$(BIN)/python -m reports verify --effort $(EFFORT) --jobs $(JOBS) $(STUDIES:%=--study %)
 
 test: $(STAMP) ## the tests (slow ones left out; see test-all)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-all: $(STAMP) ## every test, the slow ones too
-	$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "slow or not slow"
 
 nightly: $(STAMP) ## slow tests, FUZZ times as many fuzzing draws, standard effort, fresh seeds, long studies: hours
 	JOBS=$(JOBS) FUZZ=$(FUZZ) bash .ci/nightly

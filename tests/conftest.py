@@ -26,8 +26,11 @@ def answer_ctrl_c() -> None:
 
 
 answer_ctrl_c()
+# A full pass over all objects takes a second, more once the tests have read every source of the house, and with the
+# usual thresholds there are dozens: a quarter of the processor time of some files.  Memory is the same with few passes.
+gc.set_threshold(5_000, 20, 100)
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported by now out of garbage collection, which takes up to a second of each full pass over it."""
+    """Leave what is imported by now out of garbage collection."""
     gc.freeze()
