@@ -38,7 +38,7 @@ _SLACK = (1e-12, 1e-9, 1e-6, 1e-4, 1e-2)  # relative widths that are tried for t
 
 @contextmanager
 def precision(bits: int) -> Iterator[None]:
-    """Work at so many bits inside the block.
+    """Work with this many bits inside the block.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Below which contamination no test can see a client, and from which on the χ² test does: guarantee.md, section 6."""
+"""How small a contamination no test can see, and how large a one the χ² test does: guarantee.md, section 6."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def set_guarantee(
     heterogeneity: float = 0.0,
     allowance: float | None = None,
 ) -> SetGuarantee:
-    """Bound the probability that smallest accepted rank and largest accepted set are not r and C.
+    """Bound the probability that the smallest accepted rank is not r or its largest accepted set is not C.
 
     Errors are independent N(0, σ_k²) entries, and the tolerances are those of :func:`chi_square_tolerances`.  The bound
     is conditional on the parts of the blocks inside span(U*).

@@ -1,7 +1,7 @@
 """Block leverage and incoherence of the benign coefficients (theory.md section 3, *Leverage*).
 
 The leverage of client k is ‖V_k‖_F² where V orthonormalises the stacked benign coefficients; it says how much of the
-shared subspace hangs on that one client.  It lies between r/|C| on average and min(r, q) at most.
+shared subspace hangs on that one client.  It is r/|C| on average and min(r, q) at most.
 """
 
 from __future__ import annotations

@@ -110,6 +110,7 @@ def solve_oracle(
     distances : ndarray, shape (|O|,)
         d_k > 0, effective contamination of the contaminated clients in client order.
     collaborative_set : ndarray of bool, shape (K,)
+        True for benign clients.
     block_penalty : float
         λ.
     common_component : bool

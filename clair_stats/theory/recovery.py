@@ -154,7 +154,7 @@ def recovery_condition(
     directions: ArrayLike | None = None,
     form: Form = "sharp",
 ) -> RecoveryCondition:
-    """Does the theorem promise exact recovery for these benign coefficients? (theory.md section 3)
+    """Whether the theorem promises exact recovery for these benign coefficients (theory.md section 3).
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """The instance certificate as a proof: η < 1 and κ < 1 in ball arithmetic, for an instance of floating-point numbers.
 
-Proved is the instance whose contaminated blocks, subspace and benign coefficients are the given numbers: benign blocks
-are M + B C_k with B the given basis, which differ from the given ones by ``distance``, about the rounding of a product.
+The proof is about the instance whose contaminated blocks, subspace and benign coefficients are the given numbers.  Its
+benign blocks are M + B C_k with B the given basis; they differ from the given ones by ``distance``, which is about the
+rounding of a product.
 """
 
 from __future__ import annotations

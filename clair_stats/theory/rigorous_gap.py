@@ -46,7 +46,7 @@ class RigorousGap:
 
     objective: float  # no smaller than the objective at a feasible point within `moved` of the stored one
     dual_objective: float  # no larger than the objective of any feasible point
-    duality_gap: float  # no smaller than their difference; 0 at least
+    duality_gap: float  # at least their difference, and at least 0
     moved: float  # no smaller than max_k ‖S_k − S'_k‖_F, S' the block-sparse part of that point
     dual_feasible: ProofState  # whether the stored dual point, centred where M is free, is within its bounds
 

@@ -3,7 +3,7 @@
 Stated:  c = (2/√(1−g))(1 + √K/(1−κ) + λ√K/(1−η)) + 2λ√K/(1−η).
 
 Sharp (docs/derivations/stability.md), with N = Δ_Z + Δ_S, ‖N‖_F ≤ 2ε, budget β = ‖Q‖_F and, for the row basis Ṽ with
-gram G = ṼᵀP_CṼ,  h = ‖P_C Ṽ G⁻¹‖_op,  ℓ_k = ‖Ṽ_k G⁻¹‖_op (k ∈ C),  s = ‖P_O Ṽ G⁻¹‖_op:
+Gram matrix G = ṼᵀP_CṼ,  h = ‖P_C Ṽ G⁻¹‖_op,  ℓ_k = ‖Ṽ_k G⁻¹‖_op (k ∈ C),  s = ‖P_O Ṽ G⁻¹‖_op:
 
     c♯ = 2 · max( h + β max_{k∈C} ℓ_k/(λ − ‖Q_k‖_F),   √((h + sβ/(1−η))² + (β/(1−η))²) ).
 
@@ -137,7 +137,7 @@ def solution_error_bound(
     noise_radius: float,
     duality_gap: float,
 ) -> float:
-    """Bound on ‖P_{U⊥} L̂‖_F at a returned solution of (B), for who knows the certificate of the noiseless truth.
+    """Bound on ‖P_{U⊥} L̂‖_F at a returned solution of (B), given the certificate of the noiseless truth.
 
     It says how loose the constants of Theorem 3 are; a user, who has no such certificate, computes
     :func:`clair_stats.theory.accepted_set_error` instead (docs/derivations/stability.md, section 4).

@@ -16,8 +16,8 @@ def subspace_limit(
 ) -> float:
     """Lower bound on the worst E‖sin Θ(Û, U*)‖_F² of every estimator of the shared subspace.
 
-    The worst case is over all U* and all benign coefficients with σ_r ≥ s.  The bound holds even for who knows which
-    clients are benign, the common component and σ: about 0.166·r(p − r)σ²/s² when the noise is small.
+    The worst case is over all U* and all benign coefficients with σ_r ≥ s.  The bound holds even when it is known which
+    clients are benign, and what M* and σ are: about 0.166·r(p − r)σ²/s² when the noise is small.
 
     Parameters
     ----------

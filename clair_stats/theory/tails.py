@@ -1,7 +1,5 @@
 """χ² quantiles at tail probabilities given by their logarithm, also where the probability underflows.
 
-The bounds are those of Laurent and Massart, Ann. Statist. 28(5), 2000.
-
 The bounds are those of Laurent and Massart (Ann. Statist. 28(5), 2000).
 """
 
@@ -31,6 +29,7 @@ def upper_quantile(log_tail: float, freedom: int) -> float:
     Returns
     -------
     float
+        On the scale of χ², no smaller than the exact quantile.
     """
     if log_tail > _SMALLEST:
         return float(special.chdtri(freedom, np.exp(log_tail)))
@@ -50,6 +49,7 @@ def lower_quantile(log_tail: float, freedom: int) -> float:
     Returns
     -------
     float
+        On the scale of χ², no larger than the exact quantile.
     """
     if log_tail > _SMALLEST:
         return float(2.0 * special.gammaincinv(freedom / 2.0, np.exp(log_tail)))
