@@ -1,6 +1,6 @@
 """χ² quantiles at tail probabilities given by their logarithm, also where the probability underflows.
 
-The bounds are those of Laurent and Massart (Ann. Statist. 28(5), 2000).
+The bounds are those of Laurent and Massart, Ann. Statist. 28(5), 2000.
 """
 
 from __future__ import annotations

@@ -73,6 +73,7 @@ COMMANDS = (
     ("simulations", "registry", ""),
     ("simulations", "ablation", ""),
     ("simulations", "gains", ""),
+    ("simulations", "widths", ""),
     ("simulations", "intervals", ""),
     ("simulations", "pooled", "read.toml --store read.sqlite --metric estimate"),
     ("simulations", "real", ""),
