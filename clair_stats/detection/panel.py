@@ -27,7 +27,6 @@ from clair_stats.decomposition.scaling import (
     usual_size,
 )
 from clair_stats.decomposition.solvers.grams import Grams
-from clair_stats.detection.centre import CENTRE_TOLERANCE, geometric_median
 from clair_stats.detection.covariance import ErrorCovariances, covariance_edge, pool_covariances
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import noise_edge
@@ -49,6 +48,11 @@ _PRECISE_EXPONENT = 20
 _PART = 1 << 16
 # Up to this many numbers (64 MiB) the stack about the centre and its scatters are kept.
 _KEPT = 1 << 23
+_CENTRE_STEPS = 100
+_CENTRE_TOLERANCE = 1e-6  # of the largest weight; the centre is a starting point, refitted on every set
+# Squared distances from a point that are differences of squares, below this share of these.
+_SQUARED_ROUNDING = 1e-13
+_NEAR = 0.1  # of the median distance: nearer clients may be the centre that the steps are on the way to
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +78,23 @@ class Panel:
         """
         if not self.common_component:
             return np.zeros(self.shape[1:])
-        return geometric_median(self.blocks, self.energies, self.design, self.floor)
+        n_clients, p, q = self.shape
+        energies, design, floor = self.energies, self.design, self.floor
+        flat = self.blocks.reshape(n_clients, -1)
+        gram = flat @ flat.T if n_clients <= p * q else None  # steps on it cost no pass over the blocks
+        weights = 1.0 / np.maximum(np.sqrt(energies), floor)
+        shares = weights
+        for _ in range(_CENTRE_STEPS):  # Weiszfeld, Tohoku Math. J. 43, 1937
+            shares = weights * design / float(np.sum(weights * design**2))
+            inner = gram @ shares if gram is not None else flat @ (shares @ flat)
+            squares = energies - 2.0 * design * inner + design**2 * float(shares @ inner)
+            following = 1.0 / np.maximum(np.sqrt(np.maximum(squares, 0.0)), floor * np.sqrt(p * q))
+            change = float(np.abs(following / following.max() - weights / weights.max()).max())
+            weights = following
+            if change < _CENTRE_TOLERANCE:
+                break
+        centre = _nearest_client_if_median(flat, energies, design, shares @ flat)
+        return np.asarray(centre.reshape(p, q))
 
     @cached_property
     def tall(self) -> FloatArray:
@@ -154,7 +174,7 @@ class Panel:
         """
         _, p, q = self.blocks.shape
         norms = np.sqrt(self.centred_energies)
-        known = max(self.floor * np.sqrt(p * q), CENTRE_TOLERANCE * float(np.median(norms)), np.finfo(float).tiny)
+        known = max(self.floor * np.sqrt(p * q), _CENTRE_TOLERANCE * float(np.median(norms)), np.finfo(float).tiny)
         weights = 1.0 / np.maximum(norms, known)
         if self.moments is not None:
             scatter = (weights**2 @ self.moments[1]).reshape(p, p)
@@ -285,6 +305,32 @@ def make_panel(
     return Panel(
         whitened, design, scales, noise, max(_ROUNDING * typical, np.finfo(float).tiny ** 0.5), energies, units
     )
+
+
+def _nearest_client_if_median(
+    flat: FloatArray, energies: FloatArray, design: FloatArray, centre: FloatArray
+) -> FloatArray:
+    """The client nearest to a centre (pq,) that Weiszfeld's steps have come to, if it is the geometric median itself.
+
+    The steps never arrive there, and what is left of the way is rounding, to which copies of that client would lend
+    their weight.  It is the median if the pull of all others on it is weaker than the pull of those who are there
+    (Vardi and Zhang, PNAS 97(4), 2000).
+    """
+
+    def squares(point: FloatArray) -> FloatArray:
+        found = energies - 2.0 * design * (flat @ point) + design**2 * float(point @ point)
+        return np.where(found > _SQUARED_ROUNDING * (energies + design**2 * float(point @ point)), found, 0.0)
+
+    away = squares(centre)
+    nearest = int(np.argmin(away))
+    if away[nearest] > _NEAR**2 * float(np.median(away)) or not design[nearest]:
+        return centre
+    point = flat[nearest] / design[nearest]
+    distances = np.sqrt(squares(point))
+    there = distances == 0.0
+    pulls = np.where(there, 0.0, design / np.where(there, 1.0, distances))
+    pull = pulls @ flat - float(pulls @ design) * point
+    return point if float(np.linalg.norm(pull)) < (1.0 - _CENTRE_TOLERANCE) * float(design[there].sum()) else centre
 
 
 def _powers_of_two(norms: FloatArray) -> FloatArray:

@@ -1,17 +1,20 @@
 """Ctrl-C waits while workers start, which never hear it, and while a study is imported."""
 
 import importlib
+import os
 import signal
 import subprocess
 import sys
 from multiprocessing import resource_tracker
+from pathlib import Path
 
 import pytest
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
-from clair_stats.parallel import each, unheard
+from clair_stats.parallel import unheard
 from simulations import studies
 
+ROOT = Path(__file__).resolve().parents[2]
 TELL = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
 
 
@@ -28,14 +31,30 @@ def test_a_process_that_starts_meanwhile_does_not_hear_the_signal():
     assert started() == "False"
 
 
+IN_PROCESSES = """
+import signal
+
+from clair_stats.parallel import each
+
+
 def blocked(_):
     return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
-def test_processes_for_several_items_do_not_hear_the_signal():
-    assert not blocked(None)
-    assert each(blocked, range(2), n_jobs=2, processes=True) == [True, True]
-    assert not blocked(None)
+if __name__ == "__main__":
+    print(blocked(None), each(blocked, range(2), n_jobs=2, processes=True), blocked(None))
+"""
+
+
+def test_processes_for_several_items_do_not_hear_the_signal(tmp_path):
+    """In a process of its own: loky has one pool of workers a process, and other tests here have started one."""
+    script = tmp_path / "script.py"
+    script.write_text(IN_PROCESSES)
+    words = [sys.executable, str(script)]
+    told = subprocess.run(
+        words, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert told.stdout.split() == "False [True, True] False".split()
 
 
 @pytest.fixture
