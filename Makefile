@@ -5,7 +5,7 @@ JOBS ?= 2
 EFFORT ?= quick
 # Studies of `make verify`, with the processor minutes of a first run (the last line of `make verify` tells the time)
 # and, after a stroke, replications at quick effort where they are fewer than the study's own.
-STUDIES ?= linear_regression=2 digits=3.5/10 copying=4
+STUDIES ?= linear_regression=1.3 digits=1.5/6 copying=2.2/5
 FUZZ ?= 120
 BIN := .venv/bin
 STAMP := .venv/.installed

@@ -84,8 +84,8 @@ def verify_steps(effort: str, jobs: int, studies: Sequence[StudyTime]) -> tuple[
     """
     workers = ("--jobs", str(jobs))
     return (
-        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 7.0),
-        Step("maps of exact recovery", ("theory_checks", "maps", *workers), 0.4),
+        Step("theorems and their sabotages", ("theory_checks", "run", "--effort", effort, *workers), 3.6),
+        Step("maps of exact recovery", ("theory_checks", "maps", *workers), 0.6),
         *(
             Step(
                 f"study {study.name.replace('_', ' ')}",
@@ -94,7 +94,7 @@ def verify_steps(effort: str, jobs: int, studies: Sequence[StudyTime]) -> tuple[
             )
             for study in studies
         ),
-        Step("the report", ("reports", "build"), 0.7, parallel=False),
+        Step("the report", ("reports", "build"), 0.2, parallel=False),
     )
 
 
