@@ -1,5 +1,5 @@
 # Everything lives in .venv at the root.  `make verify` is the main job; `make test` the tests.
-# Variables: PYTHON (interpreter for the environment), JOBS (workers), EFFORT (quick | standard | full), FUZZ (120: about an hour).
+# Variables: PYTHON (interpreter for the environment), JOBS (workers), EFFORT (quick | standard | full), FUZZ (120: an hour of one core).
 PYTHON ?= python3
 JOBS ?= 2
 EFFORT ?= quick
