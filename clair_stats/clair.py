@@ -31,6 +31,7 @@ from clair_stats.quarantine import usable
 from clair_stats.records import BoolArray, Combination, Detection, FloatArray, Refinement
 from clair_stats.refining import Refining, refine_by_verdict
 from clair_stats.report.modules_summary import summarise_modules
+from clair_stats.report.printable import printable
 from clair_stats.report.reasons import explain_clients, margins
 from clair_stats.report.summary import summarise
 from clair_stats.several_modules import SeveralModules, fit_modules, holds_modules
@@ -357,7 +358,9 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
             told = summarise_modules(self.modules_.verdict, self.modules_.names, self.client_names_, self.level)
         else:
             told = summarise(self)
-        aside = "; ".join(f"{name} {reason}" for name, reason in self.quarantined_.items())
+        aside = "; ".join(
+            f"{printable(name)} {printable(reason, longest=2000)}" for name, reason in self.quarantined_.items()
+        )
         return f"{told}\nquarantined: {aside}" if aside else told
 
     def plot(self, target: str | Path | Axes | None = None) -> Axes | None:

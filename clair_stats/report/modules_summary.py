@@ -6,6 +6,7 @@ import numpy as np
 
 from clair_stats.detection.joint.alignment import Alignment
 from clair_stats.detection.joint.verdict import JointVerdict
+from clair_stats.report.printable import printable
 
 __all__ = ["summarise_modules"]
 
@@ -62,7 +63,8 @@ def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], clients: 
         lines.append(
             "flagged clients stand out most in "
             + ", ".join(
-                f"{modules[m]} ({verdict.module_scores[m, flagged].mean():.1f} standard deviations)" for m in telling
+                f"{printable(modules[m])} ({verdict.module_scores[m, flagged].mean():.1f} standard deviations)"
+                for m in telling
             )
         )
     return "\n".join([*lines, *_copies(verdict, clients), *_pointing_away(verdict.alignment, clients)])
@@ -72,14 +74,14 @@ def _copies(verdict: JointVerdict, clients: tuple[str, ...]) -> list[str]:
     if verdict.voters is None:
         return []
     others = np.flatnonzero(verdict.voters != np.arange(verdict.voters.size))
-    told = ", ".join(f"{clients[k]} (as {clients[verdict.voters[k]]})" for k in others)
+    told = ", ".join(f"{printable(clients[k])} (as {printable(clients[verdict.voters[k]])})" for k in others)
     return [f"{others.size} clients send nearly what another one sends, and share its vote: {told}"]
 
 
 def _pointing_away(alignment: Alignment | None, clients: tuple[str, ...]) -> list[str]:
     if alignment is None or not alignment.against.any():
         return []
-    told = ", ".join(f"{clients[k]} ({alignment.values[k]:.2f})" for k in np.flatnonzero(alignment.against))
+    told = ", ".join(f"{printable(clients[k])} ({alignment.values[k]:.2f})" for k in np.flatnonzero(alignment.against))
     return [
         f"named and not flagged, since their updates point away from the others' (alignment below "
         f"{alignment.threshold:.2f}; exchanged labels, or another task): {told}"

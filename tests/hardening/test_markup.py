@@ -3,11 +3,14 @@
 import ast
 import re
 import subprocess
+import warnings
 from pathlib import Path
 from shutil import which
 
+import numpy as np
 import pytest
 
+from clair_stats import CLAIR, ClientEstimates
 from reports.latex import is_formula, latex
 from reports.webtext import markdown_to_html, web
 
@@ -77,3 +80,18 @@ def test_a_document_of_injections_compiles_and_runs_nothing(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert not (tmp_path / "owned").exists()
+
+
+def test_the_summary_over_modules_prints_names_without_escapes():
+    """Copies, clients that point away, modules and those set aside are named there."""
+    blocks = np.random.default_rng(0).standard_normal((12, 6, 5))
+    blocks[9], blocks[3], blocks[11, 0, 0] = blocks[1], 30.0 * blocks[3], np.nan
+    names = [*(f"c{k}" for k in range(9)), "\x1b[31mcopy", "c10", "\x1b[31maside"]
+    modules = {f"\x1b[31m{name}": ClientEstimates(blocks[:11], client_names=names[:11]) for name in "ab"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        told = CLAIR().fit(modules).summary()
+        aside = CLAIR(missing="drop").fit(dict(zip(names, blocks, strict=True))).summary()
+    assert "copy (as c1)" in told
+    assert "aside" in aside
+    assert "\x1b" not in told + aside
