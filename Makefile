@@ -31,7 +31,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,llm,docs]'
+	@# Half of an installation's time is bytecode of modules that nobody imports; what is imported is compiled then.
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,llm,docs]'
 	@touch $@
 
 verify: $(STAMP) ## check every theorem, run the studies, write the report (resumes when interrupted)
