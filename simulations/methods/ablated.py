@@ -15,6 +15,7 @@ from clair_stats.detection import log_scores, step_2_candidates, trimmed_fits
 from clair_stats.detection.panel import panel_of
 from clair_stats.detection.step_4_test import SetTest
 from simulations.measures.metrics import verdict_metrics
+from simulations.regimes.adapter_modules import ModulesInstance
 from simulations.regimes.instance import Instance
 
 __all__ = ["PIECES", "PIECES_OF_FEW_ROWS", "DetectorWithout"]
@@ -23,8 +24,11 @@ __all__ = ["PIECES", "PIECES_OF_FEW_ROWS", "DetectorWithout"]
 PIECES: Mapping[str, tuple[Any, str, Any] | None] = MappingProxyType(
     {
         "nothing": None,
+        "the program": (decide_module, "program", lambda *_, **__: iter(())),
+        "the search": (decide_module, "search", lambda *_, **__: iter(())),
         "everyone first": (decide_module, "everyone_agrees", lambda *_: None),
         "generic use": (decide_module, "used_by_all", lambda *_, **__: True),
+        "majority's use": (decide_module, "_used_by_majority", lambda *_: False),
         "a larger set one rank further": (decide_module, "_larger_and_generic", lambda *_: False),
         "exact refits": (SetTest, "_exact_refits", lambda _, fit, residuals, calibrated: calibrated),
         "shared directions": (SetTest, "_shared_directions", lambda *given: (given[2], given[3])),
@@ -76,7 +80,7 @@ class DetectorWithout:
         if self.piece not in _ALL:
             raise ValueError(f"piece: {self.piece!r}; give one of {', '.join(_ALL)}")
 
-    def evaluate(self, instance: Instance, generator: np.random.Generator) -> Mapping[str, float]:
+    def evaluate(self, instance: Instance | ModulesInstance, generator: np.random.Generator) -> Mapping[str, float]:
         """Detection metrics; ``majority``, 1 when there is a verdict."""
         replacement = _ALL[self.piece]
         if replacement is None:
@@ -84,8 +88,12 @@ class DetectorWithout:
         with _replaced(*replacement):
             return self._metrics(instance)
 
-    def _metrics(self, instance: Instance) -> Mapping[str, float]:
-        estimates = instance.estimates
+    def _metrics(self, instance: Instance | ModulesInstance) -> Mapping[str, float]:
+        # The regime whose clients differ in scale is one of modules; its designs here have a single one.
+        if isinstance(instance, ModulesInstance):
+            (estimates,) = instance.modules.values()
+        else:
+            estimates = instance.estimates
         if estimates.noise_scales is not None and self.noise_factor != 1.0:
             estimates = replace(estimates, noise_scales=self.noise_factor * estimates.noise_scales)
         found = decide_module.decide(panel_of(estimates), rank=None, level=0.05)

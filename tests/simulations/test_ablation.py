@@ -32,6 +32,14 @@ def test_without_generic_use_a_coordinated_minority_is_let_in():
     assert DetectorWithout("generic use").evaluate(instance, generator)["exact_set"] == 0.0
 
 
+def test_clients_of_unequal_scale_are_told_apart_by_norms_divided_out_alone():
+    regime = GROUPS["unequal adapters"][1]
+    instance = regime.generate(Streams(2, content_hash(regime), 0))
+    generator = np.random.default_rng(0)
+    assert DetectorWithout().evaluate(instance, generator)["exact_set"] == 1.0
+    assert DetectorWithout("norms divided out").evaluate(instance, generator)["exact_set"] == 0.0
+
+
 def test_an_unknown_piece_is_refused():
     with pytest.raises(ValueError, match="everyone first"):
         DetectorWithout("luck")
