@@ -30,7 +30,7 @@ from simulations.storage.rows import Origin
 from simulations.storage.sources import source_digest
 from simulations.storage.store import Store, StoreError
 
-__all__ = ["environment", "foreign_rows", "header_lines", "origins", "refuse_mixture"]
+__all__ = ["environment", "foreign_rows", "header_lines", "origins", "refuse_mixture", "version_of"]
 
 _PACKAGES = ("clair-stats", "numpy", "scipy", "cvxpy", "statsmodels", "scikit-learn", "joblib", "torch")
 _SOURCES = ("clair_stats", "simulations", "theory_checks", "pyproject.toml")
@@ -85,6 +85,12 @@ def environment() -> dict[str, Any]:
 _VERSION = ("python", "machine", "packages", "blas", "sources")
 
 
+def version_of(sources: str) -> str:
+    """What decides the bits of a result: the digest of its sources, packages, Python, machine and BLAS, as one hash."""
+    record = {**environment(), "sources": sources}
+    return content_hash({key: record[key] for key in _VERSION})
+
+
 def origins(study: Study) -> dict[str, Origin]:
     """Cell hash -> what would make a row of the cell now: this environment and the sources the cell depends on."""
     found: dict[str, Origin] = {}
@@ -94,8 +100,7 @@ def origins(study: Study) -> dict[str, Origin]:
         if digest not in made:
             record = {**environment(), "config": study.config_hash, "sources": digest}
             text = canonical_json(record)
-            version = content_hash({key: record[key] for key in _VERSION})
-            made[digest] = Origin(hashlib.sha256(text.encode()).hexdigest(), version, text)
+            made[digest] = Origin(hashlib.sha256(text.encode()).hexdigest(), version_of(digest), text)
         found[cell.hash] = made[digest]
     return found
 

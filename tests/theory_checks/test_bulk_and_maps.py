@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from clair_stats.theory import incoherence
 from simulations.design import content_hash
+from simulations.storage.store import StoreError
 from simulations.streams import Streams
 from theory_checks.judge.family import FamilyError, family_error, repetition_seed
 from theory_checks.maps import designs, sample
@@ -92,9 +93,30 @@ def test_family_error_is_counted_kept_and_continued(tmp_path):
     record.write_text(record.read_text() + '{"repetition": 2, "sta')
     again = family_error(claims, 2, tmp_path, **ONE)
     assert again == found
+    assert family_error(claims, 3, tmp_path, **ONE).versions == (3,)
+    kept = record.read_text()
+    family_error(claims, 3, tmp_path, **ONE)
+    assert record.read_text() == kept, "the repetition after a torn line is there and not computed again"
     chance = family_error(claims, 1, tmp_path, only_chance=True, **ONE)
     assert set(chance.per_claim) == {"detection-level"}
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_repetitions_of_two_versions_are_not_mixed_silently(tmp_path):
+    claims = [
+        dataclasses.replace(claim, replications={"quick": 20, "standard": 20, "full": 20}, cells=claim.cells[:1])
+        for claim in find_claims(["refinement-identity"])
+    ]
+    family_error(claims, 1, tmp_path, **ONE)
+    record = tmp_path / "family.jsonl"
+    line = json.loads(record.read_text())
+    record.write_text(json.dumps({**line, "version": "of other sources"}) + "\n")
+    assert family_error(claims, 1, tmp_path, **ONE).versions == (1,), "what is complete may be looked at"
+    with pytest.raises(StoreError, match="1 repetitions were made by other sources"):
+        family_error(claims, 2, tmp_path, **ONE)
+    mixed = family_error(claims, 2, tmp_path, **ONE, accept_mixed=True)
+    assert mixed.versions == (1, 1)
+    assert mixed.lines()[-1] == "made by 2 versions: 1, 1 repetitions each"
 
 
 def test_false_alarms_are_judged_by_the_exact_test():

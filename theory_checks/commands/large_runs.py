@@ -104,13 +104,20 @@ def null(
     backend: BackendOption = "loky",
     only_chance: Annotated[bool, typer.Option(help="only claims that chance can reject; Holm keeps its size")] = False,
     stores: Annotated[Path, typer.Option("--stores", help="folder of the repetitions' results")] = Path("results/null"),
+    accept_mixed: AcceptMixedOption = False,
 ) -> None:
     """Repeat the whole quick family with fresh seeds: how often is a true claim called violated?"""
     from theory_checks.judge.family import family_error
 
     with usage_errors():
         found = family_error(
-            find_claims([]), repetitions, stores, only_chance=only_chance, n_jobs=jobs, backend=backend
+            find_claims([]),
+            repetitions,
+            stores,
+            only_chance=only_chance,
+            n_jobs=jobs,
+            backend=backend,
+            accept_mixed=accept_mixed,
         )
     for line in found.lines():
         typer.echo(line)

@@ -1,7 +1,8 @@
 """The error rate of the family of claims, by running the quick family many times with new seeds.
 
 All claims are true, so a repetition with any claim called *violated* is a false alarm of the family.  The repetitions
-are kept in one file, one line each, so that the run can be ended and continued.
+are kept in one file, one line each, so that the run can be ended and continued; every line says which version of the
+code made it, and versions are not mixed silently.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ import json
 import math
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
+from simulations.design import content_hash
 from simulations.engine.options import RunOptions
+from simulations.storage.provenance import version_of
+from simulations.storage.store import StoreError
 from theory_checks.claim import ROOT_SEED, Claim
+from theory_checks.judge.registration import sources_of
 from theory_checks.judge.run import run_claims
 from theory_checks.judge.verdict import FAMILY_LEVEL
 from theory_checks.rules.power import frequency_critical
@@ -43,6 +49,7 @@ class FamilyError:
     per_claim: dict[str, tuple[int, int]]  # claim -> (violated, inconclusive)
     all_supported: int = 0  # repetitions in which every claim is supported
     seconds: float = math.nan  # of a repetition, at the median
+    versions: tuple[int, ...] = ()  # repetitions that each version of code, packages and machine made
 
     @property
     def allowed(self) -> int:
@@ -73,6 +80,8 @@ class FamilyError:
             for claim, (violated, opened) in self.per_claim.items()
             if violated or opened
         ]
+        if len(self.versions) > 1:
+            text.append(f"made by {len(self.versions)} versions: {', '.join(map(str, self.versions))} repetitions each")
         return text
 
 
@@ -104,18 +113,27 @@ def family_error(
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [claim for claim in claims if claim.rule.by_chance or not only_chance]
     record = folder / ("chance.jsonl" if only_chance else "family.jsonl")
-    done, took = _read(record, [claim.identifier for claim in chosen])
+    done = _read(record, [claim.identifier for claim in chosen])
+    version = version_of(content_hash(sources_of(chosen, "quick")))
+    wanted = [done[repetition] for repetition in range(repetitions) if repetition in done]
+    foreign = sum(line["version"] != version for line in wanted)
+    if foreign and len(wanted) < repetitions and not options.get("accept_mixed", False):
+        raise StoreError(
+            f"{record}: {foreign} repetitions were made by other sources, packages or another machine than those that "
+            f"would make the {repetitions - len(wanted)} missing ones; compute all of them in another folder "
+            "(--stores), or add --accept-mixed: the result then says how many each version made"
+        )
     for repetition in range(repetitions):
         if repetition not in done:
             # Claims left out count as p = 1 in a family that keeps its size.
             started = time.monotonic()
             states = _repeat(chosen, repetition, folder, len(claims), options)
-            took[repetition] = round(time.monotonic() - started, 1)
-            line = {"repetition": repetition, "seconds": took[repetition], "states": states}
-            with record.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, sort_keys=True) + "\n")
-            done[repetition] = states
-    kept = [done[repetition] for repetition in range(repetitions)]
+            seconds = round(time.monotonic() - started, 1)
+            line = {"repetition": repetition, "seconds": seconds, "states": states, "version": version}
+            _append(record, line)
+            done[repetition] = line
+    lines = [done[repetition] for repetition in range(repetitions)]
+    kept = [line["states"] for line in lines]
     return FamilyError(
         repetitions=repetitions,
         false_alarms=sum("violated" in states.values() for states in kept),
@@ -128,7 +146,8 @@ def family_error(
             for claim in chosen
         },
         all_supported=sum(set(states.values()) == {"supported"} for states in kept),
-        seconds=float(np.median([took[repetition] for repetition in range(repetitions)])),
+        seconds=float(np.median([line["seconds"] for line in lines])),
+        versions=tuple(Counter(line["version"] for line in lines).values()),
     )
 
 
@@ -141,18 +160,24 @@ def _repeat(claims: Sequence[Claim], repetition: int, folder: Path, family: int,
     return {verdict.claim: verdict.status for verdict in verdicts}
 
 
-def _read(record: Path, identifiers: list[str]) -> tuple[dict[int, dict[str, str]], dict[int, float]]:
-    """Repetitions already there for exactly these claims, and their seconds; a line cut off by a kill is dropped."""
-    done: dict[int, dict[str, str]] = {}
-    took: dict[int, float] = {}
+def _append(record: Path, line: dict[str, Any]) -> None:
+    """Add a line; one that a kill cut off before it stays alone on its own."""
+    text = record.read_text(encoding="utf-8") if record.is_file() else ""
+    torn = bool(text) and not text.endswith("\n")
+    with record.open("a", encoding="utf-8") as file:
+        file.write("\n" * torn + json.dumps(line, sort_keys=True) + "\n")
+
+
+def _read(record: Path, identifiers: list[str]) -> dict[int, dict[str, Any]]:
+    """Repetitions already there for exactly these claims; a line cut off by a kill is dropped."""
+    done: dict[int, dict[str, Any]] = {}
     if not record.is_file():
-        return done, took
+        return done
     for line in record.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
             continue
         if sorted(entry["states"]) == sorted(identifiers):
-            done[int(entry["repetition"])] = entry["states"]
-            took[int(entry["repetition"])] = float(entry.get("seconds", math.nan))
-    return done, took
+            done[int(entry["repetition"])] = {"seconds": math.nan, "version": "unknown", **entry}
+    return done

@@ -16,7 +16,7 @@ from theory_checks.claim import Claim, Effort
 from theory_checks.judge.verdict import Verdict
 from theory_checks.registry import families, family_size
 
-__all__ = ["outcome", "plan_of_family"]
+__all__ = ["outcome", "plan_of_family", "sources_of"]
 
 # What makes verdicts of rows, besides the rules.
 _JUDGES = ("theory_checks.judge.rows", "theory_checks.judge.run", "theory_checks.judge.verdict")
@@ -39,7 +39,8 @@ def _rules(claim: Claim) -> list[object]:
     ]
 
 
-def _sources(claims: Sequence[Claim], effort: Effort) -> list[str]:
+def sources_of(claims: Sequence[Claim], effort: Effort) -> list[str]:
+    """Digests of all code on which the verdicts of claims and of their gross sabotages depend."""
     digests = {module_digest(*_JUDGES)}
     for claim in claims:
         for sabotaged in (False, True):
@@ -56,7 +57,7 @@ def plan_of_family(regime: str, effort: Effort) -> Plan:
         name=f"claims-{regime or 'theorems'}-{effort}",
         design=content_hash({claim.identifier: _studies(claim, effort) for claim in claims}),
         rules=content_hash({"size": family_size(regime), **{claim.identifier: _rules(claim) for claim in claims}}),
-        sources=content_hash(_sources(claims, effort)),
+        sources=content_hash(sources_of(claims, effort)),
         command=f"python -m theory_checks register --effort {effort}{option}",
     )
 
