@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, TypeVar
 
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from clair_stats.parallel import unheard
@@ -123,15 +123,31 @@ class Inline(Executor):
         return future
 
 
+# Workers of the last run by their number: several studies one after the other pay for the start once.  Not loky's
+# reusable executor: joblib's own pool (scikit-learn, ``clair_stats.parallel.each``) takes that for its own and fails.
+_kept: dict[int, Executor] = {}
+
+
 def loky(n_workers: int) -> Executor:
     """Processes of this machine; a broken executor is replaced by a new one."""
     with unheard():
-        # Reusable: several studies run one after the other pay for the start of the workers once.
-        executor: Executor = get_reusable_executor(
-            max_workers=n_workers, timeout=60, initializer=prepare_worker, initargs=(os.getpid(),), env=_ONE_THREAD
-        )
-        executor.submit(os.getpid)  # the first task starts them all
+        executor: Executor | None = _kept.get(n_workers)
+        if executor is None or not _starts(executor):
+            executor = ProcessPoolExecutor(
+                max_workers=n_workers, timeout=60, initializer=prepare_worker, initargs=(os.getpid(),), env=_ONE_THREAD
+            )
+            _kept[n_workers] = executor
+            _starts(executor)
     return executor
+
+
+def _starts(executor: Executor) -> bool:
+    """Whether the executor takes a task; its first starts all workers."""
+    try:
+        executor.submit(os.getpid)
+    except (BrokenExecutor, RuntimeError):  # the second of one that was shut down
+        return False
+    return True
 
 
 def stop_loky(executor: Executor) -> None:

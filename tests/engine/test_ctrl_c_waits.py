@@ -47,7 +47,7 @@ if __name__ == "__main__":
 
 
 def test_processes_for_several_items_do_not_hear_the_signal(tmp_path):
-    """In a process of its own: loky has one pool of workers a process, and other tests here have started one."""
+    """In a process of its own: joblib has one pool of workers a process, and other tests may have started one."""
     script = tmp_path / "script.py"
     script.write_text(IN_PROCESSES)
     told = subprocess.run(
@@ -87,4 +87,5 @@ def test_a_study_is_imported_before_the_signal_is_heard(heard, monkeypatch):
 
     monkeypatch.setattr(importlib, "import_module", interrupted)
     assert studies._load("few_rows").name == "few_rows"
-    assert (meanwhile, bool(heard)) == ([False], True)
+    assert meanwhile  # how many depends on what was imported before
+    assert (any(meanwhile), bool(heard)) == (False, True)

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from joblib import Parallel, delayed
 
+from clair_stats.parallel import each
 from simulations.design import Cell, Study, crossed, grid, levels
 from simulations.engine.executor import run_study
-from simulations.engine.workers import BackendError
+from simulations.engine.workers import BackendError, loky, stop_loky
 from simulations.storage.store import load_rows
 from tests.engine.toys import RAISED, Normal, SampleMean, TrimmedMean, Trouble, small
 
@@ -36,6 +39,24 @@ def test_rows_are_the_same_however_they_are_made(tmp_path: Path, digest: Digest)
     assert last.written == 160 - 4 * 13
     for name in ("one", "two", "parts"):
         assert digest(tmp_path / f"{name}.sqlite", study) == expected, name
+
+
+def test_joblib_has_its_own_workers_beside_those_of_a_run(tmp_path: Path) -> None:
+    """A run had taken the one reusable pool of the process; joblib's took it for its own and failed."""
+    run_study(small(replications=4), tmp_path / "a.sqlite", n_jobs=2)
+    assert each(math.sqrt, [1.0, 4.0, 9.0], n_jobs=2, processes=True) == [1.0, 2.0, 3.0]
+    assert Parallel(n_jobs=2)(delayed(math.sqrt)(x) for x in (1.0, 4.0)) == [1.0, 2.0]
+    assert run_study(small(replications=6), tmp_path / "a.sqlite", n_jobs=2).missing == 0
+
+
+def test_workers_are_kept_for_the_next_run_until_they_are_ended() -> None:
+    first = loky(2)
+    assert loky(2) is first
+    assert first.submit(math.sqrt, 4.0).result() == 2.0  # nothing waits any more; loky may stumble over what does
+    stop_loky(first)
+    second = loky(2)
+    assert second is not first
+    assert second.submit(math.sqrt, 4.0).result() == 2.0
 
 
 def test_the_digest_sees_a_changed_bit(tmp_path: Path, digest: Digest) -> None:
