@@ -1,6 +1,7 @@
 """Who shares a vote, and that sybils are no majority."""
 
 import numpy as np
+import pytest
 
 from clair_stats import CLAIR
 from clair_stats.detection.joint.alignment import cosines
@@ -9,7 +10,7 @@ from tests.detection.test_alignment import products, sent
 
 
 def voters(updates):
-    return representatives(cosines(products(updates)))
+    return representatives(cosines(products(updates)), updates.shape[1])
 
 
 def test_copies_share_a_vote_whatever_their_scale_and_others_keep_theirs():
@@ -34,6 +35,39 @@ def test_honest_clients_that_agree_closely_are_no_copies_and_neither_are_silent_
     assert (voters(uneven) == np.arange(16)).all()
     same = np.repeat(sent(3, n_clients=1), 8, axis=0)  # everybody the same: nobody is nearer than the half
     assert (voters(same) == np.arange(8)).all()
+
+
+@pytest.mark.parametrize(
+    ("n_modules", "n_columns", "rank", "noise"),
+    [
+        (1, 1, 1, 0.02),
+        (2, 1, 1, 0.02),
+        (3, 1, 1, 0.02),
+        (1, 2, 1, 0.0),
+        (1, 4, 1, 0.02),
+        (2, 2, 1, 0.02),
+        (1, 3, 2, 0.1),
+    ],
+)
+def test_honest_clients_that_differ_in_few_directions_keep_their_votes(n_modules, n_columns, rank, noise):
+    """At a tenth of the usual distance 12 of 24 clients of one column, 8 of two modules, had shared a vote."""
+    for seed in range(60):
+        generator = np.random.default_rng([68, seed])
+        modules = []
+        for _ in range(n_modules):
+            basis = np.linalg.qr(generator.standard_normal((12, rank)))[0]
+            blocks = basis @ generator.standard_normal((24, rank, n_columns))
+            blocks += noise * generator.standard_normal(blocks.shape)
+            modules.append(blocks)
+        between = [np.einsum("kij,lij->kl", blocks, blocks) for blocks in modules]
+        found = representatives(cosines(between), n_modules * n_columns - 1)
+        assert (found == np.arange(24)).all(), seed
+        if n_modules * n_columns > 2:  # with fewer a distance by chance is as small as rounding
+            for blocks in modules:
+                blocks[5:9] = 2.0 * blocks[4]
+            between = [np.einsum("kij,lij->kl", blocks, blocks) for blocks in modules]
+            assert (representatives(cosines(between), n_modules * n_columns - 1)[4:9] < 9).all()
+            assert np.unique(representatives(cosines(between), n_modules * n_columns - 1)).size == 20
 
 
 def federation(seed, n_clients=20):

@@ -115,7 +115,9 @@ def joint_verdict(
     """
     sources = list(records)
     read = each(partial(_read, common_component=common_component, shared=shared), sources, n_jobs=n_jobs)
-    voters = representatives(cosines(module.products for module in read))
+    # One shared direction a module lets clients differ in its columns; the length of an update is no direction.
+    freedom = sum(module.module.shape[2] for module in read) - 1
+    voters = representatives(cosines(module.products for module in read), freedom)
     distinct = np.unique(voters)
     if distinct.size < voters.size:
         del read
