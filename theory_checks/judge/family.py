@@ -109,6 +109,11 @@ def family_error(
 
     **options
         For :func:`simulations.engine.executor.run_study`.
+
+    Raises
+    ------
+    StoreError
+        Repetitions of another version are there, others are missing, and mixing was not accepted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [claim for claim in claims if claim.rule.by_chance or not only_chance]

@@ -41,7 +41,7 @@ def closest_by_chance(n_clients: int, freedom: int) -> float:
         At most .01.
     """
     # K²(xe)^{d/2} ≤ _BY_CHANCE for x twice the share.
-    return min(_COPIES, (_BY_CHANCE / n_clients**2) ** (2.0 / freedom) / (2.0 * np.e))
+    return min(_COPIES, float((_BY_CHANCE / n_clients**2) ** (2.0 / freedom) / (2.0 * np.e)))
 
 
 def representatives(between: FloatArray, freedom: int) -> NDArray[np.int64]:
