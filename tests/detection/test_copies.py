@@ -4,24 +4,23 @@ import numpy as np
 import pytest
 
 from clair_stats import CLAIR
-from clair_stats.detection.joint.alignment import cosines
 from clair_stats.detection.joint.copies import representatives
 from tests.detection.test_alignment import products, sent
 
 
 def voters(updates):
-    return representatives(cosines(products(updates)), updates.shape[1])
+    return representatives(products(updates), updates.shape[1])
 
 
-def test_copies_share_a_vote_whatever_their_scale_and_others_keep_theirs():
+def test_copies_share_a_vote_and_others_keep_theirs():
     updates = sent(0, n_clients=12)
     assert (voters(updates) == np.arange(12)).all()
     generator = np.random.default_rng(0)
-    updates[[3, 7, 9]] = np.array([[1.0], [2.0], [0.5]]) * updates[3]
+    updates[[3, 7, 9, 11]] = np.array([[1.0], [1.02], [0.98], [2.0]]) * updates[3]
     updates[9] += 0.01 * generator.standard_normal(300)
     found = voters(updates)
     assert found[3] == found[7] == found[9]
-    rest = np.delete(np.arange(12), [3, 7, 9])
+    rest = np.delete(np.arange(12), [3, 7, 9])  # a multiple is no copy
     np.testing.assert_array_equal(found[rest], rest)
 
 
@@ -60,14 +59,13 @@ def test_honest_clients_that_differ_in_few_directions_keep_their_votes(n_modules
             blocks += noise * generator.standard_normal(blocks.shape)
             modules.append(blocks)
         between = [np.einsum("kij,lij->kl", blocks, blocks) for blocks in modules]
-        found = representatives(cosines(between), n_modules * n_columns - 1)
+        found = representatives(between, n_modules * n_columns - 1)
         assert (found == np.arange(24)).all(), seed
         if n_modules * n_columns > 2:  # with fewer a distance by chance is as small as rounding
             for blocks in modules:
-                blocks[5:9] = 2.0 * blocks[4]
+                blocks[5:9] = blocks[4]
             between = [np.einsum("kij,lij->kl", blocks, blocks) for blocks in modules]
-            assert (representatives(cosines(between), n_modules * n_columns - 1)[4:9] < 9).all()
-            assert np.unique(representatives(cosines(between), n_modules * n_columns - 1)).size == 20
+            assert np.unique(representatives(between, n_modules * n_columns - 1)).size == 20
 
 
 def federation(seed, n_clients=20):
@@ -91,6 +89,28 @@ def test_nine_of_twenty_sybils_are_one_client_that_stands_out():
         np.testing.assert_array_equal(model.flagged_, np.arange(20) >= 11)
         assert model.scores_[11:].std() == 0.0
         assert "share its vote" in model.summary()
+
+
+@pytest.mark.parametrize("factor", [3.0, 100.0])
+def test_a_multiple_of_an_honest_update_does_not_share_its_verdict(factor):
+    """Votes had been shared by direction alone, and with the vote the verdict."""
+    modules, _ = federation(0)
+    for blocks in modules:
+        blocks[5] = factor * blocks[4]
+    model = CLAIR().fit({f"module {m}": blocks for m, blocks in enumerate(modules)})
+    np.testing.assert_array_equal(np.flatnonzero(model.flagged_), [5])
+
+
+def test_who_poisons_a_small_module_of_a_copied_update_is_a_client_of_its_own():
+    modules, generator = federation(1)
+    modules = [modules[0], modules[1], 0.01 * modules[2]]
+    for blocks in modules:
+        blocks[5] = blocks[4]
+    assert CLAIR().fit({f"module {m}": blocks for m, blocks in enumerate(modules)}).modules_.verdict.voters is not None
+    modules[2][5] += 0.05 * generator.standard_normal((24, 16))
+    model = CLAIR().fit({f"module {m}": blocks for m, blocks in enumerate(modules)})
+    assert model.modules_.verdict.voters is None
+    assert np.asarray(model.modules_.verdict.module_scores)[2, 5] > 5.0
 
 
 def test_copies_of_an_honest_client_change_nothing_for_the_others():

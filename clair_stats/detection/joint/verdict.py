@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from clair_stats.detection.joint.alignment import alignment_of, cosines
+from clair_stats.detection.joint.alignment import alignment_of
 from clair_stats.detection.joint.copies import representatives
 from clair_stats.detection.joint.levelling import as_factors, levelled
 from clair_stats.detection.joint.module import DenseModule, Module, module_of
@@ -117,7 +117,8 @@ def joint_verdict(
     read = each(partial(_read, common_component=common_component, shared=shared), sources, n_jobs=n_jobs)
     # One shared direction a module lets clients differ in its columns; the length of an update is no direction.
     freedom = sum(module.module.shape[2] for module in read) - 1
-    voters = representatives(cosines(module.products for module in read), freedom)
+    products = [module.products for module in read]
+    voters = representatives(products, freedom)
     distinct = np.unique(voters)
     if distinct.size < voters.size:
         del read
@@ -131,7 +132,7 @@ def joint_verdict(
             program=program,
         ).for_copies(voters)
     found = _verdict(read, rank, level, n_jobs, program=program)
-    aligned = alignment_of((module.products for module in read), found.collaborative_set, level)
+    aligned = alignment_of(products, found.collaborative_set, level)
     return replace(found, alignment=aligned)
 
 
