@@ -18,6 +18,7 @@ from clair_stats.decomposition.compression import Compression
 from clair_stats.detection.calibration import calibrate, on_scale_of_estimates
 from clair_stats.detection.decide import decide
 from clair_stats.detection.joint.alignment import Alignment
+from clair_stats.detection.joint.outcome import JointVerdict
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.shared_fit import fit_shared
 from clair_stats.detection.step_2_candidates import program, program_starts
@@ -28,7 +29,7 @@ from clair_stats.inference import ConfidenceIntervals
 from clair_stats.majority import NoMajorityWarning
 from clair_stats.orientation import check_options, oriented
 from clair_stats.quarantine import usable
-from clair_stats.records import BoolArray, Combination, Detection, FloatArray, Refinement
+from clair_stats.records import Combination, Detection, FloatArray, Refinement
 from clair_stats.refining import Refining, refine_by_verdict
 from clair_stats.report.modules_summary import summarise_modules
 from clair_stats.report.printable import printable
@@ -251,24 +252,23 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
             starts=program_starts if alone else None,
         )
 
-    def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
+    def impose(self, checked: ClientEstimates, verdict: JointVerdict, rank: int) -> None:
         """Fit to one module of several, whose verdict is known.
 
         Parameters
         ----------
         checked : ClientEstimates
-        members : bool ndarray, shape (K,)
-            True = in the set.
+        verdict : JointVerdict
         rank : int
             r.
-        majority : bool
-            Whether there is a verdict.
         """
 
         def known(panel: Panel, _: float) -> Consensus:
-            fit = fit_shared(panel, members if majority else np.ones_like(members), rank)
+            members = verdict.collaborative_set
+            fit = fit_shared(panel, verdict.counted if verdict.majority else np.ones_like(members), rank)
             tested = calibrate(panel, fit, level=self.level)
-            return Consensus(fit, tested, members, (), accepted=majority, law="all modules")
+            accepted, counted = verdict.majority, verdict.counted
+            return Consensus(fit, tested, members, (), accepted=accepted, law="all modules", counted=counted)
 
         self._settle(checked, known)
 

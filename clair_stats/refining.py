@@ -72,17 +72,19 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
     consensus, blocks = told.consensus, told.blocks
     fit, n_clients = consensus.fit, told.blocks.shape[0]
     benign = consensus.collaborative_set if consensus.majority else np.zeros(n_clients, dtype=np.bool_)
-    members = benign if told.method == "average" else _members(told, benign)
+    # Copies of one update would count as so many independent ones; whoever has no vote keeps what he sent.
+    counted = consensus.counted if consensus.counted is not None and benign.any() else np.ones_like(benign)
+    members = (benign if told.method == "average" else _members(told, benign)) & counted
     if not members.any():
         return Refinement(blocks, fit.basis, fit.common, np.zeros(n_clients), members), None
-    shares, centre = _average(told, benign if benign.any() else members)
+    shares, centre = _average(told, benign & counted if benign.any() else members)
     combined = None
     if told.flagged == "inform" and benign.any() and not benign.all() and told.noise_scales.all():
         directions = flagged_directions(project_off(fit.basis, blocks[~benign] - centre), fit.basis.shape[1])
         combined = _combination(told, benign, directions)
     if told.method == "average":
         record = ClientEstimates(values=blocks, client_names=told.record.names)
-        averaged = refine(record, basis=fit.basis, collaborative_set=benign, weights=told.weights)
+        averaged = refine(record, basis=fit.basis, collaborative_set=members, weights=told.weights)
         if combined is None:
             return averaged, None
         return replace(averaged, estimates=combined.estimates, centre=combined.centre), combined

@@ -23,7 +23,7 @@ from clair_stats.detection.joint.verdict import JointVerdict, joint_verdict
 from clair_stats.estimates import ClientEstimates, as_client_estimates
 from clair_stats.orientation import ModelOptions, check_options
 from clair_stats.products import CutProduct, cut_product, mean_product, sum_of_products
-from clair_stats.records import BoolArray, Detection, FloatArray, Refinement
+from clair_stats.records import Detection, FloatArray, Refinement
 from clair_stats.refinement.factored import refine_factors
 from clair_stats.units import divided, unit_of, without_absurd_sizes
 
@@ -46,19 +46,17 @@ class Model(ModelOptions, Protocol):
     refinement_: Refinement
     modules_: SeveralModules | None
 
-    def impose(self, checked: ClientEstimates, members: BoolArray, rank: int, majority: bool) -> None:
+    def impose(self, checked: ClientEstimates, verdict: JointVerdict, rank: int) -> None:
         """Fit to one module with a known verdict.
 
         Parameters
         ----------
         checked : ClientEstimates
             The module's local estimators.
-        members : ndarray of bool, shape (K,)
-            The clients' common set.
+        verdict : JointVerdict
+            About the clients, from all modules.
         rank : int
             r of this module.
-        majority : bool
-            Whether there is a collaborative majority.
         """
         ...
 
@@ -172,7 +170,7 @@ class SeveralModules:
         model = self._new_model()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a missing majority was told at the fit
-            model.impose(self.record(name), verdict.collaborative_set, rank, verdict.majority)
+            model.impose(self.record(name), verdict, rank)
         return model
 
     def cut_products(
@@ -211,14 +209,14 @@ class SeveralModules:
             assert factors is not None
             rank = verdict.ranks[self.names.index(name)]
             refine = functools.partial(refine_factors, most=most, offsets=offsets, with_mean=with_mean, single=single)
-            found = refine(factors, verdict.collaborative_set, rank)
+            found = refine(factors, verdict.counted, rank)
         if found is None:
             pairs: Any = self.new_model(name).refined_factors_  # type: ignore[attr-defined]
             if offsets is not None and record.factors is not None:
                 beside = [(left * by, right) for (left, right), by in zip(record.factors, offsets, strict=True)]
                 pairs = [sum_of_products(*both) for both in zip(pairs, beside, strict=True)]
             if with_mean and record.factors is not None:
-                members = [record.factors[k] for k in np.flatnonzero(verdict.collaborative_set)]
+                members = [record.factors[k] for k in np.flatnonzero(verdict.counted)]
                 pairs = [*pairs, mean_product(members)]
             return [cut_product(pair, most) for pair in pairs]
         return [one.in_unit(unit) for one in found]

@@ -41,6 +41,13 @@ class JointVerdict:
         """Whether more than half of the clients agree."""
         return self.reason is None
 
+    @property
+    def counted(self) -> BoolArray:
+        """Benign clients that have a vote, (K,): of those who send one update the one that speaks for it."""
+        if self.voters is None:
+            return self.collaborative_set
+        return np.asarray(self.collaborative_set & (self.voters == np.arange(self.voters.size)))
+
     def for_copies(self, voters: NDArray[np.int64]) -> JointVerdict:
         """The verdict on all clients, from that on the distinct ones, which are those that vote for themselves.
 
