@@ -58,13 +58,16 @@ def test_entering_penalty_where_it_has_no_closed_form():
 
 @pytest.mark.parametrize("common", [False, True])
 def test_points_of_the_path_are_solutions(common):
-    """Rank, norms of S and distances of every point against the certified solution at its λ."""
+    """Rank, norms of S and distances of every point against the certified solution at its λ.
+
+    The norms are known to the path's tolerance of 5e-2, the entering λ and the distances more closely.
+    """
     blocks = instance(30, 8, 24, 2, seed=6, common=common, share=0.25, noise=0.2)
     weights = np.linspace(0.8, 1.2, 24)
     points = list(program_path(_grams(blocks, common), weights))
     assert points[0].rank == 0
     assert points[0].block_penalty == pytest.approx(
-        entering_block_penalty(blocks, common_component=common, client_weights=weights), rel=1e-3
+        entering_block_penalty(blocks, common_component=common, client_weights=weights), rel=5e-3
     )
     assert len(points) >= 3
     for point in points[1:]:
@@ -72,11 +75,11 @@ def test_points_of_the_path_are_solutions(common):
         values = np.linalg.svd(stack(solved.low_rank), compute_uv=False)
         sizes = values > 0.03 * values[0]  # directions that have only just entered are a matter of the tolerance
         assert sizes.sum() <= point.rank
-        np.testing.assert_allclose(point.residual_norms, block_norms(solved.block_sparse), rtol=0.02)
+        np.testing.assert_allclose(point.residual_norms, block_norms(solved.block_sparse), rtol=0.05)
         basis = np.linalg.svd(stack(solved.low_rank))[0][:, : point.rank]
         off = blocks - blocks.mean(axis=0) * common - solved.common
         off -= basis @ (basis.T @ off)
-        np.testing.assert_allclose(point.distances, block_norms(off) ** 2, rtol=0.05)
+        np.testing.assert_allclose(point.distances, block_norms(off) ** 2, rtol=0.01)
         assert point.room < 1.0
 
 
