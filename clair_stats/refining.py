@@ -150,12 +150,13 @@ def error_law(told: Refining, members: BoolArray) -> ErrorEnergy:
             columns = np.broadcast_to(np.eye(record.block_shape[1]), (record.n_clients, *2 * record.block_shape[1:]))
         pair = (record.row_covariances, columns)
         return KroneckerEnergy(*(pair if told.shared == "columns" else pair[::-1]))
-    if told.consensus.law in ("given", "F of white errors"):
-        return WhiteEnergy(told.noise_scales, (shape[0], shape[1]), size_only=told.panel.noise is not None)
-    # Not white: the largest share of a direction is read off the members' residuals, true differences included.
-    fit = told.consensus.fit
-    residuals = project_off(fit.basis, told.blocks[members] - fit.common)
-    return WhiteEnergy(told.noise_scales, (shape[0], shape[1]), pooled_share(residuals))
+    # Scales that are told are a size, whatever law the verdict rests on: members are asked whether errors are white.
+    told_size, share = told.panel.noise is not None, None
+    if told.consensus.law not in ("given", "F of white errors"):
+        # Not white: the largest share of a direction is read off the members' residuals, true differences included.
+        fit = told.consensus.fit
+        share = pooled_share(project_off(fit.basis, told.blocks[members] - fit.common))
+    return WhiteEnergy(told.noise_scales, (shape[0], shape[1]), share, size_only=told_size)
 
 
 def _combination(told: Refining, benign: BoolArray, directions: FloatArray) -> Combination:

@@ -7,6 +7,9 @@ from clair_stats import CLAIR, refine
 from clair_stats.refinement.error_energy import WhiteEnergy
 from clair_stats.refinement.shrink import shrink
 from clair_stats.refinement.total_only import _null_sums, refutation, total_only, white_refuted
+from simulations.design import content_hash
+from simulations.regimes.digits import DigitsRegime
+from simulations.streams import Streams
 
 _SHAPE = (12, 10, 6)  # clients, rows, columns
 
@@ -129,6 +132,19 @@ def test_who_gives_a_scale_for_uneven_errors_is_told_what_to_give_instead():
     everyone = np.ones(12, dtype=bool)
     refined = refine(blocks, basis=None, collaborative_set=everyone, method="shrinkage", noise_scales=np.ones(12))
     assert refined.one_weight
+
+
+def test_scales_are_a_size_whatever_law_the_verdict_rests_on():
+    """Clients of digits whose errors exceed their scales are judged by log scores; the scales are told all the same."""
+    pytest.importorskip("sklearn")
+    regime = DigitsRegime(n_clients=8, rank=8, share=0.25)
+    told = regime.generate(Streams(103, content_hash(regime), 0)).estimates
+    model = CLAIR().fit(told)
+    assert "log scores" in model.summary()
+    assert model.refinement_.one_weight
+    members = model.refinement_.members
+    found = refine(told, basis=None, collaborative_set=members, method="shrinkage")
+    np.testing.assert_allclose(model.refined_, found.estimates, atol=1e-9)
 
 
 def test_sabotage_beyond_steins_limit_costs_more_than_the_own_error():
