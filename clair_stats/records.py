@@ -236,9 +236,7 @@ class Refinement:
     kept: FloatArray | None = None  # (K,), share of the own part off the subspace that shrinkage kept; None: averaged
     risk: FloatArray | None = None  # (K,), estimated E‖Θ̃_k − Θ*_k‖² under shrinkage, squared scale of the estimates
     own_risk: FloatArray | None = None  # (K,), E‖X_k − Θ*_k‖² as the error's law has it
-    one_weight: bool = (
-        False  # whether the members refuted white errors, so that the scales given allow one weight alone
-    )
+    one_weight: bool = False  # whether the members refuted white errors, so that one weight stands for many directions
 
     @property
     def center(self) -> FloatArray:

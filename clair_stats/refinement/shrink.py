@@ -170,10 +170,14 @@ def _shrink_white(
     inside, off = table.weights(rank, banded)
     edges = _bands(rank, table.energies.shape[1], banded)
     rest = table.off(rank, banded)[1]
-    total = _total_only(table, energy, blocks, members, weights) if basis is None and targets is None else None
+    total = None
+    if basis is None and targets is None:
+        total = _total_only(
+            table, energy, blocks, members, weights, [*range(rank if table.apart else rank > 0), *edges]
+        )
     if total is not None:
-        rank, edges, inside, off, rest = 0, [0, table.energies.shape[1]], inside[:, :0], total.along, total.traces
-        risk[members] = total.risk
+        rank, inside, off, rest = 0, inside[:, :0], total.along, total.traces
+        edges, risk[members] = list(range(off.shape[1])), total.risk
     size = rest.sum(axis=1)
     held = np.divide((off * rest).sum(axis=1), size, out=off[:, -1].copy(), where=size > 0)
     kept[members] = 1.0 - held
@@ -194,18 +198,16 @@ def _shrink_white(
 
 
 def _total_only(
-    table: _Table, energy: ErrorEnergy, blocks: FloatArray, members: BoolArray, weights: FloatArray
+    table: _Table, energy: ErrorEnergy, blocks: FloatArray, members: BoolArray, weights: FloatArray, starts: list[int]
 ) -> TotalOnly | None:
-    """One weight in and one off the span of the others where scales were given and errors are shown not to be white."""
+    """Weights for errors of which a size is told, where scales were given and errors are shown not to be white."""
     if not (isinstance(energy, WhiteEnergy) and energy.size_only):
         return None
-    (_, p, q), scales = blocks.shape, energy.scales[members]
-    count, own = table.energies.shape[1], weights[members]
+    (_, p, q), scales, own = blocks.shape, energy.scales[members], weights[members]
     off = np.maximum(table.whole[:, 0] - table.energies.sum(axis=1), 0.0)
-    entries = np.r_[np.full(count, float(q)), (p - count) * float(q)]
     held = np.concatenate([table.energies, off[:, None]], axis=1)
     shares = own / (own.sum() - own)
-    return total_only(held, scales**2, shares, entries, lambda: white_refuted(blocks[members], scales))
+    return total_only(held, scales**2, shares, (p, q), starts, lambda: white_refuted(blocks[members], scales))
 
 
 def direction_weights(

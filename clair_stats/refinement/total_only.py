@@ -1,13 +1,15 @@
 """Shrinkage where only the size of the errors is known: scales are given, and the clients refute white errors.
 
 Along a direction in which the clients scatter less than white errors of the given size would, the errors are smaller
-than that, so that they are larger elsewhere, nobody knows where.  What is left is their sum, and it allows one weight
-(docs/derivations/shrinkage.md, "One scale for errors that are not white").
+than that, so that they are larger elsewhere, nobody knows where.  What is left is their sum, and it allows one weight.
+Nobody knows either whether true differences lie where errors are small, and there they would be taken over for little
+in return: beyond what error explains, distances count twice (docs/derivations/shrinkage.md, "One scale for errors that
+are not white").
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +19,7 @@ from scipy.linalg import eigh_tridiagonal
 
 from clair_stats.records import FloatArray
 
-__all__ = ["TotalOnly", "refutation", "total_only", "white_refuted"]
+__all__ = ["TotalOnly", "refutation", "total_only", "trust", "white_refuted"]
 
 # Level of the test of white errors.  Where differences are small, as they must be
 # (_MOST_ENERGY), one weight costs little if errors are white after all.
@@ -37,10 +39,10 @@ _FEWEST_DRAWS = 39
 
 @dataclass(frozen=True, eq=False)
 class TotalOnly:
-    """One weight in the span of the others' leading directions and one off it."""
+    """One weight in the span of the others' directions and one off it, part of the way to weights by direction."""
 
-    along: FloatArray  # (n, 2), shares of the way towards the others
-    traces: FloatArray  # (n, 2), white errors of that size
+    along: FloatArray  # (n, m + 1), shares of the way towards the others, the last off all directions
+    traces: FloatArray  # (n, m + 1), white errors of that size
     risk: FloatArray  # (n,), an upper estimate for every law between white and the shape of the others' scatter
 
 
@@ -110,11 +112,31 @@ def _null_sums(side: int, other: int) -> tuple[NDArray[np.int64], FloatArray]:
     return groups, np.array(drawn)
 
 
+def trust(n: int, shape: tuple[int, int]) -> float:
+    """Share of the way to weights by direction: half, less as the others' columns are few for so many rows.
+
+    Parameters
+    ----------
+    n : int
+        Members.
+    shape : tuple of int
+        p, q.
+
+    Returns
+    -------
+    float
+        From 0, where the scatter of the others is singular, to 1/2.
+    """
+    rows, columns = shape[0], (n - 2) * shape[1]
+    return 0.5 * (1.0 - rows / columns) if columns > rows else 0.0
+
+
 def total_only(
     energies: FloatArray,
     variances: FloatArray,
     shares: FloatArray,
-    entries: FloatArray,
+    shape: tuple[int, int],
+    starts: Sequence[int],
     refuted: Callable[[], bool],
 ) -> TotalOnly | None:
     """Weights for n members if white errors are refuted and at most half of their distances is true difference.
@@ -127,8 +149,10 @@ def total_only(
         σ_k².
     shares : ndarray, shape (n,)
         Weight of the client over the sum of the others'.
-    entries : ndarray, shape (m + 1,)
-        Numbers of entries of the directions.
+    shape : tuple of int
+        p, q.
+    starts : sequence of int
+        First directions of the parts that weights by direction shrink together.
     refuted : callable
         Whether the members refute white errors (:func:`white_refuted`); asked for where it matters only.
 
@@ -137,22 +161,74 @@ def total_only(
     TotalOnly or None
         None: weights by direction stand.
     """
-    n, m = energies.shape[0], energies.shape[1] - 1
+    (n, m), (p, q) = (energies.shape[0], energies.shape[1] - 1), shape
     if n < 3 or m < 1 or not (variances > 0).all():
         return None
-    relative = energies / (variances * (1.0 + shares))[:, None]
+    entries = np.r_[np.full(m, float(q)), (p - m) * float(q)]
+    held = energies / variances[:, None]
+    relative = held / (1.0 + shares)[:, None]
     size = float(entries.sum())
     if float(relative.sum()) > _MOST_ENERGY * n * size or not refuted():
         return None
     beside = relative.sum(axis=0) - relative  # n − 1 times the mean over the others
     profile = beside * (size / beside.sum(axis=1, keepdims=True))
-    peaks = np.divide(profile, entries, out=np.zeros_like(profile), where=entries > 0)
-    parts = [np.arange(m), np.arange(m, m + 1)]
-    white = np.array([entries[part].sum() for part in parts])
-    shaped = np.stack([profile[:, part].sum(axis=1) - 2.0 * peaks[:, part].max(axis=1) for part in parts], axis=1)
-    constant = np.maximum(np.minimum(white - 2.0, shaped), 0.0) * variances[:, None]
-    held = np.stack([energies[:, part].sum(axis=1) for part in parts], axis=1)
+    laws = np.stack([np.broadcast_to(entries, profile.shape), profile])
+    along, saved = _doubted(*_parts(held, laws, entries, [0, m]), shares[:, None])
+    along, part = np.repeat(along, (m, 1), axis=1), trust(n, shape)
+    saved = saved.sum(axis=1)
+    if part > 0:
+        apart, apart_saved = _apart(*_parts(held, laws, entries, starts))
+        along = (1 - part) * along + part * np.repeat(apart, np.diff([*starts, m + 1]), axis=1)
+        saved = (1 - part) * saved + part * apart_saved.sum(axis=1)  # squares are convex
+    return TotalOnly(along, entries * variances[:, None], variances * (size - saved))
+
+
+def _parts(
+    held: FloatArray, laws: FloatArray, entries: FloatArray, starts: Sequence[int]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """‖P_gZ‖² over σ², (n, parts), trace and largest eigenvalue of the error under either law, (2, n, parts)."""
+    roots = np.divide(laws, entries, out=np.zeros_like(laws), where=entries > 0)
+    traces, largest = np.add.reduceat(laws, starts, axis=-1), np.maximum.reduceat(roots, starts, axis=-1)
+    return np.add.reduceat(held, starts, axis=1), traces, largest
+
+
+def _apart(held: FloatArray, traces: FloatArray, largest: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Stein's weights of white errors as far as either law permits them, and what they save at least."""
+    white, shaped = traces - 2.0 * largest
+    constant = np.maximum(np.minimum(white, 2.0 * shaped), 0.0)
     whole = (constant > 0) & (held <= constant)
-    along = np.where(whole, 1.0, np.divide(constant, held, out=np.zeros_like(held), where=held > 0))
-    saved = np.where(whole, 2.0 * constant - held, along * constant).sum(axis=1)
-    return TotalOnly(along, white * variances[:, None], size * variances - saved)
+    along = np.where(whole, 1.0, np.divide(constant, held, out=np.zeros_like(held), where=(constant > 0) & ~whole))
+    gain = along * (2.0 * np.minimum(white, shaped) - constant)
+    return along, np.where(whole, 2.0 * traces.min(axis=0) - held, gain)
+
+
+def _doubted(
+    held: FloatArray, traces: FloatArray, largest: FloatArray, shares: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Stein's weight where true differences count twice, and what it saves at least, for two laws and all between.
+
+    Parameters
+    ----------
+    held : ndarray, shape (n, parts)
+        ‖P_gZ_k‖² over σ_k², as all that follows.
+    traces : ndarray, shape (2, n, parts)
+        Of the error under either law.
+    largest : ndarray, shape (2, n, parts)
+        Largest eigenvalue of its covariance.
+    shares : ndarray, shape (n, 1)
+        Error of the others' mean over that of the client.
+
+    Returns
+    -------
+    pair of ndarray, shape (n, parts)
+        Between 0 and 1, and Stein's estimate of the gain over the own estimate.
+    """
+    constant = np.maximum(np.minimum(traces - 2.0 * largest, 2.0 * traces - 8.0 * largest).min(axis=0), 0.0)
+    differ = held > (1.0 + shares) * constant
+    counted = np.where(differ, 2.0 * held - (1.0 + shares) * constant, held)
+    whole = (constant > 0) & (held <= constant)
+    along = np.where(whole, 1.0, np.divide(constant, counted, out=np.zeros_like(held), where=(constant > 0) & ~whole))
+    ratio = np.divide(held, counted, out=np.ones_like(held), where=counted > 0)
+    slope = np.where(differ, 8.0, 4.0) * ratio
+    least = (2.0 * traces - slope * largest).min(axis=0)
+    return along, np.where(whole, 2.0 * constant - held, along * (least - ratio * constant))

@@ -41,8 +41,8 @@ def _rests_on(model: FittedModel) -> str:
     if model.refinement_.one_weight:
         return (
             "the size of the error is given, so nobody loses in squared error on average; the clients refute errors of "
-            "one variance, so that one weight stands for all directions and other measures may lose, give "
-            "row_covariances or halves"
+            "one variance, so that one weight stands for many directions and differences count twice, other measures "
+            "may lose all the same, give row_covariances or halves"
         )
     if model.error_is_known_:
         return "the size of the error is given, so nobody loses on average"

@@ -6,7 +6,7 @@ import pytest
 from clair_stats import CLAIR, refine
 from clair_stats.refinement.error_energy import WhiteEnergy
 from clair_stats.refinement.shrink import shrink
-from clair_stats.refinement.total_only import _null_sums, refutation, total_only, white_refuted
+from clair_stats.refinement.total_only import _apart, _doubted, _null_sums, refutation, total_only, trust, white_refuted
 from simulations.design import content_hash
 from simulations.regimes.digits import DigitsRegime
 from simulations.streams import Streams
@@ -85,26 +85,108 @@ def test_with_uneven_errors_one_weight_is_never_worse_and_beats_weights_by_direc
         assert np.sum(one) < np.sum(many)
 
 
-def test_naive_twin_of_the_weights():
+def _one_weight(held, laws, share):
+    """Weight where distances beyond error count twice, and what it saves at least; plain numbers."""
+    constant = max(min(min(t - 2 * peak, 2 * t - 8 * peak) for t, peak in laws), 0.0)
+    beyond = max(held - (1 + share) * constant, 0.0)
+    along = min(1.0, constant / (held + beyond))
+    if along == 1.0:
+        return along, 2 * constant - held
+    ratio = held / (held + beyond)
+    slope = (8 if beyond > 0 else 4) * ratio
+    return along, along * (min(2 * t - slope * peak for t, peak in laws) - ratio * constant)
+
+
+def _own_weight(held, laws):
+    """Weight of white errors up to the limit of the other law, and what it saves at least; plain numbers."""
+    white, shaped = (t - 2 * peak for t, peak in laws)
+    constant = max(min(white, 2 * shaped), 0.0)
+    along = min(1.0, constant / held)
+    saved = 2 * min(t for t, _ in laws) - held if along == 1.0 else along * (2 * min(white, shaped) - constant)
+    return along, saved
+
+
+@pytest.mark.parametrize("rows", [6, 20])
+@pytest.mark.parametrize("starts", [(0, 1, 2), (2, 4), (4,)])
+def test_naive_twin_of_the_weights(rows, starts):
+    """The others' 20 columns tell directions of 6 rows and not of 20; parts of one direction and of several."""
     rng = np.random.default_rng(3)
-    n, m, q = 6, 4, 5.0
-    entries = np.r_[np.full(m, q), 2 * q]
+    n, m, q, starts = 6, 4, 5, sorted({0, *starts})
+    entries = np.r_[np.full(m, q), (rows - m) * q]
     shares, variances = np.full(n, 0.2), rng.uniform(0.5, 2.0, n)
-    size = entries.sum()
-    relative = rng.uniform(0.9, 1.1, (n, m + 1)) * entries * np.array([3.0, 1.5, 1.0, 0.02, 0.9])
+    size = rows * q
+    profile = entries * np.array([3.0, 1.5, 1.0, 0.02, 0.9])
+    relative = np.linspace(0.1, 1.3, n)[:, None] * rng.uniform(0.9, 1.1, (n, m + 1)) * profile
     energies = relative * variances[:, None] * 1.2
-    assert total_only(energies, variances, shares, entries, lambda: False) is None
-    found = total_only(energies, variances, shares, entries, lambda: True)
+    assert total_only(energies, variances, shares, (rows, q), starts, lambda: False) is None
+    found = total_only(energies, variances, shares, (rows, q), starts, lambda: True)
     assert found is not None
+    part = 0.35 if rows == 6 else 0.0
+    assert trust(n, (rows, q)) == pytest.approx(part)
+    groups = [range(first, stop) for first, stop in zip(starts, [*starts[1:], m + 1], strict=True)]
+    kinds = set()
     for k in range(n):
         shape = np.delete(relative, k, axis=0).mean(axis=0)
         shape *= size / shape.sum()
-        for part, group in enumerate((range(m), [m])):
+
+        def told(group, k=k, shape=shape):
             peak = max(shape[i] / entries[i] for i in group)
-            white, held = sum(entries[i] for i in group), sum(energies[k, i] for i in group)
-            constant = variances[k] * max(min(white - 2, sum(shape[i] for i in group) - 2 * peak), 0.0)
-            assert found.along[k, part] == pytest.approx(min(1.0, constant / held))
+            laws = (sum(entries[i] for i in group), 1.0), (sum(shape[i] for i in group), peak)
+            return sum(energies[k, i] for i in group) / variances[k], laws
+
+        along, risk = np.zeros(m + 1), size
+        for group in (range(m), range(m, m + 1)):
+            weight, saved = _one_weight(*told(group), 0.2)
+            along[list(group)] += (1 - part) * weight
+            risk -= (1 - part) * saved
+        for group in groups:
+            weight, saved = _own_weight(*told(group))
+            along[list(group)] += part * weight
+            risk -= part * saved
+            kinds.add(weight == 1.0)
+        np.testing.assert_allclose(found.along[k], along)
+        assert found.risk[k] == pytest.approx(risk * variances[k])
+    assert kinds == {True, False}
     assert (found.risk < size * variances).all()
+
+
+@pytest.mark.parametrize("where", ["everywhere", "small errors", "large errors"])
+@pytest.mark.parametrize("differences", [0.0, 0.5, 1.0, 3.0])
+def test_neither_weight_loses_and_either_saves_what_it_states(differences, where):
+    """For the law at either end and between them."""
+    rng = np.random.default_rng(8)
+    shape = np.geomspace(1.0, 3.0, 12)
+    ends = np.stack([np.ones(12), shape * 12 / shape.sum()])
+    ones = np.ones((20_000, 1))
+    traces, largest = 12.0 * np.stack([ones, ones]), np.stack([ones, ends[1].max() * ones])
+    chosen = {"everywhere": slice(None), "small errors": slice(3), "large errors": slice(-3, None)}[where]
+    truth = np.zeros(12)
+    truth[chosen] = differences
+    for mixed in (0.0, 0.5, 1.0):
+        law = np.sqrt(mixed * ends[0] + (1 - mixed) * ends[1])
+        errors, mean = law * rng.standard_normal((20_000, 12)), np.sqrt(0.2) * law * rng.standard_normal((20_000, 12))
+        distance = errors + truth - mean
+        held = np.sum(distance**2, axis=1)[:, None]
+        for along, saved in (_doubted(held, traces, largest, 0.2 * ones), _apart(held, traces, largest)):
+            gain = np.sum(errors**2, axis=1) - np.sum((errors - along * distance) ** 2, axis=1)
+            error = np.std(gain) / len(gain) ** 0.5
+            assert gain.mean() > 3 * error
+            assert saved.mean() <= gain.mean() + 3 * error
+
+
+def test_differences_count_twice_and_the_error_of_the_others_once():
+    """Without differences the weight is that of averaging; with as many as error, 1/3.2 in the place of 1/2.2."""
+    traces, largest, share = np.full((2, 1, 1), 1e6), np.ones((2, 1, 1)), np.full((1, 1), 0.2)
+    alike, differ = (_doubted(np.full((1, 1), held), traces, largest, share)[0] for held in (1.2e6, 2.2e6))
+    assert alike[0, 0] == pytest.approx(1 / 1.2, rel=1e-4)
+    assert differ[0, 0] == pytest.approx(1 / 3.2, rel=1e-4)
+
+
+def test_four_entries_are_too_few_to_count_twice_and_five_allow_two_thirds_of_steins_constant():
+    ones = np.ones((2, 1, 1))
+    four, five = (_doubted(np.full((1, 1), 3.0), t * ones, ones, np.full((1, 1), 0.5))[0] for t in (4.0, 5.0))
+    assert four[0, 0] == 0.0
+    assert five[0, 0] == pytest.approx(2 / 3)
 
 
 def test_nothing_changes_where_errors_are_white_or_differences_are_large():
