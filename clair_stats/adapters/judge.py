@@ -121,6 +121,7 @@ def _judged(
     verdicts: list[AdapterVerdict] = ["benign" if b else "flagged" for b in benign]
     if not model.majority_:
         verdicts = ["undecided"] * len(names)
+    large = None if model.modules_ is None else model.modules_.verdict.oversized
     inner = None
     if "flagged" in verdicts:
         excess = {module: float(np.nanmax(values[~benign])) for module, values in scores.items()}
@@ -133,6 +134,8 @@ def _judged(
         if verdicts[k] == "flagged" and inner is not None:
             traits = traits_of(k, inner, benign, names)
             standing = f"{model.scores_[k]:.2g} standard deviations above the benign adapters, most in {worst}"
+            if large is not None and large[k]:
+                standing = "its size is far above the others'"
             reason = "; ".join([standing, *traits])
         score, p_value = float(model.scores_[k]), float(model.p_values_[k])
         rows.append(_with_alignment(AdapterRow(name, verdicts[k], score, p_value, reason, worst, own), model, k))

@@ -25,6 +25,8 @@ from clair_stats.detection.majority_use import used_by_majority
 from clair_stats.detection.panel import Panel
 from clair_stats.detection.scales import SCALES_DIFFER, spread_ratio
 from clair_stats.detection.shared_fit import fit_shared
+from clair_stats.detection.sizes import SHARE as SIZES_SHARE
+from clair_stats.detection.sizes import oversized
 from clair_stats.detection.step_2_candidates import Candidates, Source, program, rank_limit, search
 from clair_stats.detection.step_3_law import noise_in_excess, white_about, white_off_common_directions
 from clair_stats.detection.step_4_test import SHARES, Outcome, SetTest, spike_ratio
@@ -112,9 +114,22 @@ def _learnt(
     normalised = _scales_differ(cut, half, divided, other)
     if normalised:
         cut, half = divided, other
-    found = accepted_outward(cut, half.members, half.rank, level)
+    found = accepted_outward(cut, half.members, half.rank, (1.0 - SIZES_SHARE) * level if normalised else level)
     source = found.source if starts is None else "program"
-    return replace(found, cut_to=common, normalised=normalised, source=source)
+    found = replace(found, cut_to=common, normalised=normalised, source=source)
+    return _with_sizes(found, panel, SIZES_SHARE * level) if normalised else found
+
+
+def _with_sizes(found: Consensus, panel: Panel, level: float) -> Consensus:
+    """The verdict on blocks of norm one, and those flagged who send much more than the others."""
+    look = oversized(np.sqrt(panel.energies) * panel.scales * panel.units, level)
+    members = found.collaborative_set & ~look.flagged
+    if 2 * members.sum() <= members.size:
+        return found
+    tested = found.calibrated
+    p_values, thresholds = look.p_values_with(tested.p_values), look.thresholds_with(tested.scores, tested.thresholds)
+    calibrated = replace(tested, p_values=p_values, thresholds=thresholds)
+    return replace(found, calibrated=calibrated, collaborative_set=members, oversized=look.flagged)
 
 
 def _scales_differ(given: Panel, half: Half, divided: Panel, other: Half) -> bool:

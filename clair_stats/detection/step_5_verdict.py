@@ -43,6 +43,7 @@ class Consensus:
     reason: str = ""  # why there is no verdict
     remedy: str = ""  # what would decide it
     cut_to: int | None = None  # rank to which estimates of unequal rank were cut before they were compared
+    oversized: BoolArray | None = None  # (K,), flagged for their size where norms were divided out
     normalised: bool = False  # whether every block was divided by its norm before they were compared
     counted: BoolArray | None = None  # (K,), those of the set that count where some send copies; None: all
     excess: float = 1.0  # learnt over given noise scale, where the given one was too small for the majority itself

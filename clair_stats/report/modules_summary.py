@@ -6,7 +6,7 @@ import numpy as np
 
 from clair_stats.detection.joint.alignment import Alignment
 from clair_stats.detection.joint.verdict import JointVerdict
-from clair_stats.report.printable import printable
+from clair_stats.report.printable import of_their_size, printable
 
 __all__ = ["summarise_modules"]
 
@@ -58,16 +58,18 @@ def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], clients: 
             "whether the clients' scales differ is not clear: they were compared with and without dividing every block "
             "by its norm, at half the level each"
         )
-    if verdict.majority and flagged.any():
-        telling = np.argsort(-verdict.module_scores[:, flagged].mean(axis=1), kind="stable")[:3]
+    by_score = flagged if verdict.oversized is None else flagged & ~verdict.oversized
+    if verdict.majority and by_score.any():
+        telling = np.argsort(-verdict.module_scores[:, by_score].mean(axis=1), kind="stable")[:3]
         lines.append(
             "flagged clients stand out most in "
             + ", ".join(
-                f"{printable(modules[m])} ({verdict.module_scores[m, flagged].mean():.1f} standard deviations)"
+                f"{printable(modules[m])} ({verdict.module_scores[m, by_score].mean():.1f} standard deviations)"
                 for m in telling
             )
         )
-    return "\n".join([*lines, *_copies(verdict, clients), *_pointing_away(verdict.alignment, clients)])
+    lines += [*of_their_size(verdict.oversized, clients), *_copies(verdict, clients)]
+    return "\n".join([*lines, *_pointing_away(verdict.alignment, clients)])
 
 
 def _copies(verdict: JointVerdict, clients: tuple[str, ...]) -> list[str]:

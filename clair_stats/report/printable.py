@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["printable"]
+from clair_stats.records import BoolArray
+
+__all__ = ["of_their_size", "printable"]
 
 # Longer names are cut in the middle of a table; the records keep them whole.
 LONGEST = 60
@@ -24,3 +26,21 @@ def printable(text: str, *, longest: int = LONGEST) -> str:
     """
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def of_their_size(oversized: BoolArray | None, clients: tuple[str, ...]) -> list[str]:
+    """A line about clients that are flagged for their size, where there are any.
+
+    Parameters
+    ----------
+    oversized : bool ndarray, shape (K,), or None
+    clients : tuple of K str
+
+    Returns
+    -------
+    list of str
+    """
+    if oversized is None or not oversized.any():
+        return []
+    told = ", ".join(printable(name) for name, large in zip(clients, oversized, strict=True) if large)
+    return [f"flagged for their size, far above the others' (sizes were judged apart, at a fifth of the level): {told}"]

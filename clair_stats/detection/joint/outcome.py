@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clair_stats.detection.joint.alignment import Alignment
+from clair_stats.detection.sizes import oversized
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["JointVerdict", "Scale"]
@@ -34,6 +35,7 @@ class JointVerdict:
     cut_to: tuple[int | None, ...]  # M; the rank to which higher ones were cut
     reason: str | None  # why there is no majority
     alignment: Alignment | None = None  # which way the clients point; the set does not depend on it
+    oversized: BoolArray | None = None  # (K,), flagged for their size; None where sizes were not judged apart
     voters: NDArray[np.int64] | None = None  # (K,), who votes for each client; None where nobody sends a copy
 
     @property
@@ -47,6 +49,32 @@ class JointVerdict:
         if self.voters is None:
             return self.collaborative_set
         return np.asarray(self.collaborative_set & (self.voters == np.arange(self.voters.size)))
+
+    def with_sizes(self, sizes: FloatArray, level: float) -> JointVerdict:
+        """The verdict on blocks of norm one, and those flagged whose whole update is much larger than the others'.
+
+        Parameters
+        ----------
+        sizes : ndarray, shape (K,)
+            Norms of the whole updates.
+        level : float
+            Share of the level that sizes have.
+
+        Returns
+        -------
+        JointVerdict
+        """
+        look = oversized(sizes, level)
+        members = self.collaborative_set & ~look.flagged
+        if not self.majority or 2 * members.sum() <= members.size:
+            return self
+        return replace(
+            self,
+            collaborative_set=members,
+            p_values=look.p_values_with(self.p_values),
+            thresholds=look.thresholds_with(self.scores, self.thresholds),
+            oversized=look.flagged,
+        )
 
     def for_copies(self, voters: NDArray[np.int64]) -> JointVerdict:
         """The verdict on all clients, from that on the distinct ones, which are those that vote for themselves.
@@ -70,5 +98,6 @@ class JointVerdict:
             p_values=self.p_values[place],
             module_scores=self.module_scores[:, place],
             alignment=self.alignment.of_clients(place),
+            oversized=None if self.oversized is None else self.oversized[place],
             voters=voters,
         )

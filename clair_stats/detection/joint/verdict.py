@@ -37,6 +37,7 @@ from clair_stats.detection.joint.white import SUM_SHARE, white_rank, white_set
 from clair_stats.detection.panel import Panel, panel_of
 from clair_stats.detection.scales import SCALES_DIFFER, spread_ratio
 from clair_stats.detection.shared_fit import fit_shared
+from clair_stats.detection.sizes import SHARE as SIZES_SHARE
 from clair_stats.detection.step_3_law import white_about
 from clair_stats.estimates import ClientEstimates
 from clair_stats.laws import per_client_level
@@ -152,6 +153,9 @@ def _verdict(
     if n_clients < _FEWEST_CLIENTS:
         reason = f"{n_clients} clients are too few to learn how benign ones scatter; {_FEWEST_CLIENTS} are needed"
         return _undecided(read, searches[0], searches[0].ranks_of_all(), reason)
+    if searches == [divided]:  # nothing else tells a client by its size
+        sizes = np.sqrt(np.sum([np.diag(module.products) for module in read], axis=0))
+        return _by_log_scores(read, divided, (1.0 - SIZES_SHARE) * level).with_sizes(sizes, SIZES_SHARE * level)
     verdicts = [_by_log_scores(read, search, level / len(searches)) for search in searches]
     decided = [verdict for verdict in verdicts if verdict.majority] or verdicts[:1]
     return decided[0] if len(decided) == 1 else _either(*decided)
