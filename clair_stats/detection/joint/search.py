@@ -7,7 +7,7 @@ the one with the smallest h-th sum is kept (least median of squares; Rousseeuw, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,15 @@ from clair_stats.detection.joint.view import View
 from clair_stats.detection.trimmed_fits import tie_break
 from clair_stats.records import BoolArray, FloatArray
 
-__all__ = ["JointHalf", "joint_half", "program_sets", "rank_by_gap", "starting_pairs", "starting_sets"]
+__all__ = [
+    "JointHalf",
+    "joint_half",
+    "least_explanation",
+    "program_sets",
+    "rank_by_gap",
+    "starting_pairs",
+    "starting_sets",
+]
 
 _PAIRS = 60  # at a contaminated share of .45 no pair is all benign with probability .7^60 < 1e-9
 _FOURS = 15  # fours suffer less from noise where contaminated clients are few
@@ -177,14 +185,14 @@ def _sums(views: Sequence[View], ranks: Sequence[int], masks: BoolArray) -> Floa
     return total
 
 
-def rank_by_gap(typical: Sequence[FloatArray], p: int) -> int:
+def rank_by_gap(typical: FloatArray, p: int) -> int:
     """The rank whose gap in the typical residual stands out most from the next gap and an even share of what is left.
 
     Parameters
     ----------
-    typical : sequence of ndarray, shape (r + 2,)
-        Item r holds the members' mean residual energies at the ranks 0, …, r + 1, on the half found for rank r: on one
-        half the gaps are eigenvalues, in order; between halves they would be noise as well.
+    typical : ndarray, shape (R + 2,)
+        The members' mean residual energies at the ranks 0, …, R + 1, on one half: the gaps are eigenvalues, in order;
+        between halves they would be noise as well.
     p : int
         Rows of a block.
 
@@ -193,11 +201,53 @@ def rank_by_gap(typical: Sequence[FloatArray], p: int) -> int:
     int
         0 where no gap is clear (docs/derivations/joint_verdict.md).
     """
-    ratios = np.zeros(len(typical))
-    for r in range(1, len(typical)):
-        before, here, after = typical[r][r - 1 : r + 2]
-        even = here / max(p - r, 1)
-        rounding = 1e-12 * max(float(typical[r][0]), np.finfo(float).tiny * 1e12)
-        ratios[r] = (before - here) / max(here - after, even, rounding)
+    ranks = np.arange(1, len(typical) - 1)
+    if not ranks.size:
+        return 0
+    gaps, here = -np.diff(typical), typical[1:-1]
+    rounding = 1e-12 * max(float(typical[0]), np.finfo(float).tiny * 1e12)
+    ratios = gaps[:-1] / np.maximum(np.maximum(gaps[1:], here / np.maximum(p - ranks, 1)), rounding)
     leader = int(np.argmax(ratios))
-    return leader if ratios[leader] >= _CLEAR_GAP else 0
+    return leader + 1 if ratios[leader] >= _CLEAR_GAP else 0
+
+
+def least_explanation(
+    views: Sequence[View],
+    halves: Sequence[JointHalf],
+    energies: Sequence[FloatArray],
+    ranks_of: Callable[[BoolArray], tuple[int, ...]],
+) -> JointHalf:
+    """Of the halves and ranks that give each other, the pair with the least total of ranks.
+
+    Every half has ranks, by its own gaps, and every choice of ranks has a best half; from each half they take turns
+    until ranks come back.  Benign clients alone and contaminated clients filled up with benign ones are both such
+    pairs, the second with the contaminated directions besides (docs/derivations/joint_verdict.md, section 2).
+
+    Parameters
+    ----------
+    views : sequence of View
+        One per module.
+    halves : sequence of JointHalf
+        To begin with.
+    energies : sequence of ndarray, shape (R, N, K)
+        As for :func:`joint_half`.
+    ranks_of : callable
+        The modules' ranks on the half of given members (K,).
+
+    Returns
+    -------
+    JointHalf
+    """
+    starts = np.stack([half.members for half in halves])
+    best, following = {}, {}
+    ends = []
+    for half in halves:
+        ranks, seen = ranks_of(half.members), set[tuple[int, ...]]()
+        while ranks not in seen:
+            seen.add(ranks)
+            if ranks not in best:
+                best[ranks] = joint_half(views, ranks, starts, energies)
+                following[ranks] = ranks_of(best[ranks].members)
+            ranks = following[ranks]
+        ends.append(best[ranks])
+    return min(ends, key=lambda end: sum(end.ranks))

@@ -30,7 +30,14 @@ from clair_stats.detection.joint.copies import representatives
 from clair_stats.detection.joint.levelling import as_factors, levelled
 from clair_stats.detection.joint.module import DenseModule, Module, module_of
 from clair_stats.detection.joint.outcome import JointVerdict, Scale
-from clair_stats.detection.joint.search import MOST_RANK, JointHalf, joint_half, rank_by_gap, starting_sets
+from clair_stats.detection.joint.search import (
+    MOST_RANK,
+    JointHalf,
+    joint_half,
+    least_explanation,
+    rank_by_gap,
+    starting_sets,
+)
 from clair_stats.detection.joint.summed_law import settle, standardised
 from clair_stats.detection.joint.view import View, view_of
 from clair_stats.detection.joint.white import SUM_SHARE, white_rank, white_set
@@ -245,7 +252,7 @@ class _Search:
             if number in known:
                 return known[number]
             module = self.read[number]
-            return _own_rank(_view(module, normalised=self.normalised), self.halves, module)
+            return _own_rank(_view(module, normalised=self.normalised), self.best.members, module)
 
         return tuple(each(own, range(len(self.read)), n_jobs=self.n_jobs, shared_memory=True))
 
@@ -269,17 +276,20 @@ def _search(
         joint_half(views, [min(r, limit) for limit in limits], none, energies) for r in range(max(limits) + 1)
     )
     searched = list(zip(views, chosen, strict=True))
-    ranks = each(lambda pair: _own_rank(pair[0], halves, read[pair[1]]), searched, n_jobs=n_jobs, shared_memory=True)
-    best = joint_half(views, ranks, np.stack([half.members for half in halves]), energies)
+
+    def ranks_of(members: BoolArray) -> tuple[int, ...]:
+        def own(pair: tuple[View, int]) -> int:
+            return _own_rank(pair[0], members, read[pair[1]])
+
+        return tuple(each(own, searched, n_jobs=n_jobs, shared_memory=True))
+
+    best = least_explanation(views, halves, energies, ranks_of)
     return _Search(read, rank, normalised, chosen, views, halves, best, tuple(energies), n_jobs)
 
 
-def _own_rank(view: View, halves: Sequence[JointHalf], read: _Read) -> int:
-    """The rank at which the typical residual stops falling in this module, each on the half found for that rank."""
-    tried = halves[: _limit(read, None) + 1]
-    typical = [
-        view.fits_at_ranks(half.members[None], r + 1)[:, 0, half.members].mean(axis=1) for r, half in enumerate(tried)
-    ]
+def _own_rank(view: View, members: BoolArray, read: _Read) -> int:
+    """The rank at which the typical residual of the members (K,) stops falling in this module."""
+    typical = view.fits_at_ranks(members[None], _limit(read, None) + 1)[:, 0, members].mean(axis=1)
     return rank_by_gap(typical, read.module.shape[1])
 
 
