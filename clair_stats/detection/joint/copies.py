@@ -8,6 +8,7 @@ number of directions in which they do (docs/derivations/joint_verdict.md, sectio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,7 +48,7 @@ def closest_by_chance(n_clients: int, freedom: int) -> float:
         At most .01.
     """
     # K²(xe)^{d/2} ≤ _BY_CHANCE for x twice the share.
-    return min(_COPIES, float((_BY_CHANCE / n_clients**2) ** (2.0 / freedom) / (2.0 * np.e)))
+    return min(_COPIES, float((_BY_CHANCE / n_clients**2) ** (2.0 / freedom) / (2.0 * math.e)))
 
 
 def representatives(products: Sequence[FloatArray], freedom: int) -> NDArray[np.int64]:
