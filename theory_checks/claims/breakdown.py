@@ -77,7 +77,7 @@ class BreakdownMethod:
     """Does any penalty recover?  Below the limit the best one is tried, above it a grid over the whole window."""
 
     name: ClassVar[str] = "breakdown"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     kind: str = "identical"
     limit_factor: float = 1.0  # the limit is said to be this many times the true one
@@ -97,7 +97,7 @@ class BreakdownMethod:
             penalties += [float(x) for x in grid]
         results = [
             outcome(
-                solve(instance.targets, block_penalty=x, common_component=False, tol=1e-7, max_iterations=5000),
+                solve(instance.targets, block_penalty=x, common_component=False, tol=1e-7, max_iterations=20_000),
                 instance,
             )
             for x in penalties

@@ -86,16 +86,23 @@ _SLOPE = Claim(
     identifier="stability-rate",
     theorem=3,
     title="The error of (B) is linear in the noise radius",
-    statement=r"$\|P_{U^\perp}\hat L\|_F$ as a function of $\varepsilon$ has slope $1$ in log-log scale.",
+    statement=(
+        r"While $\varepsilon$ is at most a tenth of the smallest distance of a contaminated client from "
+        r"$M^*+\mathrm{span}(U^*)$, $\|P_{U^\perp}\hat L\|_F$ as a function of $\varepsilon$ has slope $1$ in log-log "
+        r"scale."
+    ),
     source="theory.md section 4",
-    assumptions=(_CERTIFIED,),
+    assumptions=(
+        _CERTIFIED,
+        Assumption("ε is at most a tenth of the smallest distance of a contaminated client", "below_distances"),
+    ),
     statistic="slope of log error on log ε within each instance, averaged over instances",
     rule=_RATE,
     cells=crossed(
         [NoisyRegime(common_component=False, shapes=("gaussian", "off-subspace"))],
         grid(BallMethod, relative_radius=levels(*_RADII)),
     ),
-    replications={"quick": 20, "standard": 60, "full": 600},
+    replications={"quick": 24, "standard": 60, "full": 600},
     sabotage=Sabotage(
         name="wrong-rate",
         description="the rate is said to be 1/2",
