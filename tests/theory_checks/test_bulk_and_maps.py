@@ -102,6 +102,20 @@ def test_family_error_is_counted_kept_and_continued(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
+def test_workers_compute_whole_repetitions_and_the_same_ones(tmp_path):
+    claims = [
+        dataclasses.replace(claim, replications={"quick": 20, "standard": 20, "full": 20}, cells=claim.cells[:1])
+        for claim in find_claims(["refinement-identity", "detection-level"])
+    ]
+    records = []
+    for n_jobs in (1, 2):
+        family_error(claims, 3, tmp_path / str(n_jobs), n_jobs=n_jobs)
+        lines = (tmp_path / str(n_jobs) / "family.jsonl").read_text().splitlines()
+        records.append({line["repetition"]: (line["states"], line["version"]) for line in map(json.loads, lines)})
+    assert records[0] == records[1]
+    assert sorted(records[0]) == [0, 1, 2]
+
+
 def test_repetitions_of_two_versions_are_not_mixed_silently(tmp_path):
     claims = [
         dataclasses.replace(claim, replications={"quick": 20, "standard": 20, "full": 20}, cells=claim.cells[:1])

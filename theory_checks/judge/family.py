@@ -2,7 +2,8 @@
 
 All claims are true, so a repetition with any claim called *violated* is a false alarm of the family.  The repetitions
 are kept in one file, one line each, so that the run can be ended and continued; every line says which version of the
-code made it, and versions are not mixed silently.
+code made it, and versions are not mixed silently.  Workers compute whole repetitions: a worker that computed a part of
+each claim would wait for the slowest one 37 times in every repetition.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+import joblib
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
@@ -48,7 +50,7 @@ class FamilyError:
     open_repetitions: int  # some claim inconclusive: costs power, is no error
     per_claim: dict[str, tuple[int, int]]  # claim -> (violated, inconclusive)
     all_supported: int = 0  # repetitions in which every claim is supported
-    seconds: float = math.nan  # of a repetition, at the median
+    seconds: float = math.nan  # of a repetition on its worker, at the median
     versions: tuple[int, ...] = ()  # repetitions that each version of code, packages and machine made
 
     @property
@@ -128,15 +130,11 @@ def family_error(
             f"would make the {repetitions - len(wanted)} missing ones; compute all of them in another folder "
             "(--stores), or add --accept-mixed: the result then says how many each version made"
         )
-    for repetition in range(repetitions):
-        if repetition not in done:
-            # Claims left out count as p = 1 in a family that keeps its size.
-            started = time.monotonic()
-            states = _repeat(chosen, repetition, folder, len(claims), options)
-            seconds = round(time.monotonic() - started, 1)
-            line = {"repetition": repetition, "seconds": seconds, "states": states, "version": version}
-            _append(record, line)
-            done[repetition] = line
+    missing = [repetition for repetition in range(repetitions) if repetition not in done]
+    for line in _computed(chosen, missing, folder, len(claims), options):
+        line["version"] = version
+        _append(record, line)
+        done[line["repetition"]] = line
     lines = [done[repetition] for repetition in range(repetitions)]
     kept = [line["states"] for line in lines]
     return FamilyError(
@@ -156,13 +154,31 @@ def family_error(
     )
 
 
-def _repeat(claims: Sequence[Claim], repetition: int, folder: Path, family: int, options: RunOptions) -> dict[str, str]:
-    """Claim -> status in one repetition; its stores are removed afterwards."""
+def _computed(
+    claims: Sequence[Claim], repetitions: Sequence[int], folder: Path, family: int, options: RunOptions
+) -> Iterator[dict[str, Any]]:
+    """The repetitions as they are finished, each computed by one worker; in this process when there is one only."""
+    n_jobs = options.get("n_jobs", 2)
+    if min(n_jobs, len(repetitions)) <= 1 or options.get("backend", "loky") != "loky":
+        yield from (_repeat(claims, repetition, folder, family, options) for repetition in repetitions)
+        return
+    alone: RunOptions = {**options, "n_jobs": 1, "backend": "sequential"}
+    with joblib.parallel_config(backend="loky", n_jobs=n_jobs, inner_max_num_threads=1):
+        yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(
+            joblib.delayed(_repeat)(claims, repetition, folder, family, alone) for repetition in repetitions
+        )
+
+
+def _repeat(claims: Sequence[Claim], repetition: int, folder: Path, family: int, options: RunOptions) -> dict[str, Any]:
+    """One line of the record; the stores of the repetition are removed afterwards."""
+    started = time.monotonic()
     scratch = folder / f"repetition-{repetition}"
     seed = repetition_seed(repetition)
+    # Claims left out count as p = 1 in a family that keeps its size.
     verdicts = run_claims(claims, "quick", scratch, with_sabotages=False, root_seed=seed, family=family, **options)
     shutil.rmtree(scratch)
-    return {verdict.claim: verdict.status for verdict in verdicts}
+    states = {verdict.claim: verdict.status for verdict in verdicts}
+    return {"repetition": repetition, "seconds": round(time.monotonic() - started, 1), "states": states}
 
 
 def _append(record: Path, line: dict[str, Any]) -> None:
