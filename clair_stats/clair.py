@@ -17,6 +17,7 @@ from clair_stats.convex_solution import SolvedOnDemand
 from clair_stats.decomposition.compression import Compression
 from clair_stats.detection.calibration import calibrate, on_scale_of_estimates
 from clair_stats.detection.decide import decide
+from clair_stats.detection.distinct import decided_by_distinct
 from clair_stats.detection.joint.alignment import Alignment
 from clair_stats.detection.joint.outcome import JointVerdict
 from clair_stats.detection.panel import Panel, panel_of
@@ -243,14 +244,15 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
 
     def _decided(self, panel: Panel, unit: float) -> Consensus:
         alone = self.detection == "program"
-        return decide(
-            panel,
+        detector = partial(
+            decide,
             rank=self.rank,
             level=self.level,
             heterogeneity=self.heterogeneity / unit * panel.stretch,
             propose=partial(program, rank=self.rank) if alone else None,
             starts=program_starts if alone else None,
         )
+        return decided_by_distinct(panel, detector)
 
     def impose(self, checked: ClientEstimates, verdict: JointVerdict, rank: int) -> None:
         """Fit to one module of several, whose verdict is known.
@@ -267,8 +269,8 @@ class CLAIR(EstimatorConventions, ConfidenceIntervals, FittedParts, SolvedOnDema
             members = verdict.collaborative_set
             fit = fit_shared(panel, verdict.counted if verdict.majority else np.ones_like(members), rank)
             tested = calibrate(panel, fit, level=self.level)
-            accepted, counted = verdict.majority, verdict.counted
-            return Consensus(fit, tested, members, (), accepted=accepted, law="all modules", counted=counted)
+            accepted, voters = verdict.majority, verdict.voters
+            return Consensus(fit, tested, members, (), accepted=accepted, law="all modules", voters=voters)
 
         self._settle(checked, known)
 

@@ -16,6 +16,7 @@ __all__ = [
     "balanced_factors",
     "block_norms",
     "checked_frame",
+    "cosines_of",
     "entrywise_median",
     "orthonormal_basis",
     "project_off",
@@ -343,3 +344,21 @@ def sin_theta(first: FloatArray, second: FloatArray) -> float:
     if first.shape[1] == 0:
         return 0.0
     return min(1.0, float(np.linalg.norm(project_off(first, second), 2)))
+
+
+def cosines_of(products: FloatArray) -> FloatArray:
+    """Cosines from inner products; a vector of length 0 or without a finite one has cosine 0 with all.
+
+    Parameters
+    ----------
+    products : ndarray, shape (K, K)
+
+    Returns
+    -------
+    ndarray, shape (K, K)
+    """
+    norms = np.sqrt(np.diag(products))
+    usable = np.isfinite(norms) & (norms > 0.0)
+    scale = np.where(usable, 1.0 / np.where(usable, norms, 1.0), 0.0)
+    total = np.where(usable[:, None] & usable, products, 0.0)
+    return np.asarray(np.clip(scale[:, None] * total * scale, -1.0, 1.0))

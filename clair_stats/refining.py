@@ -72,12 +72,11 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
     consensus, blocks = told.consensus, told.blocks
     fit, n_clients = consensus.fit, told.blocks.shape[0]
     benign = consensus.collaborative_set if consensus.majority else np.zeros(n_clients, dtype=np.bool_)
-    # Copies of one update would count as so many independent ones; whoever has no vote keeps what he sent.
-    counted = consensus.counted if consensus.counted is not None and benign.any() else np.ones_like(benign)
-    members = (benign if told.method == "average" else _members(told, benign)) & counted
+    # Copies of one update would count as so many independent ones.
+    members = (benign if told.method == "average" else _members(told, benign)) & consensus.votes
     if not members.any():
         return Refinement(blocks, fit.basis, fit.common, np.zeros(n_clients), members), None
-    shares, centre = _average(told, benign & counted if benign.any() else members)
+    shares, centre = _average(told, benign & consensus.votes if benign.any() else members)
     combined = None
     if told.flagged == "inform" and benign.any() and not benign.all() and told.noise_scales.all():
         directions = flagged_directions(project_off(fit.basis, blocks[~benign] - centre), fit.basis.shape[1])
@@ -86,16 +85,30 @@ def refine_by_verdict(told: Refining) -> tuple[Refinement, Combination | None]:
         record = ClientEstimates(values=blocks, client_names=told.record.names)
         averaged = refine(record, basis=fit.basis, collaborative_set=members, weights=told.weights)
         if combined is None:
-            return averaged, None
+            return replace(averaged, estimates=_with_copies(told, members, averaged.estimates)), None
         return replace(averaged, estimates=combined.estimates, centre=combined.centre), combined
     targets = None if combined is None else _informed_targets(told, benign, members, combined.directions)
     found = shrink(blocks, members, told.weights, error_law(told, members), targets=targets)
     estimates = found.estimates
     if combined is not None:
         estimates[~members] = combined.estimates[~members]
+    estimates = _with_copies(told, members, estimates)
     told_of = (found.kept, found.risk, found.own_risk, found.one_weight)
     refinement = Refinement(estimates, found.basis, centre, shares, members, *told_of)
     return refinement, combined
+
+
+def _with_copies(told: Refining, members: BoolArray, estimates: FloatArray) -> FloatArray:
+    """Who shares a member's vote is moved as that member is: who sends the same is handed the same."""
+    voters = told.consensus.voters
+    if voters is None:
+        return estimates
+    copies = np.flatnonzero(~told.consensus.votes & members[voters])
+    moved = estimates.copy()
+    moved[copies] = told.blocks[copies] + (estimates - told.blocks)[voters[copies]]
+    exact = copies[(told.blocks[copies] == told.blocks[voters[copies]]).all(axis=(1, 2))]
+    moved[exact] = estimates[voters[exact]]
+    return moved
 
 
 def _average(told: Refining, members: BoolArray) -> tuple[FloatArray, FloatArray]:

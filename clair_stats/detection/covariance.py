@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clair_stats.laws import TRACY_WIDOM, chi_square, fisher, hotelling_lawley, noise_edge
 from clair_stats.records import BoolArray, FloatArray
@@ -52,12 +53,12 @@ class ErrorCovariances:
         """tr G_k⁻¹, shape (K,)."""
         return np.asarray(np.trace(self.row_precisions, axis1=1, axis2=2))
 
-    def of(self, clients: slice) -> ErrorCovariances:
+    def of(self, clients: slice | NDArray[np.int64]) -> ErrorCovariances:
         """The law of these clients alone.
 
         Parameters
         ----------
-        clients : slice
+        clients : slice or ndarray of int, shape (n,)
 
         Returns
         -------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clair_stats.detection.calibration import Calibrated
 from clair_stats.detection.shared_fit import SharedFit
@@ -45,13 +46,20 @@ class Consensus:
     cut_to: int | None = None  # rank to which estimates of unequal rank were cut before they were compared
     oversized: BoolArray | None = None  # (K,), flagged for their size where norms were divided out
     normalised: bool = False  # whether every block was divided by its norm before they were compared
-    counted: BoolArray | None = None  # (K,), those of the set that count where some send copies; None: all
+    voters: NDArray[np.int64] | None = None  # (K,), who votes for each client; None where nobody sends a copy
     excess: float = 1.0  # learnt over given noise scale, where the given one was too small for the majority itself
 
     @property
     def majority(self) -> bool:
         """Whether there is a collaborative majority."""
         return self.accepted
+
+    @property
+    def votes(self) -> BoolArray:
+        """Who has a vote, shape (K,): of those who send one update the one that speaks for it."""
+        if self.voters is None:
+            return np.ones_like(self.collaborative_set)
+        return np.asarray(self.voters == np.arange(self.voters.size))
 
     @property
     def flagged(self) -> BoolArray:

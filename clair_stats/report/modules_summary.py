@@ -6,7 +6,7 @@ import numpy as np
 
 from clair_stats.detection.joint.alignment import Alignment
 from clair_stats.detection.joint.verdict import JointVerdict
-from clair_stats.report.printable import of_their_size, printable
+from clair_stats.report.printable import of_copies, of_their_size, printable
 
 __all__ = ["summarise_modules"]
 
@@ -68,16 +68,8 @@ def summarise_modules(verdict: JointVerdict, modules: tuple[str, ...], clients: 
                 for m in telling
             )
         )
-    lines += [*of_their_size(verdict.oversized, clients), *_copies(verdict, clients)]
+    lines += [*of_their_size(verdict.oversized, clients), *of_copies(verdict.voters, clients)]
     return "\n".join([*lines, *_pointing_away(verdict.alignment, clients)])
-
-
-def _copies(verdict: JointVerdict, clients: tuple[str, ...]) -> list[str]:
-    if verdict.voters is None:
-        return []
-    others = np.flatnonzero(verdict.voters != np.arange(verdict.voters.size))
-    told = ", ".join(f"{printable(clients[k])} (as {printable(clients[verdict.voters[k]])})" for k in others)
-    return [f"{others.size} clients send nearly what another one sends, and share its vote: {told}"]
 
 
 def _pointing_away(alignment: Alignment | None, clients: tuple[str, ...]) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from clair_stats.records import BoolArray
 
-__all__ = ["of_their_size", "printable"]
+__all__ = ["of_copies", "of_their_size", "printable"]
 
 # Longer names are cut in the middle of a table; the records keep them whole.
 LONGEST = 60
@@ -44,3 +47,23 @@ def of_their_size(oversized: BoolArray | None, clients: tuple[str, ...]) -> list
         return []
     told = ", ".join(printable(name) for name, large in zip(clients, oversized, strict=True) if large)
     return [f"flagged for their size, far above the others' (sizes were judged apart, at a fifth of the level): {told}"]
+
+
+def of_copies(voters: NDArray[np.int64] | None, clients: tuple[str, ...]) -> list[str]:
+    """A line about clients that share another one's vote, where there are any.
+
+    Parameters
+    ----------
+    voters : ndarray of int, shape (K,), or None
+        Who votes for each client.
+    clients : tuple of K str
+
+    Returns
+    -------
+    list of str
+    """
+    if voters is None:
+        return []
+    others = np.flatnonzero(voters != np.arange(voters.size))
+    told = ", ".join(f"{printable(clients[k])} (as {printable(clients[voters[k]])})" for k in others)
+    return [f"{others.size} clients send nearly what another one sends, and share its vote: {told}"]

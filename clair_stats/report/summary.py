@@ -6,7 +6,7 @@ import numpy as np
 
 from clair_stats.laws import per_client_level, rare_laws
 from clair_stats.report.fitted import FittedModel
-from clair_stats.report.printable import of_their_size, printable
+from clair_stats.report.printable import of_copies, of_their_size, printable
 from clair_stats.report.refinement_line import refinement_line
 from clair_stats.theory import recovery_condition
 
@@ -46,7 +46,9 @@ def summarise(model: FittedModel) -> str:
             f"{model.consensus_.reason}; nobody is called benign or flagged"
         )
         lines.append(f"what would decide it: {model.consensus_.remedy}")
-    lines += [_law(model), *of_their_size(model.consensus_.oversized, model.client_names_)]
+    clients = model.client_names_
+    lines += [_law(model), *of_their_size(model.consensus_.oversized, clients)]
+    lines += of_copies(model.consensus_.voters, clients)
     if model.consensus_.law != "log scores":
         lines.append(_ranks(model))
     if model.majority_ and 0 < n_benign < n_clients and model.rank_ > 0:

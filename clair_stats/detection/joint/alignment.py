@@ -19,6 +19,7 @@ from scipy import special
 from clair_stats.detection.joint.summed_law import accept_outward
 from clair_stats.detection.joint.walk_laws import critical_values
 from clair_stats.detection.log_scores import prediction_p_values
+from clair_stats.linalg import cosines_of
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["Alignment", "alignment_of", "alignments", "cosines"]
@@ -64,12 +65,7 @@ def cosines(products: Iterable[FloatArray]) -> FloatArray:
     -------
     ndarray, shape (K, K)
     """
-    total = np.sum(list(products), axis=0)
-    norms = np.sqrt(np.diag(total))
-    usable = np.isfinite(norms) & (norms > 0.0)
-    scale = np.where(usable, 1.0 / np.where(usable, norms, 1.0), 0.0)
-    total = np.where(usable[:, None] & usable, total, 0.0)
-    return np.asarray(np.clip(scale[:, None] * total * scale, -1.0, 1.0))
+    return cosines_of(np.sum(list(products), axis=0))
 
 
 def alignments(between: FloatArray, members: BoolArray) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from clair_stats.detection.joint.alignment import cosines
+from clair_stats.linalg import cosines_of
 from clair_stats.records import BoolArray, FloatArray
 
 __all__ = ["closest_by_chance", "representatives"]
@@ -72,12 +72,12 @@ def representatives(products: Sequence[FloatArray], freedom: int) -> NDArray[np.
     if n_clients < 3 or freedom < 1:
         return itself
     share = closest_by_chance(n_clients, freedom)
-    distances, near = _compared(total)
+    distances, near = compared = _compared(total)
     silent = np.diag(total) == 0.0  # nothing sent is no direction
-    alike = (near > _ROUNDING) & ~(silent[:, None] | silent) & _alike(total, share)
+    alike = (near > _ROUNDING) & ~(silent[:, None] | silent) & _alike(total, share, *compared)
     # Whoever copies all but a small module, and poisons that, is a client of its own.
-    for module in products:
-        alike &= _alike(module, share)
+    for module in products if len(products) > 1 else ():
+        alike &= _alike(module, share, *_compared(module))
     np.fill_diagonal(alike, True)
     count, group = connected_components(alike, directed=False)
     owners = itself.copy()
@@ -90,16 +90,15 @@ def representatives(products: Sequence[FloatArray], freedom: int) -> NDArray[np.
 
 def _compared(products: FloatArray) -> tuple[FloatArray, FloatArray]:
     """1 − cosine of all pairs, and of each pair's two distances to the nearest half the smaller, (K, K) both."""
-    distances = np.maximum(1.0 - cosines([products]), 0.0)
+    distances = np.maximum(1.0 - cosines_of(products), 0.0)
     np.fill_diagonal(distances, 0.0)
     half = len(products) // 2  # of k itself and the others in order, the one that makes a majority
     reach = np.partition(distances, half, axis=1)[:, half]
     return distances, np.minimum(reach[:, None], reach)
 
 
-def _alike(products: FloatArray, share: float) -> BoolArray:
+def _alike(products: FloatArray, share: float, distances: FloatArray, near: FloatArray) -> BoolArray:
     """Who sends the same size in nearly the same direction, or nothing both, (K, K)."""
-    distances, near = _compared(products)
     sizes = np.sqrt(np.diag(products))
     same = np.maximum(sizes[:, None], sizes) <= _SAME_SIZE * np.minimum(sizes[:, None], sizes)
     nothing = (sizes[:, None] == 0.0) & (sizes == 0.0)
