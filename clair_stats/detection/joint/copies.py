@@ -78,7 +78,9 @@ def representatives(products: Sequence[FloatArray], freedom: int) -> NDArray[np.
     # Whoever copies all but a small module, and poisons that, is a client of its own.
     for module in products if len(products) > 1 else ():
         alike &= _alike(module, share, *_compared(module))
-    np.fill_diagonal(alike, True)
+    np.fill_diagonal(alike, False)
+    if not alike.any():
+        return itself
     count, group = connected_components(alike, directed=False)
     owners = itself.copy()
     for number in range(count):
